@@ -1,0 +1,1 @@
+"""What the operator starts: the command line and the Textual app."""

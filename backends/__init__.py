@@ -1,0 +1,1 @@
+"""All work, no screen: engine, harness, agents, observer, proxy, sandboxes, practice."""

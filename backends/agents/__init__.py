@@ -1,0 +1,97 @@
+"""Agents: what does the work of a subagent. The face of the trade: the protocol, and the built-in subagent.
+
+An agent gets an assignment (what to do and within which limits) and a session (what it may touch while it does it), and
+works until it submits, falls silent or reaches a limit. It speaks to its model only through the proxy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backends.sandboxes import Sandbox
+from store.domain.events import Payload
+from store.domain.ids import SubagentId
+from store.domain.limits import Limits, Spend
+from store.domain.states import Ending
+from store.domain.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a subagent is told. `observations` is the text that goes into its prompt, "" without memory; `recall` is
+    whether it may search the tapes of earlier generations; `base_url` and `key` are the proxy's."""
+
+    subagent: SubagentId
+    goal: str
+    check: str
+    strategy: Strategy
+    model: str
+    limits: Limits
+    observations: str
+    recall: bool
+    tool_seconds: float
+    base_url: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a subagent stood when its engine died: its conversation up to the last committed call.
+
+    `messages` are those of that call's request, `answer` the assistant message that it returned; `results` are the
+    results of tool calls of that answer that were finished, by tool call id: their text, and whether they went well. A tool
+    call of the answer that is not there was open: nobody knows whether it ran.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    answer: Mapping[str, Any]
+    results: Mapping[str, tuple[str, bool]]
+    turn: int
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """One hit of a recall: whose tape, which turn, and the text around the hit."""
+
+    subagent: SubagentId
+    turn: int
+    role: str
+    text: str
+
+
+class Session(Protocol):
+    """What an agent may touch while it works."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where its tools run."""
+
+    async def record(self, *payloads: Payload) -> None:
+        """Append events; returns when they are committed."""
+
+    async def keep(self, text: str) -> str:
+        """Keep a text as a blob; its digest."""
+
+    async def before_turn(self) -> Ending | None:
+        """Wait while paused. Then the limit that is reached, or None: the next call may be made."""
+
+    def spend(self) -> Spend:
+        """What has been used so far, by the tape."""
+
+    async def recall(self, query: str) -> Sequence[Recalled]:
+        """Search the tapes of earlier generations; best first, a handful."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the work ended. `detail` is the agent's own last word, or what went wrong."""
+
+    ending: Ending
+    detail: str = ""
+
+
+class Agent(Protocol):
+    """Does the work. Raises nothing but CancelledError: whatever goes wrong is an `Outcome`."""
+
+    async def work(self, assignment: Assignment, session: Session, progress: Progress | None = None) -> Outcome:
+        """Work from the start, or on from where an earlier engine died."""

@@ -1,0 +1,1 @@
+"""Everything Multitrack keeps: vocabulary, tables, events, tapes, search."""

@@ -1,0 +1,1 @@
+"""The plain typed vocabulary: no SQLModel, no Textual, no I/O, no clock."""

@@ -1,0 +1,325 @@
+"""The append-only log that the whole program is driven by: one typed payload for each kind of event.
+
+An event is an envelope (sequence number, time, run, generation, lane) around a payload. The kind in the store is the
+payload's `kind`. A kind that this version doesn't know is kept as `Unknown`, never dropped.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from store.domain.ids import SubagentId
+from store.domain.limits import Spend, Usage
+from store.domain.states import Ending, RunState, Validity
+from store.domain.strategy import LanePlan
+from store.domain.task import Task
+
+SCHEMA = 1
+"""Version of the payloads below; goes up when one changes in a way that an older reader would misread."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What an event says beyond when and where."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log. `at` is Unix time in seconds; generation and lane are None where the event is wider."""
+
+    seq: int
+    at: float
+    run: str
+    generation: int | None
+    lane: int | None
+    payload: Payload
+
+    @property
+    def subagent(self) -> SubagentId | None:
+        """Whose event it is, when it is a single subagent's."""
+        if self.generation is None or self.lane is None:
+            return None
+        return SubagentId(self.run, self.generation, self.lane)
+
+
+@dataclass(frozen=True)
+class Unknown(Payload):
+    """An event of a kind that this version doesn't know, as stored."""
+
+    kind: ClassVar[str] = "unknown"
+    name: str
+    data: dict[str, Any]
+
+
+# Results that several payloads share.
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One run of the check by the harness.
+
+    `failures` is what the output counts as failed (None where it counts nothing); `output` is the digest of the blob
+    with the whole output; `tail` its last lines; `broken` says why the check could not be run at all, "" when it could.
+    """
+
+    passed: bool
+    exit_code: int | None
+    failures: int | None
+    seconds: float
+    output: str
+    tail: str
+    broken: str = ""
+
+
+# The run.
+
+
+@dataclass(frozen=True)
+class RunCreated(Payload):
+    """Somebody ordered a run. `revision` is the full commit; `seed` drives every choice that is left to chance;
+    `scripted` is set when the scripted model answers in place of a real one."""
+
+    kind: ClassVar[str] = "run.created"
+    task: Task
+    title: str
+    revision: str
+    seed: int
+    scripted: str = ""
+    """Which practice task's scripted model answers; "" is a real provider."""
+
+
+@dataclass(frozen=True)
+class EngineStarted(Payload):
+    """An engine took the run. `orphans` counts the processes of an engine before it that it ended."""
+
+    kind: ClassVar[str] = "engine.started"
+    pid: int
+    version: str
+    proxy: str
+    """Base URL of the recording proxy."""
+    orphans: int = 0
+
+
+@dataclass(frozen=True)
+class EngineStopped(Payload):
+    """The engine left the run in good order."""
+
+    kind: ClassVar[str] = "engine.stopped"
+    reason: str
+
+
+@dataclass(frozen=True)
+class BaselineChecked(Payload):
+    """The check on the unchanged code, several times; `refused` says why the run can't go on, "" when it can."""
+
+    kind: ClassVar[str] = "baseline.checked"
+    results: tuple[CheckResult, ...]
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class RunFinished(Payload):
+    """The run has come to its end; `report` is the path of the report."""
+
+    kind: ClassVar[str] = "run.finished"
+    state: RunState
+    reason: str
+    report: str
+
+
+# A generation.
+
+
+@dataclass(frozen=True)
+class GenerationDesigned(Payload):
+    """The lanes of the generation, settled."""
+
+    kind: ClassVar[str] = "generation.designed"
+    lanes: tuple[LanePlan, ...]
+
+
+@dataclass(frozen=True)
+class GenerationObserved(Payload):
+    """The observer has read all tapes of the generation. `known` counts the live observations after it; `version` is
+    the version of the observations document that it wrote."""
+
+    kind: ClassVar[str] = "generation.observed"
+    version: int
+    known: int
+    added: int
+    supported: int
+
+
+@dataclass(frozen=True)
+class GateOpened(Payload):
+    """The run waits for the operator (or for nobody, when gates open by themselves)."""
+
+    kind: ClassVar[str] = "gate.opened"
+    waits: bool
+
+
+@dataclass(frozen=True)
+class GatePassed(Payload):
+    """The next generation may start; `by` is `operator` or `auto`."""
+
+    kind: ClassVar[str] = "gate.passed"
+    by: str
+
+
+# A subagent.
+
+
+@dataclass(frozen=True)
+class SubagentLaunched(Payload):
+    """Its sandbox is ready and it begins. `injected` are the ids of the observations in its prompt."""
+
+    kind: ClassVar[str] = "subagent.launched"
+    sandbox: str
+    """What the sandbox's own kind needs to find it again: a folder, a container."""
+    model: str
+    injected: tuple[str, ...]
+    injected_tokens: int
+    attempt: int = 1
+    """Counts up when an engine takes it over from one that died."""
+
+
+@dataclass(frozen=True)
+class CallStarted(Payload):
+    """A model call went out. `call` is its id on the tape."""
+
+    kind: ClassVar[str] = "call.started"
+    call: str
+    model: str
+
+
+@dataclass(frozen=True)
+class CallFinished(Payload):
+    """A model call is on the tape, whole or not. `error` is "" for a whole answer."""
+
+    kind: ClassVar[str] = "call.finished"
+    call: str
+    status: int | None
+    stop_reason: str
+    usage: Usage
+    usd: float | None
+    """None when the model's price is unknown."""
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class TurnStarted(Payload):
+    """A turn begins; turns count from 1."""
+
+    kind: ClassVar[str] = "turn.started"
+    turn: int
+
+
+@dataclass(frozen=True)
+class ToolStarted(Payload):
+    """A tool call begins. `summary` is one line that says what it does."""
+
+    kind: ClassVar[str] = "tool.started"
+    turn: int
+    tool_call: str
+    """The provider's id of the tool call."""
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class ToolFinished(Payload):
+    """A tool call has its result, which `result` names as a blob: a resumed subagent does not run it again."""
+
+    kind: ClassVar[str] = "tool.finished"
+    turn: int
+    tool_call: str
+    name: str
+    ok: bool
+    seconds: float
+    result: str
+    summary: str
+    """The first telling line of the result."""
+
+
+@dataclass(frozen=True)
+class SubagentPaused(Payload):
+    """It holds before its next turn."""
+
+    kind: ClassVar[str] = "subagent.paused"
+
+
+@dataclass(frozen=True)
+class SubagentContinued(Payload):
+    """It goes on after a pause."""
+
+    kind: ClassVar[str] = "subagent.continued"
+
+
+@dataclass(frozen=True)
+class SubagentEnded(Payload):
+    """It has stopped working; the check comes next."""
+
+    kind: ClassVar[str] = "subagent.ended"
+    ending: Ending
+    detail: str
+    spend: Spend
+
+
+@dataclass(frozen=True)
+class SubagentChecked(Payload):
+    """The harness's verdict on its patch. `patch` is the blob's digest, "" when nothing was changed; `left_out` are
+    the protected paths whose changes didn't count; `result` is None when there was nothing to check."""
+
+    kind: ClassVar[str] = "subagent.checked"
+    solved: bool
+    patch: str
+    files: tuple[str, ...] = ()
+    insertions: int = 0
+    deletions: int = 0
+    left_out: tuple[str, ...] = ()
+    result: CheckResult | None = None
+
+
+@dataclass(frozen=True)
+class SubagentJudged(Payload):
+    """The observer's word on whether the attempt can teach anything."""
+
+    kind: ClassVar[str] = "subagent.judged"
+    validity: Validity
+    reason: str
+
+
+@dataclass(frozen=True)
+class Alert(Payload):
+    """Something the operator should know; `rule` names what fired."""
+
+    kind: ClassVar[str] = "alert"
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CommandSettled(Payload):
+    """A command of the operator's was carried out or refused."""
+
+    kind: ClassVar[str] = "command.settled"
+    command: int
+    name: str
+    applied: bool
+    outcome: str
+
+
+@dataclass(frozen=True)
+class ObservationsWritten(Payload):
+    """A new version of the observations; `author` is `observer` or `operator`."""
+
+    kind: ClassVar[str] = "observations.written"
+    version: int
+    author: str
+    known: int
+
+
+PAYLOADS: dict[str, type[Payload]] = {cls.kind: cls for cls in Payload.__subclasses__() if cls is not Unknown}
+"""Every kind that this version knows."""

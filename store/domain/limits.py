@@ -1,0 +1,65 @@
+"""What a subagent or a run may use, what it has used, and which limit that reaches first."""
+
+from dataclasses import dataclass, field, fields
+
+from store.domain.states import Ending
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call or of many, as the provider counts them. The four kinds are disjoint."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output + self.cache_read + self.cache_write
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What has been used: model calls, tokens, US dollars and seconds of work (pauses left out).
+
+    `priced` is false as soon as one call's model had no known price: then `usd` is a lower bound.
+    """
+
+    turns: int = 0
+    usage: Usage = field(default_factory=Usage)
+    usd: float = 0.0
+    seconds: float = 0.0
+    priced: bool = True
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(
+            self.turns + other.turns,
+            self.usage + other.usage,
+            self.usd + other.usd,
+            self.seconds + other.seconds,
+            self.priced and other.priced,
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that may be used; None is no limit. Money in US dollars, time in seconds."""
+
+    turns: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+    def reached(self, spend: Spend) -> Ending | None:
+        """The first limit that is used up, or None while work may go on."""
+        checks: tuple[tuple[float, float | None, Ending], ...] = (
+            (spend.turns, self.turns, Ending.TURNS),
+            (spend.usage.total, self.tokens, Ending.TOKENS),
+            (spend.usd, self.usd, Ending.COST),
+            (spend.seconds, self.seconds, Ending.TIME),
+        )
+        return next((ending for used, most, ending in checks if most is not None and used >= most), None)
