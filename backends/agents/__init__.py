@@ -38,9 +38,9 @@ class Assignment:
 class Progress:
     """Where a subagent stood when its engine died: its conversation up to the last committed call.
 
-    `messages` are those of that call's request, `answer` the assistant message that it returned; `results` are the
-    results of tool calls of that answer that were finished, by tool call id: their text, and whether they went well. A tool
-    call of the answer that is not there was open: nobody knows whether it ran.
+    `messages` are those of that call's request, `answer` the assistant message that it returned. `results` are those of
+    the answer's tool calls that were finished, by tool call id: the text, and whether it went well. A tool call of the
+    answer that is not there was open: nobody knows whether it ran.
     """
 
     messages: Sequence[Mapping[str, Any]]

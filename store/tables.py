@@ -1,0 +1,151 @@
+"""The single description of the schema. The hot path uses SQLAlchemy Core on these tables.
+
+Times are Unix seconds. Digests and node keys are BLAKE2b in hexadecimal. Bytes are compressed with zstd where noted.
+The full-text index `passages` is a virtual table, which SQLModel cannot describe: see `store.search`.
+"""
+
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String
+from sqlmodel import Field, SQLModel
+
+
+class Run(SQLModel, table=True):
+    """A run's name and beginnings; all else about it is in its events. It may also be a bare recording."""
+
+    __tablename__ = "runs"
+
+    id: str = Field(primary_key=True)
+    title: str
+    created: float
+
+
+class VirtualKey(SQLModel, table=True):
+    """A key of a subagent for the proxy. Only its hash is kept; it dies with the subagent."""
+
+    __tablename__ = "virtual_keys"
+
+    hash: str = Field(primary_key=True)
+    run: str = Field(index=True)
+    generation: int
+    lane: int
+    created: float
+    revoked: float | None = None
+
+
+class Blob(SQLModel, table=True):
+    """Content-addressed bytes: outputs, patches, prompts, raw responses. `data` is zstd, `size` the bytes before it."""
+
+    __tablename__ = "blobs"
+
+    digest: str = Field(primary_key=True)
+    size: int
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Node(SQLModel, table=True):
+    """One message in a conversation. `key` covers parent and message; `message` is the message's JSON (zstd), without
+    what the key leaves out."""
+
+    __tablename__ = "nodes"
+
+    key: str = Field(primary_key=True)
+    parent: str | None = Field(
+        default=None, sa_column=Column(String, ForeignKey("nodes.key"), index=True, nullable=True)
+    )
+    depth: int
+    role: str
+    message: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Call(SQLModel, table=True):
+    """One HTTP exchange with a model.
+
+    The request is `tail` (the last node of its messages), `overlay` (a blob: what the node keys left out), and the
+    blobs `system`, `tools` and `parameters`; a body that could not be taken apart is the blob `body` instead.
+    `response` is the blob of the bytes as received. `ended` is None while the call is open; `error` is "" for an answer
+    that came whole. `usd` is None when the price is unknown. Headers are JSON lists of pairs, without credentials.
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = (Index("ix_calls_subagent", "run", "generation", "lane", "started"),)
+
+    id: str = Field(primary_key=True)
+    run: str
+    generation: int | None
+    lane: int | None
+    provider: str
+    method: str
+    path: str
+    model: str
+    stream: bool
+    started: float
+    first_byte: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    error: str = ""
+    complete: bool = False
+    stop_reason: str = ""
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    usd: float | None = None
+    request_digest: str = ""
+    tail: str | None = Field(default=None, index=True)
+    answer: str | None = Field(default=None, index=True)
+    overlay: str | None = None
+    system: str | None = None
+    tools: str | None = None
+    parameters: str | None = None
+    body: str | None = None
+    request_headers: str = "[]"
+    response_headers: str = "[]"
+    response: str | None = None
+    response_size: int = 0
+
+
+class Event(SQLModel, table=True):
+    """One line of the append-only log. `data` is the payload's JSON."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_run", "run", "seq"), {"sqlite_autoincrement": True})
+
+    seq: int | None = Field(default=None, primary_key=True)
+    at: float
+    run: str
+    generation: int | None
+    lane: int | None
+    kind: str
+    version: int
+    data: str
+
+
+class Command(SQLModel, table=True):
+    """An order of the operator's to a run's engine. `outcome` is None while it waits."""
+
+    __tablename__ = "commands"
+    __table_args__ = (Index("ix_commands_run", "run", "id"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, primary_key=True)
+    run: str
+    at: float
+    name: str
+    data: str
+    settled: float | None = None
+    applied: bool = False
+    outcome: str | None = None
+
+
+class ObservationVersion(SQLModel, table=True):
+    """One version of a run's observations: the structured document and the Markdown text, each as a blob."""
+
+    __tablename__ = "observation_versions"
+
+    run: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    at: float
+    author: str
+    document: str
+    text: str
+
+
+metadata = SQLModel.metadata
