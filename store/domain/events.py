@@ -87,6 +87,10 @@ class RunCreated(Payload):
     seed: int
     scripted: str = ""
     """Which practice task's scripted model answers; "" is a real provider."""
+    gates_open: bool = False
+    """Gates open by themselves from the start."""
+    pace: float = 0.0
+    """Words a second of the scripted model; 0 is as fast as it can."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +165,11 @@ class GateOpened(Payload):
 
 @dataclass(frozen=True)
 class GatePassed(Payload):
-    """The next generation may start; `by` is `operator` or `auto`."""
+    """The next generation may start; `by` is `operator` or `auto`. `rest` lets every later gate open by itself."""
 
     kind: ClassVar[str] = "gate.passed"
     by: str
+    rest: bool = False
 
 
 # A subagent.

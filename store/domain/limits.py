@@ -54,6 +54,15 @@ class Limits:
     usd: float | None = None
     seconds: float | None = None
 
+    def narrowed(self, own: "Limits") -> "Limits":
+        """These limits with those of `own` in their place where it has any."""
+        return Limits(
+            self.turns if own.turns is None else own.turns,
+            self.tokens if own.tokens is None else own.tokens,
+            self.usd if own.usd is None else own.usd,
+            self.seconds if own.seconds is None else own.seconds,
+        )
+
     def reached(self, spend: Spend) -> Ending | None:
         """The first limit that is used up, or None while work may go on."""
         checks: tuple[tuple[float, float | None, Ending], ...] = (

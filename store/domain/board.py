@@ -1,0 +1,282 @@
+"""A run as its events tell it: what screens show, what the harness resumes from, what the report counts.
+
+`Board.apply` folds one event after the other; nothing else changes a board. Reading it needs no store.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from store.domain.events import (
+    Alert,
+    BaselineChecked,
+    CallFinished,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    GateOpened,
+    GatePassed,
+    GenerationDesigned,
+    GenerationObserved,
+    ObservationsWritten,
+    RunCreated,
+    RunFinished,
+    SubagentChecked,
+    SubagentContinued,
+    SubagentEnded,
+    SubagentJudged,
+    SubagentLaunched,
+    SubagentPaused,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+)
+from store.domain.ids import SubagentId
+from store.domain.limits import Limits, Spend
+from store.domain.states import Ending, RunState, Step, SubagentState, Validity
+from store.domain.strategy import LanePlan
+from store.domain.task import Task
+
+_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED}
+
+
+@dataclass
+class Lane:
+    """One subagent. Times are Unix seconds; `tool` is the tool call that runs now, `last` the latest telling line."""
+
+    id: SubagentId
+    plan: LanePlan
+    limits: Limits
+    state: SubagentState = SubagentState.QUEUED
+    turn: int = 0
+    spend: Spend = field(default_factory=Spend)
+    """From its calls; `seconds` counts finished stretches of work only: see `worked`."""
+    tool: str = ""
+    last: str = ""
+    alert: str = ""
+    alerts: int = 0
+    model: str = ""
+    sandbox: str = ""
+    attempt: int = 0
+    injected: tuple[str, ...] = ()
+    injected_tokens: int = 0
+    ended: SubagentEnded | None = None
+    checked: SubagentChecked | None = None
+    validity: Validity | None = None
+    reason: str = ""
+    working_since: float | None = None
+    results: dict[str, ToolFinished] = field(default_factory=dict)
+    """Tool calls that have their result, by the provider's id."""
+
+    @property
+    def solved(self) -> bool:
+        return self.checked is not None and self.checked.solved
+
+    def worked(self, now: float) -> float:
+        """Seconds of work so far, pauses and dead engines left out."""
+        return self.spend.seconds + (max(now - self.working_since, 0.0) if self.working_since is not None else 0.0)
+
+    def _rest(self, at: float) -> None:
+        if self.working_since is not None:
+            self.spend = replace(self.spend, seconds=self.worked(at))
+            self.working_since = None
+
+
+@dataclass
+class Generation:
+    """One batch. `gate` is None before it opens; `observed` is None until the observer has read the tapes."""
+
+    number: int
+    lanes: dict[int, Lane]
+    observed: GenerationObserved | None = None
+    gate: GateOpened | None = None
+    passed: GatePassed | None = None
+
+    def count(self, *, clean: bool) -> int:
+        """Lanes of one sort."""
+        return sum(lane.plan.clean == clean for lane in self.lanes.values())
+
+    def solved(self, *, clean: bool) -> int:
+        """Solved lanes of one sort."""
+        return sum(lane.plan.clean == clean and lane.solved for lane in self.lanes.values())
+
+    @property
+    def known(self) -> int:
+        """Live observations after it."""
+        return self.observed.known if self.observed else 0
+
+    @property
+    def injected(self) -> int:
+        """Observations that its lanes were given (the most that any lane was)."""
+        return max((len(lane.injected) for lane in self.lanes.values()), default=0)
+
+    @property
+    def spend(self) -> Spend:
+        return sum((lane.spend for lane in self.lanes.values()), Spend())
+
+
+@dataclass
+class Board:
+    """One run. `seq` is the last event applied; `at` its time."""
+
+    run: str
+    seq: int = 0
+    at: float = 0.0
+    created: float = 0.0
+    ended: float | None = None
+    order: RunCreated | None = None
+    state: RunState = RunState.CHECKING
+    baseline: BaselineChecked | None = None
+    generations: dict[int, Generation] = field(default_factory=dict)
+    engine: EngineStarted | None = None
+    """The engine that works on it, by its own word: one that was killed could not say goodbye."""
+    finished: RunFinished | None = None
+    gates_open: bool = False
+    observations: int = 0
+    """Version of the observations document."""
+    known: int = 0
+
+    @property
+    def task(self) -> Task:
+        """The run's orders. ValueError before its first event."""
+        if self.order is None:
+            raise ValueError(f"run {self.run} has no order yet")
+        return self.order.task
+
+    @property
+    def generation(self) -> Generation | None:
+        """The latest generation."""
+        return self.generations[max(self.generations)] if self.generations else None
+
+    @property
+    def spend(self) -> Spend:
+        return sum((generation.spend for generation in self.generations.values()), Spend())
+
+    @property
+    def waiting(self) -> bool:
+        """At a gate that waits for the operator."""
+        return self.state is RunState.GATE
+
+    def lane(self, subagent: SubagentId) -> Lane | None:
+        """A subagent's lane, None when there is none."""
+        generation = self.generations.get(subagent.generation)
+        return generation.lanes.get(subagent.lane) if generation else None
+
+    def next_step(self) -> tuple[int, Step] | None:
+        """The first step that is not finished, with its generation; None when the run is over."""
+        if self.finished is not None:
+            return None
+        generation = self.generation
+        if generation is None:
+            return 1, Step.DESIGN
+        number, lanes = generation.number, generation.lanes.values()
+        if any(lane.ended is None for lane in lanes):
+            return number, Step.LAUNCH if any(lane.attempt == 0 for lane in lanes) else Step.WATCH
+        if any(lane.checked is None for lane in lanes):
+            return number, Step.CHECK
+        if generation.observed is None:
+            return number, Step.OBSERVE
+        if generation.passed is None:
+            return number, Step.GATE
+        return number + 1, Step.DESIGN
+
+    def apply(self, event: Event) -> None:
+        """Fold one event. Events that were applied before, and kinds that this version doesn't know, change nothing."""
+        if event.seq <= self.seq or event.run != self.run:
+            return
+        before, self.seq, self.at = self.at, event.seq, event.at
+        payload = event.payload
+        generation = self.generations.get(event.generation) if event.generation is not None else None
+        lane = generation.lanes.get(event.lane) if generation and event.lane is not None else None
+        if lane is not None:
+            _apply_to_lane(lane, event)
+            return
+        match payload:
+            case RunCreated():
+                self.order, self.created, self.gates_open = payload, event.at, payload.gates_open
+            case EngineStarted():
+                # Whoever worked under an engine that died has not worked since its last event.
+                for each in self.generations.values():
+                    for one in each.lanes.values():
+                        one._rest(before)
+                        one.tool = ""
+                self.engine = payload
+            case EngineStopped():
+                self.engine = None
+            case BaselineChecked():
+                self.baseline, self.state = payload, RunState.CHECKING if payload.refused else RunState.RUNNING
+            case GenerationDesigned() if event.generation is not None:
+                self.generations[event.generation] = Generation(
+                    event.generation,
+                    {
+                        plan.lane: Lane(SubagentId(self.run, event.generation, plan.lane), plan, self._limits(plan))
+                        for plan in payload.lanes
+                    },
+                )
+                self.state = RunState.RUNNING
+            case GenerationObserved() if generation:
+                generation.observed, self.known = payload, payload.known
+            case ObservationsWritten():
+                self.observations, self.known = payload.version, payload.known
+            case GateOpened() if generation:
+                generation.gate = payload
+                self.state = RunState.GATE if payload.waits else RunState.RUNNING
+            case GatePassed() if generation:
+                generation.passed, self.state = payload, RunState.RUNNING
+                self.gates_open = self.gates_open or payload.rest
+            case RunFinished():
+                self.finished, self.state, self.ended = payload, payload.state, event.at
+            case _:
+                pass
+
+    def _limits(self, plan: LanePlan) -> Limits:
+        return self.task.limits.narrowed(plan.strategy.limits)
+
+
+def _apply_to_lane(lane: Lane, event: Event) -> None:
+    match event.payload:
+        case SubagentLaunched() as payload:
+            lane.state = SubagentState.PAUSED if lane.state is SubagentState.PAUSED else SubagentState.RUNNING
+            lane.model, lane.sandbox, lane.attempt = payload.model, payload.sandbox, payload.attempt
+            lane.injected, lane.injected_tokens = payload.injected, payload.injected_tokens
+            if lane.state is SubagentState.RUNNING:
+                lane.working_since = event.at
+        case TurnStarted() as payload:
+            lane.turn = max(lane.turn, payload.turn)
+            lane.spend = replace(lane.spend, turns=lane.turn)
+        case CallFinished() as payload:
+            lane.spend += Spend(
+                usage=payload.usage, usd=payload.usd or 0.0, priced=payload.usd is not None or not payload.usage.total
+            )
+            if payload.error:
+                lane.last = payload.error
+        case ToolStarted() as payload:
+            lane.tool = lane.last = payload.summary
+        case ToolFinished() as payload:
+            lane.tool, lane.last = "", payload.summary
+            lane.results[payload.tool_call] = payload
+        case SubagentPaused():
+            lane._rest(event.at)
+            lane.state = SubagentState.PAUSED
+        case SubagentContinued():
+            lane.state, lane.working_since = SubagentState.RUNNING, event.at
+        case SubagentEnded() as payload:
+            lane._rest(event.at)
+            lane.ended, lane.tool = payload, ""
+            lane.state = SubagentState.KILLED if payload.ending is Ending.KILLED else SubagentState.CHECKING
+        case SubagentChecked() as payload:
+            lane.checked = payload
+            lane.state = _verdict(lane, payload)
+        case SubagentJudged() as payload:
+            lane.validity, lane.reason = payload.validity, payload.reason
+        case Alert() as payload:
+            lane.alert, lane.alerts = payload.text, lane.alerts + 1
+        case _:
+            pass
+
+
+def _verdict(lane: Lane, checked: SubagentChecked) -> SubagentState:
+    ending = lane.ended.ending if lane.ended else None
+    if checked.solved:
+        return SubagentState.SOLVED
+    if ending is Ending.KILLED:
+        return SubagentState.KILLED
+    return SubagentState.FAILED if ending in _COULD_NOT_WORK else SubagentState.UNSOLVED
