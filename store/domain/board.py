@@ -30,7 +30,7 @@ from store.domain.events import (
     TurnStarted,
 )
 from store.domain.ids import SubagentId
-from store.domain.limits import Limits, Spend
+from store.domain.limits import Limits, Spend, Stopwatch
 from store.domain.states import Ending, RunState, Step, SubagentState, Validity
 from store.domain.strategy import LanePlan
 from store.domain.task import Task
@@ -48,7 +48,9 @@ class Lane:
     state: SubagentState = SubagentState.QUEUED
     turn: int = 0
     spend: Spend = field(default_factory=Spend)
-    """From its calls; `seconds` counts finished stretches of work only: see `worked`."""
+    """From its calls, without seconds: see `spent`."""
+    work: Stopwatch = field(default_factory=Stopwatch)
+    """Pauses, and the time in which no engine lived, left out."""
     tool: str = ""
     last: str = ""
     alert: str = ""
@@ -62,7 +64,8 @@ class Lane:
     checked: SubagentChecked | None = None
     validity: Validity | None = None
     reason: str = ""
-    working_since: float | None = None
+    observations: str = ""
+    """The blob with the text of the observations in its prompt."""
     results: dict[str, ToolFinished] = field(default_factory=dict)
     """Tool calls that have their result, by the provider's id."""
 
@@ -70,14 +73,9 @@ class Lane:
     def solved(self) -> bool:
         return self.checked is not None and self.checked.solved
 
-    def worked(self, now: float) -> float:
-        """Seconds of work so far, pauses and dead engines left out."""
-        return self.spend.seconds + (max(now - self.working_since, 0.0) if self.working_since is not None else 0.0)
-
-    def _rest(self, at: float) -> None:
-        if self.working_since is not None:
-            self.spend = replace(self.spend, seconds=self.worked(at))
-            self.working_since = None
+    def spent(self, now: float) -> Spend:
+        """What it has used so far, time included."""
+        return replace(self.spend, seconds=self.work.read(now))
 
 
 @dataclass
@@ -110,6 +108,7 @@ class Generation:
 
     @property
     def spend(self) -> Spend:
+        """Turns, tokens and money of all its lanes; seconds are the lanes' own."""
         return sum((lane.spend for lane in self.lanes.values()), Spend())
 
 
@@ -133,6 +132,8 @@ class Board:
     observations: int = 0
     """Version of the observations document."""
     known: int = 0
+    work: Stopwatch = field(default_factory=Stopwatch)
+    """Time in which an engine worked on it; waiting at a gate is left out."""
 
     @property
     def task(self) -> Task:
@@ -146,9 +147,10 @@ class Board:
         """The latest generation."""
         return self.generations[max(self.generations)] if self.generations else None
 
-    @property
-    def spend(self) -> Spend:
-        return sum((generation.spend for generation in self.generations.values()), Spend())
+    def spent(self, now: float) -> Spend:
+        """What the run has used so far: its lanes' turns, tokens and money, and its own time."""
+        total = sum((generation.spend for generation in self.generations.values()), Spend())
+        return replace(total, seconds=self.work.read(now))
 
     @property
     def waiting(self) -> bool:
@@ -194,12 +196,12 @@ class Board:
                 self.order, self.created, self.gates_open = payload, event.at, payload.gates_open
             case EngineStarted():
                 # Whoever worked under an engine that died has not worked since its last event.
-                for each in self.generations.values():
-                    for one in each.lanes.values():
-                        one._rest(before)
-                        one.tool = ""
+                self._rest(before)
                 self.engine = payload
+                if self.state is not RunState.GATE:
+                    self.work.start(event.at)
             case EngineStopped():
+                self._rest(event.at)
                 self.engine = None
             case BaselineChecked():
                 self.baseline, self.state = payload, RunState.CHECKING if payload.refused else RunState.RUNNING
@@ -219,13 +221,24 @@ class Board:
             case GateOpened() if generation:
                 generation.gate = payload
                 self.state = RunState.GATE if payload.waits else RunState.RUNNING
+                if payload.waits:
+                    self.work.stop(event.at)
             case GatePassed() if generation:
                 generation.passed, self.state = payload, RunState.RUNNING
+                self.work.start(event.at)
                 self.gates_open = self.gates_open or payload.rest
             case RunFinished():
                 self.finished, self.state, self.ended = payload, payload.state, event.at
+                self.work.stop(event.at)
             case _:
                 pass
+
+    def _rest(self, at: float) -> None:
+        self.work.stop(at)
+        for generation in self.generations.values():
+            for lane in generation.lanes.values():
+                lane.work.stop(at)
+                lane.tool = ""
 
     def _limits(self, plan: LanePlan) -> Limits:
         return self.task.limits.narrowed(plan.strategy.limits)
@@ -237,8 +250,9 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             lane.state = SubagentState.PAUSED if lane.state is SubagentState.PAUSED else SubagentState.RUNNING
             lane.model, lane.sandbox, lane.attempt = payload.model, payload.sandbox, payload.attempt
             lane.injected, lane.injected_tokens = payload.injected, payload.injected_tokens
+            lane.observations = payload.observations
             if lane.state is SubagentState.RUNNING:
-                lane.working_since = event.at
+                lane.work.start(event.at)
         case TurnStarted() as payload:
             lane.turn = max(lane.turn, payload.turn)
             lane.spend = replace(lane.spend, turns=lane.turn)
@@ -254,12 +268,13 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             lane.tool, lane.last = "", payload.summary
             lane.results[payload.tool_call] = payload
         case SubagentPaused():
-            lane._rest(event.at)
+            lane.work.stop(event.at)
             lane.state = SubagentState.PAUSED
         case SubagentContinued():
-            lane.state, lane.working_since = SubagentState.RUNNING, event.at
+            lane.state = SubagentState.RUNNING
+            lane.work.start(event.at)
         case SubagentEnded() as payload:
-            lane._rest(event.at)
+            lane.work.stop(event.at)
             lane.ended, lane.tool = payload, ""
             lane.state = SubagentState.KILLED if payload.ending is Ending.KILLED else SubagentState.CHECKING
         case SubagentChecked() as payload:
@@ -280,3 +295,22 @@ def _verdict(lane: Lane, checked: SubagentChecked) -> SubagentState:
     if ending is Ending.KILLED:
         return SubagentState.KILLED
     return SubagentState.FAILED if ending in _COULD_NOT_WORK else SubagentState.UNSOLVED
+
+
+def best_lane(board: Board) -> Lane | None:
+    """The lane whose patch is worth most: the smallest that solves, else the fewest failures; None without one."""
+    patched = [
+        lane
+        for generation in board.generations.values()
+        for lane in generation.lanes.values()
+        if lane.checked is not None and lane.checked.patch
+    ]
+    return min(patched, key=_worth, default=None)
+
+
+def _worth(lane: Lane) -> tuple[bool, float, int, SubagentId]:
+    checked = lane.checked
+    assert checked is not None
+    failures = checked.result.failures if checked.result else None
+    size = checked.insertions + checked.deletions
+    return not checked.solved, float("inf") if failures is None else failures, size, lane.id

@@ -177,14 +177,16 @@ class GatePassed(Payload):
 
 @dataclass(frozen=True)
 class SubagentLaunched(Payload):
-    """Its sandbox is ready and it begins. `injected` are the ids of the observations in its prompt."""
+    """Its sandbox is ready and it begins. `injected` are the ids of the observations in its prompt, `observations` the
+    blob with their text, "" for none: a resumed subagent is told the same, whatever was edited since."""
 
     kind: ClassVar[str] = "subagent.launched"
     sandbox: str
     """What the sandbox's own kind needs to find it again: a folder, a container."""
     model: str
-    injected: tuple[str, ...]
-    injected_tokens: int
+    injected: tuple[str, ...] = ()
+    injected_tokens: int = 0
+    observations: str = ""
     attempt: int = 1
     """Counts up when an engine takes it over from one that died."""
 

@@ -72,3 +72,24 @@ class Limits:
             (spend.seconds, self.seconds, Ending.TIME),
         )
         return next((ending for used, most, ending in checks if most is not None and used >= most), None)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of work, in stretches. It has no clock of its own: the caller says the time, in Unix seconds."""
+
+    seconds: float = 0.0
+    since: float | None = None
+
+    def start(self, at: float) -> None:
+        """Begin a stretch; one that runs already goes on."""
+        if self.since is None:
+            self.since = at
+
+    def stop(self, at: float) -> None:
+        """End the stretch, if one runs."""
+        self.seconds, self.since = self.read(at), None
+
+    def read(self, now: float) -> float:
+        """All seconds so far."""
+        return self.seconds + (max(now - self.since, 0.0) if self.since is not None else 0.0)
