@@ -24,6 +24,7 @@ class Assignment:
     subagent: SubagentId
     goal: str
     check: str
+    protected: tuple[str, ...]
     strategy: Strategy
     model: str
     limits: Limits
