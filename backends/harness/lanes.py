@@ -1,0 +1,258 @@
+"""One lane: a subagent from its launch to the harness's verdict on its patch."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from backends.agents import Assignment, Outcome, Progress, Recalled
+from backends.harness.journal import Journal
+from backends.harness.ports import Ports
+from backends.harness.verdict import Checker
+from backends.sandboxes import Sandbox, SandboxError
+from backends.sandboxes.patches import size, touched, without
+from store import blobs, keys, search, tapes
+from store.domain.board import Lane
+from store.domain.events import (
+    Alert,
+    Payload,
+    SubagentChecked,
+    SubagentEnded,
+    SubagentLaunched,
+)
+from store.domain.ids import SubagentId
+from store.domain.limits import Spend
+from store.domain.observations import Injection, select
+from store.domain.states import Ending, SubagentState
+from store.domain.task import Memory
+from store.observations import load
+
+RECALLED = 6
+"""Hits of one recall: a handful reads better than a page."""
+
+
+class LaneSession:
+    """The session of one subagent: its sandbox, its events, its limits, its memory."""
+
+    def __init__(self, journal: Journal, subagent: SubagentId, sandbox: Sandbox) -> None:
+        self._journal, self._subagent, self._sandbox = journal, subagent, sandbox
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self._sandbox
+
+    @property
+    def _lane(self) -> Lane:
+        lane = self._journal.board.lane(self._subagent)
+        assert lane is not None
+        return lane
+
+    async def record(self, *payloads: Payload) -> None:
+        await self._journal.record(*payloads, subagent=self._subagent)
+
+    async def keep(self, text: str) -> str:
+        return await keep(self._journal, text.encode("utf-8", "surrogatepass"))
+
+    async def before_turn(self) -> Ending | None:
+        self._journal.catch_up()
+        await self._journal.until(lambda: self._lane.state is not SubagentState.PAUSED)
+        return self._lane.limits.reached(self.spend())
+
+    def spend(self) -> Spend:
+        return self._lane.spent(self._journal.clock())
+
+    async def recall(self, query: str) -> Sequence[Recalled]:
+        hits = await asyncio.to_thread(
+            search.search,
+            self._journal.store,
+            query,
+            run=self._subagent.run,
+            before_generation=self._subagent.generation,
+            limit=RECALLED,
+        )
+        return [Recalled(hit.subagent, hit.turn, hit.role, hit.text) for hit in hits if hit.subagent is not None]
+
+
+class LaneRunner:
+    """Takes one lane as far as it goes. `limit` bounds how many checks run at once."""
+
+    def __init__(
+        self, journal: Journal, ports: Ports, checker: Checker, subagent: SubagentId, limit: asyncio.Semaphore
+    ) -> None:
+        self._journal, self._ports, self._checker, self._limit = journal, ports, checker, limit
+        self.subagent = subagent
+        self._ended_by: tuple[Ending, str] | None = None
+        self._work: asyncio.Task[Outcome] | None = None
+        self._sandbox: Sandbox | None = None
+
+    @property
+    def lane(self) -> Lane:
+        lane = self._journal.board.lane(self.subagent)
+        assert lane is not None
+        return lane
+
+    def end(self, ending: Ending, detail: str) -> None:
+        """Stop the subagent's work now; its end is recorded with this cause. Nothing happens once it has ended."""
+        if self._ended_by is None and self.lane.ended is None:
+            self._ended_by = ending, detail
+            if self._work is not None:
+                self._work.cancel()
+
+    async def run(self) -> None:
+        """Launch, work and check, less what is finished. Cancelled, it records no end: another engine goes on."""
+        try:
+            if self.lane.ended is None:
+                outcome = await self._launch_and_work()
+                await self._record_end(outcome)
+            if self.lane.checked is None:
+                await self._check()
+        finally:
+            self._ports.cut(self.subagent)
+            if self._sandbox is not None:
+                await asyncio.shield(self._sandbox.interrupt())
+
+    async def _launch_and_work(self) -> Outcome:
+        if self._ended_by is not None:
+            return Outcome(*self._ended_by)
+        try:
+            sandbox = self._sandbox = await self._open()
+        except SandboxError as error:
+            return Outcome(Ending.NEVER_STARTED, str(error))
+        attempt = self.lane.attempt + 1
+        injection, observations = await self._memory()
+        model = self.lane.plan.strategy.model or self._journal.board.task.model
+        secret = keys.new_secret()
+        launched = SubagentLaunched(
+            sandbox=sandbox.handle,
+            model=model,
+            injected=injection.ids,
+            injected_tokens=injection.tokens,
+            observations=observations,
+            attempt=attempt,
+        )
+        await self._journal.record(
+            launched,
+            subagent=self.subagent,
+            also=lambda connection: keys.mint(connection, self.subagent, secret, at=self._journal.clock()),
+        )
+        progress = self._progress() if attempt > 1 else None
+        assignment = self._assignment(injection.text, model, secret)
+        self._work = asyncio.create_task(
+            self._ports.agent.work(assignment, LaneSession(self._journal, self.subagent, sandbox), progress)
+        )
+        if self._ended_by is not None:
+            self._work.cancel()
+        try:
+            return await self._work
+        except asyncio.CancelledError:
+            if self._ended_by is None:
+                self._work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._work
+                raise
+            return Outcome(*self._ended_by)
+        except Exception as error:  # noqa: BLE001 - a fault of the agent costs its lane, not the run
+            return Outcome(Ending.CRASHED, f"{type(error).__name__}: {error}")
+
+    async def _record_end(self, outcome: Outcome) -> None:
+        spend = self.lane.spent(self._journal.clock())
+        ended = SubagentEnded(outcome.ending, outcome.detail, spend)
+        await self._journal.record(
+            ended,
+            subagent=self.subagent,
+            also=lambda connection: keys.revoke(connection, self.subagent, at=self._journal.clock()),
+        )
+
+    async def _open(self) -> Sandbox:
+        name = str(self.subagent)
+        if self.lane.sandbox:
+            return await self._ports.sandboxes.reopen(name, self.lane.sandbox)
+        return await self._ports.sandboxes.create(name, self._ports.revision)
+
+    async def _memory(self) -> tuple[Injection, str]:
+        """What the lane is told of earlier attempts, and the blob that keeps it."""
+        store, lane, task = self._journal.store, self.lane, self._journal.board.task
+        nothing = Injection("", (), 0)
+        if lane.attempt > 0:
+            if not lane.observations:
+                return nothing, ""
+            text = blobs.get(store, lane.observations).decode()
+            return Injection(text, lane.injected, lane.injected_tokens), lane.observations
+        if lane.plan.clean or self.subagent.generation == 1 or task.memory is Memory.NONE:
+            return nothing, ""
+        if task.memory is Memory.SHUFFLED:
+            injection = self._ports.shuffled or nothing
+        else:
+            document = load(store, self.subagent.run)
+            injection = select(document, task.injected_tokens) if document is not None else nothing
+        return injection, await keep(self._journal, injection.text.encode()) if injection.text else ""
+
+    def _assignment(self, observations: str, model: str, secret: str) -> Assignment:
+        board, plan = self._journal.board, self.lane.plan
+        remembers = not plan.clean and board.task.memory is Memory.OWN and self.subagent.generation > 1
+        return Assignment(
+            subagent=self.subagent,
+            goal=board.task.goal,
+            check=board.task.check.command,
+            protected=board.task.check.protected,
+            strategy=plan.strategy,
+            model=model,
+            limits=self.lane.limits,
+            observations=observations,
+            recall=remembers,
+            tool_seconds=board.task.tool_seconds,
+            base_url=self._ports.base_url,
+            key=secret,
+        )
+
+    def _progress(self) -> Progress | None:
+        store = self._journal.store
+        call = tapes.last_complete(store, self.subagent)
+        answer = tapes.answer(store, call) if call is not None else None
+        if call is None or answer is None:
+            return None
+        results = {
+            tool_call: (blobs.get(store, finished.result).decode("utf-8", "surrogatepass"), finished.ok)
+            for tool_call, finished in self.lane.results.items()
+        }
+        messages = [message.message for message in tapes.messages(store, call)]
+        return Progress(messages=messages, answer=answer.message, results=results, turn=self.lane.turn)
+
+    async def _check(self) -> None:
+        task, lane = self._journal.board.task, self.lane
+        if not lane.sandbox:
+            await self._journal.record(SubagentChecked(solved=False, patch=""), subagent=self.subagent)
+            return
+        try:
+            sandbox = self._sandbox or await self._ports.sandboxes.reopen(str(self.subagent), lane.sandbox)
+            await sandbox.interrupt()
+            patch, left_out = without(await sandbox.patch(), task.check.protected)
+        except SandboxError as error:
+            alert = Alert("patch", f"Its patch could not be taken: {error}")
+            await self._journal.record(alert, SubagentChecked(solved=False, patch=""), subagent=self.subagent)
+            return
+        alerts = [Alert("protected", f"Changes to protected files left out: {', '.join(left_out)}")] if left_out else []
+        insertions, deletions = size(patch)
+        result = None
+        if patch and lane.state is not SubagentState.KILLED:
+            async with self._limit:
+                result = await self._checker.run(f"{self.subagent}.check", patch)
+                if result.passed and not (again := await self._checker.run(f"{self.subagent}.again", patch)).passed:
+                    alerts.append(Alert("flaky", "The check passed, then failed, on the same patch."))
+                    result = again
+        checked = SubagentChecked(
+            solved=result is not None and result.passed,
+            patch=await keep(self._journal, patch) if patch else "",
+            files=tuple(touched(patch)),
+            insertions=insertions,
+            deletions=deletions,
+            left_out=tuple(left_out),
+            result=result,
+        )
+        await self._journal.record(*alerts, checked, subagent=self.subagent)
+        self._sandbox = None
+        await sandbox.close()
+
+
+async def keep(journal: Journal, data: bytes) -> str:
+    """Keep bytes as a blob; their digest."""
+    return await journal.store.writer.write(lambda connection: blobs.put(connection, data), size=len(data))

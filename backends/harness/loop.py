@@ -1,0 +1,170 @@
+"""The loop: design, launch, watch, check, observe, gate, and again, until the run is over.
+
+A state machine over the board: each step ends in an event, a finished one never runs again, and a new engine goes on
+at the first that is not finished.
+"""
+
+import asyncio
+import contextlib
+
+from backends.harness.design import design
+from backends.harness.journal import Journal, every
+from backends.harness.lanes import LaneRunner, keep
+from backends.harness.operator import Operator
+from backends.harness.ports import Ports
+from backends.harness.verdict import Checker, refusal
+from backends.harness.writing import fold_in_edits, save_observed, write_results
+from store.domain.events import (
+    BaselineChecked,
+    GateOpened,
+    GatePassed,
+    GenerationDesigned,
+    RunFinished,
+)
+from store.domain.ids import SubagentId
+from store.domain.states import Ending, RunState, Step
+
+BASELINE_RUNS = 3
+"""Times that the check runs on the unchanged code: enough to catch one that often disagrees with itself."""
+TICK = 0.1
+"""Seconds between two looks at commands and limits."""
+CHECKS_AT_ONCE = 4
+
+
+class Harness:
+    """Works on one run until it is over, or until it is cancelled and another engine goes on."""
+
+    def __init__(self, journal: Journal, ports: Ports) -> None:
+        self._journal, self._ports = journal, ports
+        self._board = journal.board
+        self._checker = Checker(ports.sandboxes, ports.revision, self._board.task.check, self._keep)
+        self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._lanes: dict[SubagentId, LaneRunner] = {}
+        self._stopping: str = ""
+        self._operator = Operator(journal, ports, self._lanes, self.stop)
+
+    def stop(self, reason: str) -> None:
+        """End the run: subagents are killed, their tapes still observed, the report still written."""
+        if not self._stopping:
+            self._stopping = reason
+            for lane in self._lanes.values():
+                lane.end(Ending.KILLED, reason)
+            self._journal.wake()
+
+    async def run(self) -> RunState:
+        """Take the run to its end. Returns the state that it ended in."""
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(every(TICK, self._tick))
+            try:
+                await self._steps()
+            finally:
+                ticking.cancel()
+        assert self._board.finished is not None
+        return self._board.finished.state
+
+    async def _steps(self) -> None:
+        if self._board.finished is None and not await self._baseline():
+            return
+        while (step := self._board.next_step()) is not None:
+            number, what = step
+            if self._stopping and what in {Step.DESIGN, Step.GATE}:
+                await self._finish(RunState.SOLVED if self._first_solved() else RunState.STOPPED, self._stopping)
+                return
+            match what:
+                case Step.DESIGN:
+                    plans = design(self._board, self._ports.portfolio)
+                    await self._journal.record(GenerationDesigned(plans), generation=number)
+                case Step.LAUNCH | Step.WATCH | Step.CHECK:
+                    await self._work(number)
+                case Step.OBSERVE:
+                    await fold_in_edits(self._journal, self._ports.folder)
+                    await save_observed(self._journal, self._ports, number)
+                    await write_results(self._journal, self._ports.folder)
+                case Step.GATE:
+                    if not await self._gate(number):
+                        return
+
+    async def _baseline(self) -> bool:
+        """Try the check on the unchanged code. False when that ended the run."""
+        if self._board.baseline is None:
+            names = [f"{self._board.run}.baseline.{number}" for number in range(1, BASELINE_RUNS + 1)]
+            results = tuple(await asyncio.gather(*(self._checker.run(name) for name in names)))
+            refused = refusal(results, self._board.task.check)
+            await self._journal.record(BaselineChecked(results, refused))
+        assert self._board.baseline is not None
+        if self._board.baseline.refused:
+            await self._finish(RunState.FAILED, self._board.baseline.refused)
+            return False
+        return True
+
+    async def _work(self, number: int) -> None:
+        """Every lane of a generation as far as it goes, all at once."""
+        generation = self._board.generations[number]
+        for lane in generation.lanes.values():
+            self._lanes[lane.id] = LaneRunner(self._journal, self._ports, self._checker, lane.id, self._checks)
+        if self._stopping:
+            for runner in self._lanes.values():
+                runner.end(Ending.KILLED, self._stopping)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for runner in list(self._lanes.values()):
+                    group.create_task(runner.run())
+        finally:
+            self._lanes.clear()
+
+    async def _gate(self, number: int) -> bool:
+        """Hold at the gate, or end the run where there is nothing to go on to. False when it ended."""
+        generation, task = self._board.generations[number], self._board.task
+        solved = self._first_solved()
+        if number >= task.generations or (task.stop_when_solved and solved):
+            if solved:
+                await self._finish(RunState.SOLVED, f"Solved in generation {solved}.")
+            else:
+                await self._finish(RunState.UNSOLVED, f"Not solved in {number} generations.")
+            return False
+        if generation.gate is None or (generation.passed is None and not self._board.waiting):
+            await self._journal.record(GateOpened(waits=not self._board.gates_open), generation=number)
+        if self._board.waiting:
+            await self._journal.until(lambda: generation.passed is not None or bool(self._stopping))
+            if generation.passed is None:
+                return True
+        await fold_in_edits(self._journal, self._ports.folder)
+        if generation.passed is None:
+            await self._journal.record(GatePassed("auto"), generation=number)
+        return True
+
+    async def _finish(self, state: RunState, reason: str) -> None:
+        await write_results(self._journal, self._ports.folder, ending=(state, reason))
+        await self._journal.record(RunFinished(state, reason, str(self._ports.folder.report)))
+
+    async def _tick(self) -> None:
+        """Look at what came from outside: events of the recorder, commands, the clock."""
+        self._journal.catch_up()
+        await self._operator.look()
+        now = self._journal.clock()
+        task = self._board.task
+        for runner in list(self._lanes.values()):
+            seconds = runner.lane.limits.seconds
+            if seconds is not None and runner.lane.work.read(now) >= seconds:
+                runner.end(Ending.TIME, f"{seconds:g} s of work")
+        reached = task.run_limits.reached(self._board.spent(now))
+        if reached is not None and not self._board.finished:
+            self.stop(f"The whole run's {reached} is reached.")
+
+    def _first_solved(self) -> int | None:
+        solved = (
+            number
+            for number, generation in self._board.generations.items()
+            if any(lane.solved for lane in generation.lanes.values())
+        )
+        return min(solved, default=None)
+
+    async def _keep(self, text: str) -> str:
+        return await keep(self._journal, text.encode("utf-8", "surrogatepass"))
+
+
+async def leave(harness: asyncio.Task[RunState]) -> None:
+    """Cancel a harness in good order: no end is recorded, so that another engine goes on."""
+    harness.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await harness

@@ -1,0 +1,115 @@
+"""The operator's commands, carried out: each once, each answered with an outcome."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection
+
+from backends.harness.journal import Journal
+from backends.harness.lanes import LaneRunner
+from backends.harness.ports import Ports
+from backends.harness.writing import Settling, edited
+from store import commands
+from store.commands import PendingCommand
+from store.domain.commands import Continue, EditObservations, Kill, Launch, Pause, Stop
+from store.domain.events import GatePassed, Payload, SubagentContinued, SubagentPaused
+from store.domain.ids import SubagentId
+from store.domain.states import Ending, SubagentState
+
+
+class Operator:
+    """Reads the commands of a run and carries them out, oldest first."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        ports: Ports,
+        lanes: Mapping[SubagentId, LaneRunner],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._journal, self._ports, self._lanes, self._stop = journal, ports, lanes, stop
+
+    async def look(self) -> None:
+        """Carry out what waits."""
+        for pending in commands.pending(self._journal.store, self._journal.run):
+            await self._carry_out(pending)
+
+    async def _carry_out(self, pending: PendingCommand) -> None:
+        board = self._journal.board
+        match pending.command:
+            case Launch(rest=rest):
+                generation = board.generation
+                if generation is None or not board.waiting:
+                    await self._settle(pending, False, "No gate is open.")
+                    return
+                what = "All generations that follow start." if rest else f"Generation {generation.number + 1} starts."
+                await self._settle(pending, True, what, GatePassed("operator", rest), generation=generation.number)
+            case Stop():
+                self._stop("Stopped by the operator.")
+                await self._settle(pending, True, "The run is ending.")
+            case Kill():
+                await self._kill(pending, self._id(pending.command))
+            case Pause():
+                await self._hold(pending, self._id(pending.command))
+            case Continue():
+                await self._go_on(pending, self._id(pending.command))
+            case EditObservations():
+                await self._edit(pending, pending.command)
+            case _:
+                await self._settle(pending, False, f"This engine doesn't know the command “{pending.name}”.")
+
+    async def _kill(self, pending: PendingCommand, subagent: SubagentId) -> None:
+        runner = self._lanes.get(subagent)
+        if runner is None or runner.lane.ended is not None:
+            await self._settle(pending, False, f"{subagent.label} does not run.")
+            return
+        runner.end(Ending.KILLED, "Killed by the operator.")
+        await self._settle(pending, True, f"{subagent.label} is killed.")
+
+    async def _hold(self, pending: PendingCommand, subagent: SubagentId) -> None:
+        lane = self._journal.board.lane(subagent)
+        if lane is None or lane.state is not SubagentState.RUNNING:
+            await self._settle(pending, False, f"{subagent.label} does not run.")
+            return
+        await self._settle(pending, True, f"{subagent.label} holds before its next turn.", SubagentPaused(), subagent)
+
+    async def _go_on(self, pending: PendingCommand, subagent: SubagentId) -> None:
+        lane = self._journal.board.lane(subagent)
+        if lane is None or lane.state is not SubagentState.PAUSED:
+            await self._settle(pending, False, f"{subagent.label} is not paused.")
+            return
+        await self._settle(pending, True, f"{subagent.label} goes on.", SubagentContinued(), subagent)
+
+    async def _edit(self, pending: PendingCommand, edit: EditObservations) -> None:
+        applied, outcome = await edited(
+            self._journal, self._ports.folder, edit.text, edit.base, settles=self._settling(pending)
+        )
+        if not applied:
+            await self._settle(pending, False, outcome)
+
+    def _id(self, command: Kill | Pause | Continue) -> SubagentId:
+        return SubagentId(self._journal.run, command.generation, command.lane)
+
+    async def _settle(
+        self,
+        pending: PendingCommand,
+        applied: bool,
+        outcome: str,
+        payload: Payload | None = None,
+        subagent: SubagentId | None = None,
+        generation: int | None = None,
+    ) -> None:
+        """Answer the command and record what it did in one transaction: it takes effect once, or not at all."""
+        payloads = [payload] if payload is not None else []
+        settling = self._settling(pending)
+        await self._journal.record(
+            *payloads,
+            subagent=subagent,
+            generation=generation,
+            also=lambda connection: settling(connection, applied, outcome),
+        )
+
+    def _settling(self, pending: PendingCommand) -> Settling:
+        def settle(connection: Connection, applied: bool, outcome: str) -> None:
+            commands.settle(connection, pending.id, applied=applied, outcome=outcome, at=self._journal.clock())
+
+        return settle

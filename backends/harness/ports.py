@@ -1,0 +1,51 @@
+"""What the harness needs from the other trades, as the engine hands it over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from backends.agents import Agent
+from backends.sandboxes import Sandboxes
+from store.domain.ids import SubagentId
+from store.domain.observations import Document, Injection
+from store.domain.states import Validity
+from store.domain.strategy import Strategy
+from store.home import RunFolder
+
+
+class Observed(Protocol):
+    """What the observer found in a generation."""
+
+    @property
+    def document(self) -> Document:
+        """The observations, with what is new."""
+
+    @property
+    def judged(self) -> dict[SubagentId, tuple[Validity, str]]:
+        """Each attempt's validity, and why."""
+
+    @property
+    def added(self) -> int: ...
+
+    @property
+    def supported(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The other trades. `cut` ends a subagent's open model calls; `shuffled` is what the shuffled control is
+    given in place of its own observations; `revision` is the full commit in the mirror."""
+
+    sandboxes: Sandboxes
+    agent: Agent
+    observe: Callable[[int, float], Observed]
+    """Reads the tapes of a generation, at a time; slow enough for a thread."""
+    cut: Callable[[SubagentId], None]
+    base_url: str
+    revision: str
+    portfolio: tuple[Strategy, ...]
+    folder: RunFolder
+    workspace: Path
+    """Where the command of `on_finish` runs."""
+    shuffled: Injection | None = None
