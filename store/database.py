@@ -1,0 +1,228 @@
+"""The store: one SQLite file in WAL mode at this version's schema, read by many threads, written by one."""
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from store.errors import BUSY_SECONDS, StoreError, explain
+from store.lock import open_lock, try_lock
+from store.migrations import APPLICATION, HEAD, REVISIONS
+from store.writer import Writer, forbid
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["Durability", "Store", "StoreError", "connect", "open_store"]
+
+T = TypeVar("T")
+
+Durability = Literal["process", "full"]
+"""What a commit survives: the death of the process, or the machine's as well."""
+
+MIGRATION_SECONDS = 60.0
+"""How long to wait for another process that is migrating the store."""
+
+WAL_BYTES = 64 * 1024 * 1024
+"""What the write-ahead log shrinks to when it has grown beyond it."""
+
+
+def connect(path: Path, *, durability: Durability = "process", query_only: bool = False) -> sqlite3.Connection:
+    """A plain connection to a store that exists; the caller begins and ends transactions. sqlite3.Error."""
+    # Opened as a URI so that a missing file is an error, not a new store. An explicit check_same_thread, because a
+    # connection goes from thread to thread, one at a time.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    driver = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        driver.execute("PRAGMA foreign_keys = ON")
+        driver.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+        driver.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        driver.execute("PRAGMA temp_store = MEMORY")
+        if query_only:
+            driver.execute("PRAGMA query_only = ON")
+    except BaseException:
+        driver.close()
+        raise
+    return driver
+
+
+class Store:
+    """An open store. May be shared by threads; not by processes: each opens its own."""
+
+    def __init__(self, path: Path, *, durability: Durability = "process") -> None:
+        self.path = path
+        self.durability: Durability = durability
+        self.writer = Writer(path, self._writing)
+        self._reading: Engine | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def read(self) -> "Iterator[Connection]":
+        """A connection that sees one state of the store from its first query on, and cannot write. StoreError when the
+        store can't be read."""
+        from sqlalchemy.exc import DBAPIError
+
+        with self._lock:
+            if self._reading is None:
+                self._reading = _engine(lambda: connect(self.path, query_only=True))
+        try:
+            with self._reading.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise explain(self.path, error) or error from error
+
+    def write(self, job: "Callable[[Connection], T]") -> T:
+        """Run a job on the writer and wait until it is committed. On an event loop: `writer.write`."""
+        return self.writer.submit(job).result()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the store at this schema: an engine holds it for as long as it lives, and nobody migrates it meanwhile.
+        StoreError when it is being migrated, or has been by a newer version."""
+        descriptor = open_lock(_lock_path(self.path))
+        try:
+            if not try_lock(descriptor, fcntl.LOCK_SH):
+                raise StoreError(f"The store {self.path} is being migrated by another process. Try again in a moment.")
+            if _revision(self.path) != HEAD:
+                raise _newer(self.path, _revision(self.path) or "none")
+            yield
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Finish the queued writes and close all connections. Safe to call twice."""
+        self.writer.close()
+        with self._lock:
+            if self._reading is not None:
+                self._reading.dispose()
+                self._reading = None
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _writing(self) -> "Engine":
+        from sqlalchemy import event
+
+        engine = _engine(lambda: connect(self.path, durability=self.durability), begin=False)
+        event.listen(engine, "commit", forbid)
+        event.listen(engine, "rollback", forbid)
+        return engine
+
+
+def open_store(path: Path, *, durability: Durability = "process") -> Store:
+    """Open the store, made and migrated as needed.
+
+    StoreError when the file is none of ours, or of a newer version, or can't be read or written, or when it needs a
+    migration while an engine holds it.
+    """
+    path = path.expanduser().absolute()
+    try:
+        if not _exists(path) or _revision(path) != HEAD:
+            _bring_to_head(path)
+    except sqlite3.Error as error:
+        raise explain(path, error) or StoreError(f"The store {path} cannot be opened: {error}.") from error
+    return Store(path, durability=durability)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"The store {path} cannot be reached ({error.strerror}).") from error
+
+
+def _revision(path: Path) -> str | None:
+    """The schema of a store, one that this version knows; None for an empty file. StoreError, sqlite3.Error."""
+    with closing(connect(path, query_only=True)) as driver:
+        if driver.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            return None
+        (application,) = driver.execute("PRAGMA application_id").fetchone()
+        if application != APPLICATION:
+            raise StoreError(
+                f"{path} is a SQLite database, but no store of Multitrack's. Name another file with --store."
+            )
+        (revision,) = driver.execute("SELECT version_num FROM alembic_version").fetchone()
+    if revision not in REVISIONS:
+        raise _newer(path, revision)
+    return str(revision)
+
+
+def _newer(path: Path, revision: str) -> StoreError:
+    return StoreError(
+        f"The store {path} was made by a newer Multitrack: its schema is {revision}, this version knows up to {HEAD}. "
+        f"Upgrade Multitrack (`pip install -U multitrack`), or name another store with --store."
+    )
+
+
+def _bring_to_head(path: Path) -> None:
+    """Make or migrate the store while nobody else does, and no engine holds it."""
+    descriptor = open_lock(_lock_path(path))
+    try:
+        deadline = time.monotonic() + MIGRATION_SECONDS
+        held = 0
+        while not try_lock(descriptor, fcntl.LOCK_EX):
+            # Shared holders are engines; or another one here, who looks, for an instant.
+            held = held + 1 if try_lock(descriptor, fcntl.LOCK_SH) else 0
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if held and _exists(path) and _revision(path) == HEAD:
+                return
+            if held > 10:
+                raise StoreError(
+                    f"The store {path} needs a migration to schema {HEAD}, but an engine of an older Multitrack is "
+                    f"using it. Stop its runs first, or name another store with --store."
+                )
+            if time.monotonic() > deadline:
+                raise StoreError(f"The store {path} is being migrated by another process. Try again later.")
+            time.sleep(0.05)
+        if not _exists(path):
+            _create(path)
+        if _revision(path) != HEAD:
+            _migrate(path)
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path) -> None:
+    """An empty file that only its user can read."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(f"The store {path} cannot be made ({error.strerror}). Make its folder writable.") from error
+
+
+def _migrate(path: Path) -> None:
+    from store.migrations import upgrade
+
+    with closing(connect(path, durability="full")) as driver:
+        driver.execute("PRAGMA journal_mode = WAL")
+        # Migrations may rebuild tables that others refer to; `upgrade` checks the references before it commits.
+        driver.execute("PRAGMA foreign_keys = OFF")
+        with _engine(lambda: driver, begin=False).connect() as connection:
+            upgrade(connection)
+            connection.detach()
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _engine(creator: Callable[[], sqlite3.Connection], *, begin: bool = True) -> "Engine":
+    """SQLAlchemy on the driver's connections. With `begin`, each use of a connection is one transaction for reading."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool, QueuePool
+
+    if not begin:
+        return create_engine("sqlite://", creator=creator, poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=creator, poolclass=QueuePool, pool_size=8, max_overflow=-1)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine

@@ -1,0 +1,96 @@
+"""The append-only log in the store. The order of sequence numbers is the order of commits."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import Connection, Integer, bindparam, func, insert, select
+
+from store.domain.codec import decode_payload, encode_payload
+from store.domain.events import SCHEMA, Event, Payload
+from store.tables import metadata
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+_events = metadata.tables["events"]
+_columns = _events.c
+
+_insert = insert(_events)
+_after = (
+    select(_columns.seq, _columns.at, _columns.run, _columns.generation, _columns.lane, _columns.kind, _columns.data)
+    .where(_columns.seq > bindparam("after"))
+    .order_by(_columns.seq)
+    .limit(bindparam("most", type_=Integer))
+)
+_after_of_run = _after.where(_columns.run == bindparam("of"))
+_last = select(func.max(_columns.seq)).where(_columns.run == bindparam("of"))
+
+
+def append(
+    connection: Connection,
+    run: str,
+    payloads: Sequence[Payload],
+    *,
+    at: float,
+    generation: int | None = None,
+    lane: int | None = None,
+) -> list[int]:
+    """Append events, inside a job; their sequence numbers."""
+    if not payloads:
+        return []
+    rows = []
+    for payload in payloads:
+        kind, data = encode_payload(payload)
+        rows.append(
+            {
+                "at": at,
+                "run": run,
+                "generation": generation,
+                "lane": lane,
+                "kind": kind,
+                "version": SCHEMA,
+                "data": dumps(data),
+            }
+        )
+    connection.execute(_insert, rows)
+    # AUTOINCREMENT in one transaction: they follow each other.
+    last = int(connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one())
+    return list(range(last - len(rows) + 1, last + 1))
+
+
+def read(store: "Store", *, after: int = 0, run: str | None = None, limit: int | None = None) -> list[Event]:
+    """The events after a sequence number, in order; of one run or of all, at most `limit`."""
+    values: dict[str, Any] = {"after": after, "most": -1 if limit is None else limit}
+    with store.read() as connection:
+        if run is None:
+            rows = connection.execute(_after, values).all()
+        else:
+            rows = connection.execute(_after_of_run, {**values, "of": run}).all()
+    return [
+        Event(seq, at, of, generation, lane, decode_payload(kind, loads(data)))
+        for seq, at, of, generation, lane, kind, data in rows
+    ]
+
+
+def last(store: "Store", run: str) -> int:
+    """The sequence number of a run's newest event, 0 when it has none."""
+    with store.read() as connection:
+        return int(connection.execute(_last, {"of": run}).scalar() or 0)
+
+
+def dumps(value: Any) -> str:
+    """JSON of a payload or a command, also when a text in it has a lone surrogate, which orjson refuses."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"))
+
+
+def loads(text: str) -> Any:
+    """Back from `dumps`."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
