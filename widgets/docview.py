@@ -1,0 +1,65 @@
+"""A text that is read: lines of spans, folded to the width and scrolled."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from widgets.ink import Inked, Line, wrap_line
+
+
+class DocView(ScrollView, Inked, can_focus=True):
+    """Shows one text at a time. Nothing moves under a reader: another text starts at its top, the same text that has
+    grown stays where it is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_up", "Up", show=False),
+        Binding("down,j", "scroll_down", "Down", show=False),
+        Binding("pageup,ctrl+u", "page_up", "Page up", show=False),
+        Binding("pagedown,ctrl+d", "page_down", "Page down", show=False),
+        Binding("home,g", "scroll_home", "Top", show=False),
+        Binding("end,G", "scroll_end", "Bottom", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._key: object = None
+        self._lines: Sequence[Line] = ()
+        self._rows: list[Line] = []
+        self._cells = 0
+
+    def show(self, lines: Sequence[Line], key: object = None) -> None:
+        """Show a text; `key` names it, so that its newer version keeps the reader's place."""
+        fresh = key is None or key != self._key
+        self._key, self._lines = key, lines
+        self._fold()
+        if fresh:
+            self.scroll_to(0, 0, animate=False, force=True)
+
+    @property
+    def text(self) -> str:
+        """What it shows, as plain text."""
+        return "\n".join("".join(text for text, _ in line) for line in self._lines)
+
+    def _fold(self) -> None:
+        cells = max(self.scrollable_content_region.width, 1)
+        self._cells = cells
+        self._rows = [row for line in self._lines for row in wrap_line(line, cells)]
+        size = Size(cells, len(self._rows))
+        if size != self.virtual_size:
+            self.virtual_size = size
+        self.refresh()
+
+    def on_resize(self) -> None:
+        if self.scrollable_content_region.width != self._cells:
+            self._fold()
+
+    def render_line(self, y: int) -> Strip:
+        cells = self.scrollable_content_region.width
+        row = y + self.scroll_offset.y
+        if row >= len(self._rows):
+            return Strip.blank(cells, self.rich_style)
+        return self.strip(self._rows[row], cells)

@@ -1,0 +1,158 @@
+"""What one subagent has said and done of late, in order: the body of its live pane.
+
+A flow is folded from events. The text of a call that is still streaming comes beside them and is replaced by what the
+tape says as soon as the call has ended.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from store.domain.events import (
+    Alert,
+    CallFinished,
+    Event,
+    SubagentChecked,
+    SubagentContinued,
+    SubagentEnded,
+    SubagentPaused,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+)
+from store.domain.safe_text import safe_line
+from widgets.ink import Line, clean, wrap
+
+KEPT = 120
+"""Parts that a flow keeps: more than the tallest pane shows."""
+SHOWN = 8000
+"""Characters of one part that a pane looks at, from its end."""
+
+Parts = Sequence[tuple[str, str]]
+"""What a call says: (kind, text), kind being `text`, `reasoning` or `tool`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """`kind` is text, reasoning, tool, result, failure, turn, note, alert or verdict."""
+
+    kind: str
+    text: str
+
+
+class Flow:
+    """The recent past of one subagent. `version` changes whenever there is something new to see."""
+
+    def __init__(self) -> None:
+        self.parts: deque[Part] = deque(maxlen=KEPT)
+        self.streaming: tuple[str, tuple[tuple[str, str], ...]] | None = None
+        self.version = 0
+        self._open: set[str] = set()
+
+    def apply(self, event: Event, said: Mapping[str, Parts] | None = None) -> None:
+        """Fold one event of this subagent. `said` has the words of finished calls, by call."""
+        payload = event.payload
+        match payload:
+            case TurnStarted():
+                self._add("turn", f"turn {payload.turn}")
+            case CallFinished():
+                self._finish(payload, said or {})
+            case ToolStarted():
+                self._add("tool", _tool(payload.name, payload.summary))
+            case ToolFinished():
+                self._add("result" if payload.ok else "failure", payload.summary or ("done" if payload.ok else "failed"))
+            case SubagentPaused():
+                self._add("note", "paused")
+            case SubagentContinued():
+                self._add("note", "goes on")
+            case Alert():
+                self._add("alert", payload.text)
+            case SubagentEnded():
+                self._add("note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value)
+            case SubagentChecked():
+                self._add("verdict", verdict(payload))
+            case _:
+                pass
+
+    def stream(self, call: str, parts: Parts) -> None:
+        """What the call in progress has said so far (its end)."""
+        now = (call, tuple((kind, text) for kind, text in parts))
+        if now != self.streaming:
+            self.streaming = now
+            self.version += 1
+
+    def lines(self, cells: int, height: int) -> list[Line]:
+        """The last `height` rows, laid out for a width."""
+        if height <= 0 or cells <= 0:
+            return []
+        rows: list[Line] = []
+        streamed = [Part(kind, text) for kind, text in self.streaming[1]] if self.streaming else []
+        for part in (*reversed(streamed), *reversed(self.parts)):
+            rows[:0] = _rows(part, cells)
+            if len(rows) >= height:
+                break
+        return rows[-height:]
+
+    def _finish(self, payload: CallFinished, said: Mapping[str, Parts]) -> None:
+        heard = said.get(payload.call)
+        if heard is None and self.streaming and self.streaming[0] == payload.call:
+            heard = self.streaming[1]
+        for kind, text in heard or ():
+            # A tool call that was streamed shows up again as an event when it runs.
+            if kind != "tool" and text.strip():
+                self._add(kind, text)
+        if self.streaming and self.streaming[0] == payload.call:
+            self.streaming = None
+        if payload.error:
+            self._add("failure", payload.error)
+        self.version += 1
+
+    def _add(self, kind: str, text: str) -> None:
+        self.parts.append(Part(kind, text))
+        self.version += 1
+
+
+def verdict(checked: SubagentChecked) -> str:
+    """The harness's verdict in a line."""
+    result = checked.result
+    if result is None:
+        return "nothing was changed, nothing to check" if not checked.patch else "not checked"
+    if result.broken:
+        return f"the check could not be run: {safe_line(result.broken)}"
+    changed = f"+{checked.insertions} −{checked.deletions} in {len(checked.files)} files"
+    if checked.solved:
+        return f"check passed in {result.seconds:.1f}s, {changed}"
+    failures = "" if result.failures is None else f" with {result.failures} failures"
+    return f"check failed{failures}, {changed}" if checked.patch else f"check failed{failures}, nothing was changed"
+
+
+def _tool(name: str, summary: str) -> str:
+    return summary if summary.startswith(name) else f"{name} {summary}"
+
+
+_GUTTERS = {
+    "text": ("  ", "text"),
+    "reasoning": ("∙ ", "reasoning"),
+    "tool": ("› ", "tool"),
+    "result": ("✔ ", "faint"),
+    "failure": ("✗ ", "bad"),
+    "note": ("· ", "faint"),
+    "alert": ("⚠ ", "warn"),
+}
+
+
+def _rows(part: Part, cells: int) -> list[Line]:
+    if part.kind == "turn":
+        label = f"─ {part.text} "
+        return [[(label + "─" * max(cells - len(label), 0), "frame")]]
+    if part.kind == "verdict":
+        return []
+    gutter, ink = _GUTTERS.get(part.kind, ("  ", "text"))
+    text = clean(part.text[-SHOWN:]).strip("\n")
+    if part.kind not in ("text", "reasoning"):
+        text = safe_line(text)
+        # A pane is no place for a long command: two rows say enough.
+        rows = list(wrap(text, cells - 2))[:2]
+    else:
+        rows = [row.rstrip() for row in wrap(text, cells - 2)]
+    return [[(gutter if not index else "  ", ink), (row, ink)] for index, row in enumerate(rows)]

@@ -1,0 +1,257 @@
+"""Text turned into lines of inked spans, as what it is: code, diff, JSON, traceback, Markdown, shell output.
+
+Pure functions, safe to call in a thread. Pygments is imported on first use. Every result is safe to draw.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from widgets.ink import Line, clean
+
+MOST = 200_000
+"""Characters that are painted; the rest is said to be there. Pygments takes about a second for a megabyte."""
+
+_INKS = (
+    ("Token.Comment", "code-comment"),
+    ("Token.Keyword", "code-keyword"),
+    ("Token.Operator.Word", "code-keyword"),
+    ("Token.Literal.String", "code-string"),
+    ("Token.Literal.Number", "code-number"),
+    ("Token.Name.Function", "code-name"),
+    ("Token.Name.Class", "code-name"),
+    ("Token.Name.Decorator", "code-name"),
+    ("Token.Name.Tag", "code-name"),
+    ("Token.Name.Exception", "bad"),
+    ("Token.Generic.Traceback", "text"),
+    ("Token.Generic.Error", "bad"),
+)
+
+
+def plain(text: str, ink: str = "text") -> list[Line]:
+    """The text as it is."""
+    text, more = _cap(text)
+    return [[(line, ink)] for line in clean(text).split("\n")] + more
+
+
+def code(text: str, name: str = "", language: str = "") -> list[Line]:
+    """Code, by the name of its file or of its language; plain when neither is known."""
+    text, more = _cap(text)
+    text = clean(text)
+    lexer = _lexer(name, language)
+    if lexer is None:
+        return plain(text) + more
+    lines: list[Line] = [[]]
+    for token, value in lexer.get_tokens(text):
+        ink = _ink(str(token))
+        first, *rest = value.split("\n")
+        if first:
+            lines[-1].append((first, ink))
+        for piece in rest:
+            lines.append([(piece, ink)] if piece else [])
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines + more
+
+
+def numbered(text: str, name: str = "") -> list[Line]:
+    """The answer of the `read` tool: a line that says which lines, then each with its number; code is painted."""
+    body = [re.match(r"\s*(\d+)\t(.*)", line) for line in text.split("\n")]
+    start = next((index for index, found in enumerate(body) if found), None)
+    if start is None:
+        return plain(text)
+    head = text.split("\n")[:start]
+    painted = code("\n".join(found[2] if found else "" for found in body[start:]), name)
+    lines: list[Line] = [[(line, "faint")] for line in clean("\n".join(head)).split("\n")] if head else []
+    for found, line in zip(body[start:], painted, strict=False):
+        lines.append([(f"{found[1]:>5} " if found else "      ", "faint"), *line])
+    return lines
+
+
+def diff(text: str) -> list[Line]:
+    """A unified diff."""
+    text, more = _cap(text)
+    lines: list[Line] = []
+    for line in clean(text).split("\n"):
+        if line.startswith(("+++", "---", "diff ", "index ", "new file", "deleted file")):
+            ink = "strong" if line.startswith(("+++", "---")) else "faint"
+        elif line.startswith("@@"):
+            ink = "accent"
+        else:
+            ink = {"+": "added", "-": "removed"}.get(line[:1], "text")
+        lines.append([(line, ink)])
+    return lines + more
+
+
+def edit(path: str, old: str, new: str) -> list[Line]:
+    """An edit as a unified diff of the place that it changes."""
+    delta = difflib.unified_diff(_cap(old)[0].splitlines(), _cap(new)[0].splitlines(), path, path, lineterm="", n=3)
+    return diff("\n".join(delta)) if old != new else plain("nothing was changed", "faint")
+
+
+def as_json(value: object) -> list[Line]:
+    """A JSON value, indented and painted."""
+    return code(json.dumps(value, indent=2, ensure_ascii=False, default=str), language="json")
+
+
+def traceback(text: str) -> list[Line]:
+    """A Python traceback inside other output: files and lines stand out, the error more."""
+    lines: list[Line] = []
+    inside = False
+    text, more = _cap(text)
+    for line in clean(text).split("\n"):
+        if line.startswith("Traceback "):
+            inside = True
+            lines.append([(line, "bad")])
+        elif inside and (found := re.match(r'(\s+File )(".*?")(, line )(\d+)(.*)', line)):
+            lines.append(
+                [(found[1], "faint"), (found[2], "code-string"), (found[3], "faint"), (found[4], "code-number"),
+                 (found[5], "code-name")]
+            )  # fmt: skip
+        elif inside and line and not line[0].isspace():
+            inside = False
+            lines.append([(line, "bad")])
+        else:
+            lines.append([(line, "text")])
+    return lines + more
+
+
+_SGR = re.compile(r"\x1b\[([0-9;]{0,40})m")
+_COLOURS = {31: "bad", 91: "bad", 32: "good", 92: "good", 33: "warn", 93: "warn", 34: "accent", 94: "accent",
+            35: "code-keyword", 95: "code-keyword", 36: "code-name", 96: "code-name", 90: "faint", 2: "faint",
+            1: "strong"}  # fmt: skip
+
+
+def shell(text: str) -> list[Line]:
+    """What a program printed. Its colours become inks of the theme; every other control becomes visible."""
+    text, more = _cap(text)
+    lines: list[Line] = []
+    ink = "text"
+    for raw in text.replace("\r\n", "\n").split("\n"):
+        line: Line = []
+        at = 0
+        for found in _SGR.finditer(raw):
+            line.append((clean(raw[at : found.start()]), ink))
+            ink = _colour(found[1], ink)
+            at = found.end()
+        line.append((clean(raw[at:]), ink))
+        lines.append([span for span in line if span[0]])
+    return lines + more
+
+
+def _colour(codes: str, ink: str) -> str:
+    for number in (int(each or 0) for each in codes.split(";") if len(each) < 4):
+        if number in (0, 39, 22):
+            ink = "text"
+        elif number in _COLOURS and not (number == 1 and ink != "text"):
+            ink = _COLOURS[number]
+    return ink
+
+
+_TAG = re.compile(r"^(\s*[-*] )?\[(important|possible|informational)\]")
+_TAG_INKS = {"important": "bad", "possible": "warn", "informational": "accent"}
+_INLINE = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*|<!--.*?-->")
+
+
+def prose(text: str) -> list[Line]:
+    """Markdown-ish text: headings, lists, fences painted by language, tables and inline code; never parsed as markup."""
+    text, more = _cap(text)
+    lines: list[Line] = []
+    fence: str | None = None
+    language, block = "", list[str]()
+    for line in clean(text).split("\n"):
+        mark = re.match(r"\s*(`{3,}|~{3,})\s*([\w+-]*)", line)
+        if fence is None and mark:
+            fence, language, block = mark[1], mark[2], []
+            lines.append([(line, "faint")])
+        elif fence is not None and line.strip().startswith(fence):
+            lines += _fenced(block, language)
+            lines.append([(line, "faint")])
+            fence = None
+        elif fence is not None:
+            block.append(line)
+        else:
+            lines.append(_prose_line(line))
+    if fence is not None:
+        lines += _fenced(block, language)
+    return lines + more
+
+
+def _fenced(block: list[str], language: str) -> list[Line]:
+    text = "\n".join(block)
+    if language in ("diff", "patch"):
+        return diff(text)
+    return code(text, language=language) if language and block else [[(line, "text")] for line in block]
+
+
+def _prose_line(line: str) -> Line:
+    if re.match(r"#{1,6} ", line):
+        level = len(line) - len(line.lstrip("#"))
+        return [(line, "accent" if level == 1 else "strong")]
+    if tag := _TAG.match(line):
+        return [(tag[1] or "", "faint"), (f"[{tag[2]}]", _TAG_INKS[tag[2]]), *_inline(line[tag.end() :])]
+    if added := re.match(r"\s+([+-]) ", line):
+        return [(line, "added" if added[1] == "+" else "removed")] if line.startswith("    ") else _inline(line)
+    if line.startswith(("> ", "---")) or re.match(r"\|[\s:|-]+\|$", line):
+        return [(line, "faint")]
+    return _inline(line)
+
+
+def _inline(line: str) -> Line:
+    result: Line = []
+    at = 0
+    for found in _INLINE.finditer(line):
+        if found.start() > at:
+            result.append((line[at : found.start()], "text"))
+        if found[1] is not None:
+            result.append((found[1], "code-string"))
+        elif found[2] is not None:
+            result.append((found[2], "strong"))
+        else:
+            result.append((found[0], "faint"))
+        at = found.end()
+    if at < len(line):
+        result.append((line[at:], "text"))
+    return result
+
+
+def guess(text: str) -> list[Line]:
+    """Output of unknown kind, painted as what it looks like."""
+    head = text[:4000]
+    if "Traceback (most recent call last)" in text[:MOST]:
+        return traceback(text)
+    if re.search(r"^(diff --git |--- .*\n\+\+\+ )", head, re.M):
+        return diff(text)
+    if head.lstrip()[:1] in ("{", "["):
+        try:
+            return as_json(json.loads(text)) if len(text) <= MOST else shell(text)
+        except ValueError:
+            pass
+    return shell(text)
+
+
+def indent(lines: Iterable[Line], by: int) -> list[Line]:
+    """The lines moved to the right."""
+    return [[(" " * by, "text"), *line] for line in lines]
+
+
+def _cap(text: str) -> tuple[str, list[Line]]:
+    if len(text) <= MOST:
+        return text, []
+    return text[:MOST], [[(f"… {len(text) - MOST:,} more characters are on the tape", "warn")]]
+
+
+def _lexer(name: str, language: str) -> "object | None":
+    from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
+    from pygments.util import ClassNotFound
+
+    find: Callable[..., object] = get_lexer_by_name if language else get_lexer_for_filename
+    try:
+        return find(language or name, stripnl=False, ensurenl=False) if language or name else None
+    except ClassNotFound:
+        return None
+
+
+def _ink(token: str) -> str:
+    return next((ink for prefix, ink in _INKS if token.startswith(prefix)), "code-plain")

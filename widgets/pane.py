@@ -1,0 +1,181 @@
+"""One subagent, live: its frame, its numbers, and the end of what it says and does."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from textual import events
+from textual.message import Message
+
+from store.domain.board import Lane
+from store.domain.safe_text import safe_line
+from store.domain.states import SubagentState
+from widgets import words
+from widgets.flow import Flow, verdict
+from widgets.ink import Line, Painted, Span, cut, spread, width
+from widgets.states import SUBAGENT, Mark
+
+BAR = 8
+"""Cells of the bar that shows how many of its turns are used."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a pane shows at one moment: plain values."""
+
+    lane: Lane
+    flow: Flow
+    now: float
+    selected: bool = False
+    stalled: bool = False
+    """No engine works on the run: what looks like running stands still."""
+
+
+def mark(view: View) -> Mark:
+    """The lane's mark; without an engine nothing runs."""
+    found = SUBAGENT[view.lane.state]
+    if view.stalled and not view.lane.state.final:
+        return Mark("⚠", "waits for an engine", "warn")
+    return found
+
+
+def draw(view: View, cells: int, height: int) -> list[Line]:
+    """The pane in a room of this size: framed, framed with one line, or bare."""
+    if cells < 8 or height < 2:
+        return [cut([*_title(view), (" ", "text"), mark(view).span], cells)]
+    if height == 2:
+        return _bare(view, cells)
+    inner = cells - 2
+    frame = "frame-selected" if view.selected else "frame"
+    side = "┃" if view.selected else "│"
+    if height == 3:
+        rows = [spread([(" ", "text"), *_last(view)], [*_numbers(view, short=True), (" ", "text")], inner)]
+    else:
+        rows = [spread([(" ", "text"), *_numbers(view, short=inner < 48)], [], inner)]
+        body = height - 3
+        told = _verdict(view, inner)
+        body -= len(told)
+        flow = [[(" ", "text"), *line] for line in view.flow.lines(inner - 2, body)]
+        rows += flow + [[] for _ in range(body - len(flow))] + told
+    return [
+        _top(view, cells, frame),
+        *([(side, frame), *spread(row, [], inner), (side, frame)] for row in rows),
+        _bottom(view, cells, frame),
+    ]
+
+
+def _title(view: View) -> Line:
+    lane = view.lane
+    title: Line = [
+        (lane.id.label, "accent" if view.selected else "strong"),
+        (" " + safe_line(lane.plan.strategy.name), "strong"),
+    ]
+    if lane.plan.clean:
+        title.append((" · clean", "warn"))
+    return title
+
+
+def _top(view: View, cells: int, frame: str) -> Line:
+    left, right, rule = ("┏", "┓", "━") if view.selected else ("┌", "┐", "─")
+    state = mark(view)
+    end: Line = [(" ", frame), state.span, (" ", frame), (rule + right, frame)]
+    start: Line = [(left + rule + " ", frame), *_title(view), (" ", frame)]
+    if width(start) + width(end) > cells:
+        # The glyph carries the state when there is no room for the word; the name gives way after it.
+        short: Line = [(" ", frame), (state.glyph, state.ink), (" ", frame), (rule + right, frame)]
+        end = short if width(start) + width(end) > cells + 8 else end
+    return spread(start, end, cells, (rule, frame))
+
+
+def _bottom(view: View, cells: int, frame: str) -> Line:
+    left, right, rule = ("┗", "┛", "━") if view.selected else ("└", "┘", "─")
+    lane = view.lane
+    if lane.alert:
+        more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
+        said: Line = [(" ", frame), (f"⚠ {safe_line(lane.alert)}{more}", "warn"), (" ", frame)]
+        return [(left + rule, frame), *spread(cut(said, cells - 4), [], cells - 4, (rule, frame)), (rule + right, frame)]
+    return [(left + rule * (cells - 2) + right, frame)]
+
+
+def _numbers(view: View, *, short: bool) -> Line:
+    lane = view.lane
+    limit = lane.limits.turns
+    line: Line = []
+    if limit:
+        if not short:
+            full = min(round(BAR * lane.turn / limit), BAR)
+            line += [("▰" * full, "accent"), ("▱" * (BAR - full) + " ", "faint")]
+        line.append((f"turn {lane.turn}/{limit}", "text"))
+    else:
+        line.append((f"turn {lane.turn}", "text"))
+    tokens = words.tokens(lane.spend.usage.total)
+    line += [("  " + tokens, "text"), (" tok" if short else " tokens", "faint")]
+    line += [("  " + words.money(lane.spend), "text")]
+    line += [("  " + words.duration(lane.worked(view.now)), "faint")]
+    if not short and lane.injected:
+        line += [(f"  {words.count(len(lane.injected), 'observation')}", "faint")]
+    return line
+
+
+def _last(view: View) -> Line:
+    lane = view.lane
+    if lane.checked:
+        return [(verdict(lane.checked), SUBAGENT[lane.state].ink)]
+    if lane.tool:
+        return [("› " + safe_line(lane.tool), "tool")]
+    rows = view.flow.lines(200, 1)
+    return rows[-1] if rows else [(safe_line(lane.last), "faint")]
+
+
+def _bare(view: View, cells: int) -> list[Line]:
+    pointer: Span = ("▌", "frame-selected") if view.selected else (" ", "text")
+    return [
+        spread([pointer, *_title(view)], [mark(view).span], cells),
+        spread([pointer, (" ", "text"), *_last(view)], [(" ", "text"), *_numbers(view, short=True)], cells),
+    ]
+
+
+def _verdict(view: View, cells: int) -> list[Line]:
+    lane = view.lane
+    if lane.checked is not None:
+        state = SUBAGENT[lane.state]
+        return [[(f" {state.glyph} {state.word.upper()} ", state.ink), (verdict(lane.checked), state.ink)]]
+    if lane.state is SubagentState.CHECKING:
+        return [[(" ◐ the harness checks the patch in a clean sandbox", "accent")]]
+    return []
+
+
+class Pane(Painted):
+    """The widget. It keeps its size and is drawn anew only when `show` brings something new."""
+
+    class Selected(Message):
+        """The operator pointed at a pane."""
+
+        def __init__(self, lane: int) -> None:
+            super().__init__()
+            self.lane = lane
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.view: View | None = None
+        self._seen: Sequence[object] = ()
+
+    def show(self, view: View) -> None:
+        """Take the moment's values; redraw only what a reader would see change."""
+        lane = view.lane
+        # A running clock changes a pane once a second at most.
+        seen = (
+            id(view.flow), view.flow.version, view.selected, view.stalled, lane.state, lane.turn, lane.spend, lane.alerts,
+            lane.tool, lane.last, lane.checked, id(lane), int(lane.worked(view.now)),
+        )  # fmt: skip
+        self.view = view
+        if seen != self._seen:
+            self._seen = seen
+            self.repaint()
+
+    def lines(self, cells: int, height: int) -> Iterable[Line]:
+        return draw(self.view, cells, height) if self.view else ()
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.post_message(self.Selected(self.number))

@@ -1,0 +1,53 @@
+"""How each state looks: a glyph and a word carry it, the ink only helps. Glyphs are one cell wide and have an ASCII twin
+in `widgets.ink.ASCII`."""
+
+from dataclasses import dataclass
+
+from store.domain.states import RunState, SubagentState
+from widgets.ink import Span
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A state as it is drawn."""
+
+    glyph: str
+    word: str
+    ink: str
+
+    @property
+    def span(self) -> Span:
+        return f"{self.glyph} {self.word}", self.ink
+
+
+SUBAGENT: dict[SubagentState, Mark] = {
+    SubagentState.QUEUED: Mark("○", "queued", "faint"),
+    SubagentState.STARTING: Mark("◌", "starting", "accent"),
+    SubagentState.RUNNING: Mark("▶", "running", "accent"),
+    SubagentState.PAUSED: Mark("‖", "paused", "warn"),
+    SubagentState.CHECKING: Mark("◐", "checking", "accent"),
+    SubagentState.SOLVED: Mark("✔", "solved", "good"),
+    SubagentState.UNSOLVED: Mark("✗", "unsolved", "bad"),
+    SubagentState.KILLED: Mark("■", "killed", "warn"),
+    SubagentState.FAILED: Mark("◇", "failed", "bad"),
+}
+
+RUN: dict[RunState, Mark] = {
+    RunState.CHECKING: Mark("◐", "checking", "accent"),
+    RunState.RUNNING: Mark("▶", "running", "accent"),
+    RunState.GATE: Mark("◆", "at gate", "warn"),
+    RunState.SOLVED: Mark("✔", "solved", "good"),
+    RunState.UNSOLVED: Mark("✗", "unsolved", "bad"),
+    RunState.STOPPED: Mark("■", "stopped", "warn"),
+    RunState.FAILED: Mark("◇", "failed", "bad"),
+}
+
+INTERRUPTED = Mark("⚠", "interrupted", "bad")
+"""A run that is not over and has no engine."""
+OPENING = Mark("◌", "opening", "faint")
+"""A run whose events are not read yet."""
+
+
+def run_mark(state: RunState, *, alive: bool) -> Mark:
+    """A run's mark; `alive` says whether an engine holds it."""
+    return RUN[state] if alive or state.final else INTERRUPTED
