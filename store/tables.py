@@ -56,6 +56,23 @@ class Node(SQLModel, table=True):
     message: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class TapeNode(SQLModel, table=True):
+    """A node's place on one subagent's tape; `call` is the first that had it.
+
+    Nodes are shared, tapes are not: this says whose a node is, and that it is in the full-text index for that subagent.
+    Generation and lane are 0 for a call of no subagent.
+    """
+
+    __tablename__ = "tape_nodes"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    node: str = Field(primary_key=True)
+    run: str = Field(primary_key=True)
+    generation: int = Field(primary_key=True)
+    lane: int = Field(primary_key=True)
+    call: str
+
+
 class Call(SQLModel, table=True):
     """One HTTP exchange with a model.
 
