@@ -12,6 +12,7 @@ from store.domain.events import (
     EngineStarted,
     EngineStopped,
     Event,
+    FinishRan,
     GateOpened,
     GatePassed,
     GenerationDesigned,
@@ -128,6 +129,7 @@ class Board:
     engine: EngineStarted | None = None
     """The engine that works on it, by its own word: one that was killed could not say goodbye."""
     finished: RunFinished | None = None
+    finish_ran: FinishRan | None = None
     gates_open: bool = False
     observations: int = 0
     """Version of the observations document."""
@@ -230,6 +232,8 @@ class Board:
             case RunFinished():
                 self.finished, self.state, self.ended = payload, payload.state, event.at
                 self.work.stop(event.at)
+            case FinishRan():
+                self.finish_ran = payload
             case _:
                 pass
 

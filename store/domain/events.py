@@ -132,6 +132,16 @@ class RunFinished(Payload):
     report: str
 
 
+@dataclass(frozen=True)
+class FinishRan(Payload):
+    """The operator's own command for the end of a run has run; `exit_code` is None when it could not be started."""
+
+    kind: ClassVar[str] = "finish.ran"
+    command: str
+    exit_code: int | None
+    output: str
+
+
 # A generation.
 
 

@@ -1,0 +1,183 @@
+"""Following a run without the app: progress that a person can read, and the summary as one JSON object."""
+
+import sys
+from typing import Any
+
+from app.failure import Exit
+from app.output import duration, emit, money, say
+from store.domain.board import Board, Generation, Lane
+from store.domain.events import (
+    Alert,
+    BaselineChecked,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    GateOpened,
+    GatePassed,
+    GenerationDesigned,
+    GenerationObserved,
+    RunCreated,
+    RunFinished,
+    SubagentChecked,
+    SubagentEnded,
+)
+from store.domain.safe_text import safe_line
+from store.domain.states import RunState, SubagentState
+from store.home import Home
+
+PATIENCE = 0.5
+"""Seconds between two looks at a run whose log is silent."""
+
+NAME_WIDTH = 30
+
+
+def follow(home: Home, run: str, *, json: bool = False) -> Exit:
+    """Print what happens in a run until it is over, or has lost its engine; the exit code that says how it stands.
+
+    With `json` nothing is printed but the summary, at the end.
+    """
+    from store.database import open_store
+    from store.feed import LiveFeed
+    from store.lock import holder
+
+    board = Board(run)
+    with open_store(home.store) as store:
+        feed = LiveFeed(store, run=run)
+        while True:
+            lived = holder(home.folder(run).lock) is not None
+            batch = feed.wait(PATIENCE)
+            for event in batch:
+                board.apply(event)
+                if not json:
+                    for line in lines(board, event):
+                        say(line)
+            sys.stdout.flush()
+            if board.finished is not None and (not lived or board.engine is None):
+                break
+            # An engine that died before the wait has no more to say.
+            if not batch and not lived:
+                break
+    if json:
+        emit(summary(board, str(home.folder(run).report)))
+    elif board.finished is None:
+        say(f"No engine works on run {run}. `multitrack resume {run}` goes on where it stands.")
+    match board.state:
+        case RunState.SOLVED:
+            return Exit.FINE
+        case RunState.FAILED:
+            return Exit.USAGE
+        case _:
+            return Exit.UNSOLVED
+
+
+def summary(board: Board, report: str) -> dict[str, Any]:
+    """A run in numbers. In a generation `lanes` and `solved` leave the clean ones out."""
+    spend = board.spent(board.at)
+    return {
+        "run": board.run,
+        "title": board.order.title if board.order else "",
+        "state": str(board.state),
+        "reason": board.finished.reason if board.finished else "",
+        "seed": board.order.seed if board.order else None,
+        "model": "scripted model" if board.order and board.order.scripted else board.task.model,
+        "memory": str(board.task.memory),
+        "report": report,
+        "turns": spend.turns,
+        "tokens": spend.usage.total,
+        "usd": round(spend.usd, 6),
+        "priced": spend.priced,
+        "seconds": round(spend.seconds, 3),
+        "generations": [
+            {
+                "number": generation.number,
+                "lanes": generation.count(clean=False),
+                "solved": generation.solved(clean=False),
+                "clean_lanes": generation.count(clean=True),
+                "clean_solved": generation.solved(clean=True),
+                "observations": generation.known,
+                "injected": generation.injected,
+            }
+            for generation in board.generations.values()
+        ],
+    }
+
+
+def lines(board: Board, event: Event) -> list[str]:
+    """What to print of an event that the board has just applied: nothing for most."""
+    generation = board.generations.get(event.generation) if event.generation is not None else None
+    lane = generation.lanes.get(event.lane) if generation and event.lane is not None else None
+    match event.payload:
+        case RunCreated() as order:
+            model = "scripted model" if order.scripted else order.task.model
+            return [f"Run {board.run}: {safe_line(order.title)}", f"  {model}, seed {order.seed}"]
+        case EngineStarted() as engine if engine.orphans:
+            return [f"An engine goes on with the run; {engine.orphans} processes of the one before it were ended."]
+        case BaselineChecked() as baseline:
+            return _baseline(baseline)
+        case GenerationDesigned() if generation:
+            return _designed(board, generation)
+        case SubagentEnded() if lane and lane.state is SubagentState.KILLED:
+            return [_lane_line(lane)]
+        case SubagentChecked() if lane and lane.state is not SubagentState.KILLED:
+            return [_lane_line(lane)]
+        case Alert(text=text) if lane:
+            return [f"  {lane.id.label}  ! {safe_line(text)}"]
+        case GenerationObserved() as observed if generation:
+            return [_observed(generation, observed)]
+        case GateOpened(waits=True) if generation:
+            return [f"At the gate: `multitrack launch {board.run}` starts generation {generation.number + 1}."]
+        case GatePassed(by="operator", rest=rest):
+            return ["The operator passed the gate, and all that follow." if rest else "The operator passed the gate."]
+        case RunFinished() as finished:
+            return _finished(board, finished)
+        case EngineStopped() as stopped if board.finished is None:
+            return [f"The engine has left: {safe_line(stopped.reason)}"]
+        case _:
+            return []
+
+
+def _baseline(baseline: BaselineChecked) -> list[str]:
+    if baseline.refused:
+        return []
+    failures = baseline.results[-1].failures if baseline.results else None
+    counted = "" if failures is None else f": {failures} failures"
+    return [f"  The check fails on the unchanged code{counted}."]
+
+
+def _designed(board: Board, generation: Generation) -> list[str]:
+    clean = generation.count(clean=True)
+    note = f", {clean} of them clean" if clean else ""
+    return ["", f"Generation {generation.number} of {board.task.generations}: {len(generation.lanes)} subagents{note}"]
+
+
+def _lane_line(lane: Lane) -> str:
+    name = safe_line(lane.plan.strategy.name, NAME_WIDTH - 8) + (" (clean)" if lane.plan.clean else "")
+    result = lane.checked.result if lane.checked else None
+    failures = f"{result.failures} failures" if result and result.failures is not None and not lane.solved else ""
+    ending = str(lane.ended.ending) if lane.ended else ""
+    detail = safe_line(lane.ended.detail, 80) if lane.ended and lane.state is SubagentState.FAILED else ""
+    spend = f"{lane.turn} turns, {money(lane.spend.usd, priced=lane.spend.priced)}"
+    told = f"{len(lane.injected)} observations" if lane.injected else ""
+    parts = [part for part in (str(lane.state), failures, ending, told, spend, detail) if part]
+    return f"  {lane.id.label}  {name:<{NAME_WIDTH}}  " + ", ".join(parts)
+
+
+def _observed(generation: Generation, observed: GenerationObserved) -> str:
+    solved, count = generation.solved(clean=False), generation.count(clean=False)
+    clean = (
+        f", clean {generation.solved(clean=True)} of {generation.count(clean=True)}"
+        if generation.count(clean=True)
+        else ""
+    )
+    return (
+        f"  Solved {solved} of {count}{clean}. Observations: {observed.known} known, {observed.added} new, "
+        f"{observed.supported} seen again."
+    )
+
+
+def _finished(board: Board, finished: RunFinished) -> list[str]:
+    spend = board.spent(board.at)
+    word = {RunState.SOLVED: "Solved.", RunState.FAILED: "The run could not be carried out."}.get(finished.state, "")
+    said = " ".join(part for part in (word if word not in finished.reason else "", safe_line(finished.reason)) if part)
+    used = f"{spend.turns} turns, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
+    return ["", said, f"Used: {used}, {duration(spend.seconds)} of work.", f"Report: {finished.report}"]
