@@ -9,6 +9,7 @@ from store import events
 from store.domain.codec import decode_command, encode_command
 from store.domain.commands import Command
 from store.domain.events import CommandSettled
+from store.jsontext import dumps, loads
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class PendingCommand:
 def issue(store: "Store", run: str, command: Command, *, at: float) -> int:
     """Give the engine of a run an order; the order's id. Returns when it is committed."""
     name, data = encode_command(command)
-    row = {"run": run, "at": at, "name": name, "data": events.dumps(data), "applied": False}
+    row = {"run": run, "at": at, "name": name, "data": dumps(data), "applied": False}
     order = insert(_commands).returning(_columns.id)
     return store.write(lambda connection: int(connection.execute(order, row).scalar_one()))
 
@@ -62,7 +63,7 @@ def settle(connection: Connection, command: int, *, applied: bool, outcome: str,
     if row is None:
         return False
     run, name, data = row
-    target = events.loads(data)
+    target = loads(data)
     events.append(
         connection,
         run,
@@ -85,6 +86,6 @@ def outcome(store: "Store", command: int) -> tuple[bool, str] | None:
 
 def _decode(name: str, data: str) -> Command | None:
     try:
-        return decode_command(name, events.loads(data))
+        return decode_command(name, loads(data))
     except ValueError:
         return None

@@ -74,7 +74,10 @@ class Store:
             with self._reading.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise explain(self.path, error) or error from error
+            told = explain(self.path, error)
+            if told is None:
+                raise
+            raise told from error
 
     def write(self, job: "Callable[[Connection], T]") -> T:
         """Run a job on the writer and wait until it is committed. On an event loop: `writer.write`."""
@@ -195,7 +198,9 @@ def _bring_to_head(path: Path) -> None:
 def _create(path: Path) -> None:
     """An empty file that only its user can read."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise StoreError(f"The store {path} cannot be made ({error.strerror}). Make its folder writable.") from error
 

@@ -1,14 +1,13 @@
 """The append-only log in the store. The order of sequence numbers is the order of commits."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import Connection, Integer, bindparam, func, insert, select
 
 from store.domain.codec import decode_payload, encode_payload
 from store.domain.events import SCHEMA, Event, Payload
+from store.jsontext import dumps, loads
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -78,19 +77,3 @@ def last(store: "Store", run: str) -> int:
     """The sequence number of a run's newest event, 0 when it has none."""
     with store.read() as connection:
         return int(connection.execute(_last, {"of": run}).scalar() or 0)
-
-
-def dumps(value: Any) -> str:
-    """JSON of a payload or a command, also when a text in it has a lone surrogate, which orjson refuses."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, separators=(",", ":"))
-
-
-def loads(text: str) -> Any:
-    """Back from `dumps`."""
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return json.loads(text)

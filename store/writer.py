@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -80,7 +81,21 @@ class Writer:
         """Run a job and wait until it is committed. A caller that is cancelled meanwhile leaves the job running: what
         was to be recorded is recorded."""
         # This caller waits for the commit itself, and so needs no pushing back; its bytes hold back the others.
-        return await asyncio.shield(asyncio.wrap_future(self._enqueue(job, size, block=False)))
+        future = self._enqueue(job, size, block=False)
+        loop = asyncio.get_running_loop()
+        committed = loop.create_future()
+
+        def wake() -> None:
+            if not committed.done():
+                committed.set_result(None)
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(wake)
+
+        future.add_done_callback(tell)
+        await committed
+        return future.result()
 
     def close(self) -> None:
         """Finish what is queued, and stop. Safe to call twice."""
