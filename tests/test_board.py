@@ -1,0 +1,246 @@
+"""The board: a run folded from its events."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.domain.board import Board, best_lane
+from store.domain.events import (
+    Alert,
+    BaselineChecked,
+    CallFinished,
+    CheckResult,
+    EngineStarted,
+    EngineStopped,
+    Event,
+    GateOpened,
+    GatePassed,
+    GenerationDesigned,
+    GenerationObserved,
+    Payload,
+    RunCreated,
+    RunFinished,
+    SubagentChecked,
+    SubagentContinued,
+    SubagentEnded,
+    SubagentJudged,
+    SubagentLaunched,
+    SubagentPaused,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+    Unknown,
+)
+from store.domain.ids import SubagentId
+from store.domain.limits import Limits, Spend, Usage
+from store.domain.states import Ending, RunState, Step, SubagentState, Validity
+from store.domain.strategy import LanePlan, Strategy
+from store.domain.task import Check, Task
+
+RUN = "abcde"
+TASK = Task("fix it", "/repo", Check("./check"), generations=2, lanes=2, limits=Limits(turns=10, usd=1.0))
+PLANS = (
+    LanePlan(1, Strategy("one", "look", limits=Limits(turns=3)), clean=False),
+    LanePlan(2, Strategy("two", "think"), clean=True),
+)
+FAILED = CheckResult(False, 1, 7, 0.5, "digest", "7 failed")
+PASSED = CheckResult(True, 0, 0, 0.5, "digest", "ok")
+CREATED = RunCreated(TASK, "Fix it", "f" * 40, 1)
+
+
+def log(*entries: tuple[float, int | None, int | None, Payload]) -> list[Event]:
+    return [
+        Event(seq, at, RUN, generation, lane, payload)
+        for seq, (at, generation, lane, payload) in enumerate(entries, start=1)
+    ]
+
+
+def fold(events: Sequence[Event]) -> Board:
+    board = Board(RUN)
+    for event in events:
+        board.apply(event)
+    return board
+
+
+def begun(*more: tuple[float, int | None, int | None, Payload]) -> Board:
+    return fold(
+        log(
+            (0, None, None, CREATED),
+            (1, None, None, EngineStarted(7, "1", "http://proxy")),
+            (2, None, None, BaselineChecked((FAILED,))),
+            (3, 1, None, GenerationDesigned(PLANS)),
+            *more,
+        )
+    )
+
+
+def test_steps_follow_each_other() -> None:
+    assert fold(log((0, None, None, CREATED))).next_step() == (1, Step.DESIGN)
+    launched = SubagentLaunched("box", "model")
+    ended = SubagentEnded(Ending.SUBMITTED, "", Spend())
+    both_launched = [(4.0, 1, 1, launched), (4.0, 1, 2, launched)]
+    both_ended = [(5.0, 1, 1, ended), (5.0, 1, 2, ended)]
+    checked = [(6.0, 1, 1, SubagentChecked(False, "")), (6.0, 1, 2, SubagentChecked(True, "p", result=PASSED))]
+    observed = (7.0, 1, None, GenerationObserved(1, 3, 3, 0))
+    assert begun().next_step() == (1, Step.LAUNCH)
+    assert begun(both_launched[0]).next_step() == (1, Step.LAUNCH)
+    assert begun(*both_launched).next_step() == (1, Step.WATCH)
+    assert begun(*both_launched, both_ended[0]).next_step() == (1, Step.WATCH)
+    assert begun(*both_launched, *both_ended).next_step() == (1, Step.CHECK)
+    assert begun(*both_launched, *both_ended, *checked).next_step() == (1, Step.OBSERVE)
+    assert begun(*both_launched, *both_ended, *checked, observed).next_step() == (1, Step.GATE)
+    passed = (9.0, 1, None, GatePassed("operator"))
+    done = begun(*both_launched, *both_ended, *checked, observed, (8.0, 1, None, GateOpened(True)), passed)
+    assert done.next_step() == (2, Step.DESIGN)
+    finished = begun(*both_launched, (9.0, None, None, RunFinished(RunState.STOPPED, "", "")))
+    assert finished.next_step() is None
+    assert done.generations[1].solved(clean=True) == 1
+    assert done.generations[1].solved(clean=False) == 0
+
+
+def test_a_lane_tells_what_it_does() -> None:
+    board = begun(
+        (4, 1, 1, SubagentLaunched("box", "m", ("o-1", "o-2"), 80, "blob")),
+        (5, 1, 1, TurnStarted(1)),
+        (6, 1, 1, CallFinished("c", 200, "tool_use", Usage(10, 5), 0.25, 1.0)),
+        (6, 1, 1, ToolStarted(1, "t1", "run", "run ./check")),
+    )
+    lane = board.generations[1].lanes[1]
+    assert (lane.state, lane.turn, lane.tool, lane.injected) == (
+        SubagentState.RUNNING,
+        1,
+        "run ./check",
+        ("o-1", "o-2"),
+    )
+    assert lane.spent(10.0) == Spend(1, Usage(10, 5), 0.25, 6.0)
+    assert lane.limits == Limits(turns=3, usd=1.0), "a strategy's limits stand before the run's"
+    board.apply(Event(9, 7, RUN, 1, 1, ToolFinished(1, "t1", "run", True, 0.2, "blob", "exit code 1")))
+    assert (lane.tool, lane.last) == ("", "exit code 1")
+    assert lane.results["t1"].result == "blob"
+    board.apply(Event(10, 8, RUN, 1, 1, Alert("limit", "nearly spent")))
+    assert (lane.alert, lane.alerts) == ("nearly spent", 1)
+    board.apply(Event(11, 9, RUN, 1, 1, SubagentJudged(Validity.VALID, "it tried")))
+    assert lane.validity is Validity.VALID
+
+
+def test_an_unknown_price_makes_the_cost_a_lower_bound() -> None:
+    board = begun((4, 1, 1, CallFinished("c", 200, "end", Usage(1, 1), None, 1.0)))
+    assert not board.spent(5.0).priced
+    failed = begun((4, 1, 1, CallFinished("c", 529, "", Usage(), None, 1.0, "overloaded")))
+    assert failed.spent(5.0).priced, "a call without usage costs nothing"
+
+
+def test_pauses_and_dead_engines_are_no_work() -> None:
+    board = begun(
+        (10, 1, 1, SubagentLaunched("box", "m")),
+        (14, 1, 1, SubagentPaused()),
+        (20, 1, 1, SubagentContinued()),
+        (21, 1, 1, TurnStarted(2)),
+        # Killed here; whoever resumes comes a thousand seconds later.
+        (1000, None, None, EngineStarted(8, "1", "http://proxy")),
+        (1001, 1, 1, SubagentLaunched("box", "m", attempt=2)),
+        (1003, 1, 1, SubagentEnded(Ending.TURNS, "", Spend())),
+    )
+    lane = board.generations[1].lanes[1]
+    assert lane.spent(2000).seconds == 4 + 1 + 2
+    assert lane.attempt == 2
+    assert board.spent(1003).seconds == (21 - 1) + (1003 - 1000)
+
+
+def test_waiting_at_a_gate_is_no_work() -> None:
+    board = begun(
+        (5, 1, None, GateOpened(waits=True)),
+        (100, 1, None, GatePassed("operator", rest=True)),
+        (103, None, None, EngineStopped("left")),
+    )
+    assert board.spent(500).seconds == (5 - 1) + 3
+    assert board.gates_open, "one key opens all gates that follow"
+    assert board.state is RunState.RUNNING
+
+
+def test_a_paused_subagent_stays_paused_under_the_next_engine() -> None:
+    board = begun(
+        (4, 1, 1, SubagentLaunched("box", "m")),
+        (5, 1, 1, SubagentPaused()),
+        (6, None, None, EngineStarted(8, "1", "p")),
+        (7, 1, 1, SubagentLaunched("box", "m", attempt=2)),
+    )
+    lane = board.generations[1].lanes[1]
+    assert lane.state is SubagentState.PAUSED
+    assert lane.spent(100).seconds == 1
+
+
+def test_a_verdict_tells_who_is_to_blame() -> None:
+    def verdict(ending: Ending, checked: SubagentChecked) -> SubagentState:
+        board = begun(
+            (4, 1, 1, SubagentLaunched("box", "m")), (5, 1, 1, SubagentEnded(ending, "", Spend())), (6, 1, 1, checked)
+        )
+        return board.generations[1].lanes[1].state
+
+    nothing, solved = SubagentChecked(False, ""), SubagentChecked(True, "p", result=PASSED)
+    assert verdict(Ending.SUBMITTED, nothing) is SubagentState.UNSOLVED
+    assert verdict(Ending.TURNS, solved) is SubagentState.SOLVED
+    assert verdict(Ending.PROVIDER, nothing) is SubagentState.FAILED
+    assert verdict(Ending.KILLED, nothing) is SubagentState.KILLED
+
+
+def test_the_best_patch_solves_then_is_small() -> None:
+    def checked(solved: bool, failures: int, size: int) -> SubagentChecked:
+        result = replace(FAILED, passed=solved, failures=failures)
+        return SubagentChecked(solved, "patch", insertions=size, result=result)
+
+    assert best_lane(begun()) is None
+    better = begun((4, 1, 1, checked(False, 3, 1)), (4, 1, 2, checked(False, 2, 90)))
+    assert (best := best_lane(better)) is not None
+    assert best.id == SubagentId(RUN, 1, 2)
+    solved = begun((4, 1, 1, checked(True, 0, 9)), (4, 1, 2, checked(True, 0, 8)))
+    assert (best := best_lane(solved)) is not None
+    assert best.id.lane == 2
+
+
+PAYLOADS: list[Payload] = [
+    CREATED,
+    EngineStarted(1, "1", "p"),
+    EngineStopped("x"),
+    BaselineChecked((FAILED,)),
+    GenerationDesigned(PLANS),
+    GenerationObserved(1, 2, 2, 0),
+    GateOpened(True),
+    GatePassed("auto"),
+    RunFinished(RunState.SOLVED, "", ""),
+    SubagentLaunched("box", "m"),
+    SubagentPaused(),
+    SubagentContinued(),
+    SubagentEnded(Ending.KILLED, "", Spend()),
+    SubagentChecked(False, "p", result=FAILED),
+    TurnStarted(3),
+    ToolStarted(1, "t", "run", "x"),
+    Unknown("from.later", {"a": 1}),
+]
+
+events = st.lists(
+    st.tuples(
+        st.floats(0, 1e9),
+        st.none() | st.integers(1, 3),
+        st.none() | st.integers(1, 3),
+        st.sampled_from(PAYLOADS),
+    ),
+    max_size=40,
+)
+
+
+@given(events, st.integers(0, 40))
+def test_any_log_folds_and_a_second_reading_changes_nothing(
+    entries: list[tuple[float, int | None, int | None, Payload]], cut: int
+) -> None:
+    whole = log((0.0, None, None, CREATED), *entries)
+    board = fold(whole)
+    again = fold(whole[:cut])
+    for event in whole:
+        again.apply(event)
+    assert board == again
+    board.next_step()
+    best_lane(board)
+    assert board.spent(1e9).seconds >= 0
