@@ -12,6 +12,12 @@ from typing import Protocol
 OUTPUT_CAP = 64 * 1024
 """Bytes kept of one command's output: the first and the last half of it."""
 
+FILE_CAP = 16 * 1024 * 1024
+"""The largest file, in bytes, that `Sandbox.read` gives."""
+
+PATCH_CAP = 64 * 1024 * 1024
+"""The most bytes of changed files that `Sandbox.patch` takes."""
+
 
 class SandboxError(Exception):
     """The sandbox could not be made, or is gone; the message says what to do."""
@@ -20,16 +26,25 @@ class SandboxError(Exception):
 @dataclass(frozen=True)
 class Executed:
     """What became of a command. `output` is both streams as they came, capped; `left_out` counts the bytes cut from
-    its middle; `exit_code` is None when its time ran out and its process group was killed."""
+    its middle, at `cut`; `exit_code` is None when its time ran out and its process group was killed, and 128 + n when
+    signal n ended it."""
 
     exit_code: int | None
     output: bytes
     left_out: int
     seconds: float
+    cut: int = 0
 
     @property
     def timed_out(self) -> bool:
         return self.exit_code is None
+
+    def text(self) -> str:
+        """The output as text, with a line that says what was left out where it was."""
+        if not self.left_out:
+            return self.output.decode(errors="replace")
+        head, tail = self.output[: self.cut], self.output[self.cut :]
+        return f"{head.decode(errors='replace')}\n… {self.left_out} bytes left out …\n{tail.decode(errors='replace')}"
 
 
 class Sandbox(Protocol):
