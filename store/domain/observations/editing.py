@@ -1,0 +1,173 @@
+"""What a person changed in `observations.md` becomes a change of the document, item by item."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from store.domain.observations.model import (
+    GONE,
+    Author,
+    Claim,
+    Document,
+    Note,
+    Observation,
+    Priority,
+    Status,
+    Subject,
+    fingerprint,
+    free_id,
+)
+from store.domain.observations.text import (
+    NEW,
+    TOP,
+    Item,
+    Sheet,
+    end,
+    evidence_line,
+    evidence_lines,
+    looks_generated,
+    parse,
+    split,
+)
+
+T = TypeVar("T")
+
+
+def apply_edit(document: Document, base: str, text: str) -> Document:
+    """The document with what was changed from `base`, the text of some version of it, to `text`.
+
+    What the edit left alone stays as the document has it now, also when `base` is older. A reworded item keeps its id
+    and becomes the operator's; a bullet without an id is a new observation of theirs; an item that is gone is dropped;
+    one under another heading has that priority; lines that the grammar doesn't know stay where they are.
+    """
+    before, after = parse(base), parse(text)
+    if before == after:
+        return document
+    was = {item.id: item for item in before.items if item.id}
+    now = {o.id: o for o in document.observations}
+    written: dict[str, Observation] = {}
+    anchors: dict[str, str] = {}
+    for place, item in enumerate(after.items):
+        if item in after.items[:place] and item.id:
+            continue
+        known = now.get(item.id) if item.id not in written else None
+        changed: Observation | None
+        if known is None:
+            changed = _added(item, document, written)
+        elif item == was.get(item.id):
+            changed = known
+        else:
+            changed = _changed(known, was.get(item.id), item, document.run)
+        if changed is not None:
+            written[changed.id] = changed
+            anchors[f"{NEW}{place}"] = changed.id
+    dropped = {name for name in was if name not in written}
+    rest = [_drop(o) if o.id in dropped else o for o in document.observations if o.id not in written]
+    result = replace(document, observations=(*written.values(), *rest))
+    return replace(result, notes=_notes(result, before, after, anchors))
+
+
+def _drop(observation: Observation) -> Observation:
+    return observation if observation.status in GONE else replace(observation, status=Status.DROPPED)
+
+
+def _added(item: Item, document: Document, written: dict[str, Observation]) -> Observation | None:
+    """A new observation of the operator's; None for one that says nothing."""
+    text, excerpt, _ = split(item.lines, ())
+    text = _with_unknown(item, text)
+    if not text and not excerpt:
+        return None
+    there = (*document.observations, *written.values())
+    taken, marks = {o.id for o in there}, {o.fingerprint for o in there}
+    count = 0
+    while (mark := fingerprint(Subject.NOTE, text, *excerpt, str(count))) in marks:
+        count += 1
+    return Observation(
+        id=item.id if item.id and item.id not in taken else free_id(mark, taken),
+        fingerprint=mark,
+        subject=Subject.NOTE,
+        priority=item.priority or Priority.POSSIBLE,
+        claim=item.claim or Claim.FACT,
+        text=text,
+        excerpt=excerpt,
+        first=document.generation,
+        last=document.generation,
+        status=item.status if item.status and item.status not in GONE else Status.KEPT,
+        author=Author.OPERATOR,
+    )
+
+
+def _changed(known: Observation, was: Item | None, item: Item, run: str) -> Observation | None:
+    """The observation as the operator left it."""
+    old_lines = was.lines if was is not None else ()
+    own = known.text.split("\n")
+    shown = evidence_lines(known, run)
+    # As it was written then: who measured otherwise may have changed since.
+    shown += [line for line in old_lines if looks_generated(line) and line not in own]
+    text, excerpt, there = split(item.lines, shown)
+    text = _with_unknown(item, text)
+    if not text and not excerpt:
+        return None
+    old_text, old_excerpt, _ = split(old_lines, shown)
+    struck = {line for line in shown if line in old_lines} - set(there)
+    result = replace(
+        known,
+        priority=_ours(item.priority, was.priority if was else None, known.priority),
+        claim=_ours(item.claim, was.claim if was else None, known.claim),
+        text=known.text if was is not None and text == old_text else text,
+        excerpt=known.excerpt if was is not None and excerpt == old_excerpt else excerpt,
+        evidence=tuple(e for e in known.evidence if evidence_line(e, known, run) not in struck),
+    )
+    reworded = replace(result, evidence=known.evidence) != known
+    status = _status(known, was, item, reworded=reworded)
+    return replace(result, status=status, author=Author.OPERATOR if reworded else known.author)
+
+
+def _ours(new: T | None, old: T | None, now: T) -> T:
+    """What the operator chose, or what the document has when they left it alone."""
+    return now if new is None or new == old else new
+
+
+def _status(known: Observation, was: Item | None, item: Item, *, reworded: bool) -> Status:
+    word, before = item.status, was.status if was is not None else None
+    if word is not None and word != before:
+        return word
+    if word is None and before is not None:
+        return Status.KEPT
+    if known.status in GONE:
+        # Pasted back.
+        return Status.EDITED if reworded else Status.KEPT
+    return Status.EDITED if reworded and known.status in (Status.PROPOSED, Status.KEPT) else known.status
+
+
+def _with_unknown(item: Item, text: str) -> str:
+    """Nothing that was written is lost: what the head has and shouldn't goes in front of the text."""
+    text = text.strip()
+    return f"({', '.join(item.unknown)}) {text}".strip() if item.unknown else text
+
+
+def _notes(document: Document, before: Sheet, after: Sheet, anchors: dict[str, str]) -> tuple[Note, ...]:
+    """The notes as the edit has them, with those that came into the document since. A note whose item is gone moves to
+    what stood above it."""
+    if before.notes == after.notes:
+        mine = list(document.notes)
+    else:
+        since = [note for note in document.notes if note not in before.notes and note not in after.notes]
+        mine = [*after.notes, *since]
+    visible = {o.id for o in document.observations if o.status not in GONE}
+    kept: dict[str, list[str]] = {}
+    for note in mine:
+        anchor = anchors.get(note.anchor, note.anchor)
+        if anchor not in visible and anchor not in (TOP, *Priority, *map(end, Priority)):
+            anchor = _above(anchor, before, visible)
+        kept.setdefault(anchor, []).append(note.text)
+    return tuple(Note(anchor, "\n\n".join(texts)) for anchor, texts in kept.items())
+
+
+def _above(anchor: str, before: Sheet, visible: set[str]) -> str:
+    """What stood above an item that is gone: the next one up under its heading, or the heading."""
+    place = next((at for at, item in enumerate(before.items) if item.id == anchor), None)
+    if place is None:
+        return TOP
+    gone = before.items[place]
+    above = (item.id for item in reversed(before.items[:place]) if item.priority == gone.priority)
+    return next((name for name in above if name in visible), gone.priority or TOP)

@@ -1,0 +1,268 @@
+"""`observations.md`: how a document is written down, and how such a text is read. The grammar is in
+`docs/observations.md`.
+
+Reading never fails and never loses a line: what is no title, heading or item is a note.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from store.domain.observations.model import (
+    GONE,
+    Claim,
+    Document,
+    Evidence,
+    Note,
+    Observation,
+    Priority,
+    Status,
+    live,
+    support,
+)
+from store.domain.safe_text import safe, safe_line
+
+TITLE = "# Observations"
+TOP = "top"
+NEW = "item "
+"""With an item's place in the sheet, the anchor of notes after an item that has no id of its own yet."""
+QUOTED = 120
+"""Characters of a quote that the file shows."""
+SHOWN = 6
+"""Spans of evidence that the file shows; the store has them all."""
+
+_SUMMARY = re.compile(r"Version (\d+), after generation \d+ of run \S+: .*\.")
+_HEADING = re.compile(r"#{1,6} +\[?(important|possible|informational)\]? *#*", re.IGNORECASE)
+_BULLET = re.compile(r"[-*+] +(?=\S)")
+_HEAD = re.compile(r"\((o-[0-9a-z]{4,32})((?: · [^·()\n]*)*)\) ?")
+_FENCE = re.compile(r" *(`{3,}|~{3,})")
+_DIFF = re.compile(r"(`{3,}|~{3,}) *diff *")
+_EVIDENCE = re.compile(r"- (?:[\w.]+(?: turn \d+)?, call [^“]*: “.*”|and \d+ more on the tapes)")
+_GENERATED = re.compile(
+    r"(?:1 attempt|seen in \d+ attempts)(?:, \d+ measured otherwise)?|from the (?:observer|operator)|flagged [a-z, ]+"
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item as the file has it. `id` is "" for a new one; `priority` is None outside the three headings; `words` are
+    those of its head; `lines` is the rest, without the indentation."""
+
+    id: str
+    priority: Priority | None
+    words: tuple[str, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def claim(self) -> Claim | None:
+        """The claim that its head names."""
+        return next((Claim(word) for word in self.words if word in set(Claim)), None)
+
+    @property
+    def status(self) -> Status | None:
+        """The status that its head names."""
+        return next((Status(word) for word in self.words if word in set(Status)), None)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Words of its head that the grammar doesn't know."""
+        known = {*Claim, *Status}
+        return tuple(word for word in self.words if word not in known and not _GENERATED.fullmatch(word))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A text, read. `version` is that of the document it was written from, None when it doesn't say."""
+
+    version: int | None = None
+    items: tuple[Item, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def render(document: Document) -> str:
+    """The document as Markdown. Dropped and expired observations are not in it."""
+    notes = {note.anchor: note.text for note in document.notes}
+    blocks = [TITLE, summary(document), notes.get(TOP, "")]
+    for priority in Priority:
+        blocks += [f"## [{priority}]", notes.get(priority, "")]
+        for observation in document.observations:
+            if observation.priority is priority and observation.status not in GONE:
+                blocks += [render_item(observation, document.run), notes.get(observation.id, "")]
+        blocks.append(notes.get(end(priority), ""))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def summary(document: Document) -> str:
+    """The line under the title."""
+    known = live(document)
+    counts = ", ".join(f"{sum(o.priority is p for o in known)} {p}" for p in Priority)
+    return f"Version {document.version}, after generation {document.generation} of run {document.run}: {counts}."
+
+
+def end(priority: Priority) -> str:
+    """The anchor of notes after everything under a heading."""
+    return f"end {priority}"
+
+
+def render_item(observation: Observation, run: str) -> str:
+    """One item: head, text, excerpt, evidence."""
+    o = observation
+    words = [o.id, o.claim, support(o)]
+    if o.status is not Status.PROPOSED:
+        words.append(o.status)
+    if o.flags:
+        words.append("flagged " + ", ".join(o.flags))
+    lines = safe(f"({' · '.join(words)}) {o.text}").split("\n")
+    if o.excerpt:
+        excerpt = [safe_line_kept(line) for line in o.excerpt]
+        longest = max((len(run) for line in excerpt for run in re.findall("`+", line)), default=0)
+        fence = "`" * max(3, longest + 1)
+        lines += ["", f"{fence}diff", *excerpt, fence]
+    if o.evidence:
+        lines += ["", *evidence_lines(o, run)]
+    return "\n".join([f"- {lines[0]}", *(f"  {line}" if line else "" for line in lines[1:])])
+
+
+def safe_line_kept(line: str) -> str:
+    """One line that stays one, its spaces kept."""
+    return safe(line).replace("\n", "␊")
+
+
+def evidence_lines(observation: Observation, run: str) -> list[str]:
+    """Its evidence, a line a span: who, when, and what the tape says there."""
+    lines = [evidence_line(e, observation, run) for e in observation.evidence[:SHOWN]]
+    if (more := len(observation.evidence) - SHOWN) > 0:
+        lines.append(f"- and {more} more on the tapes")
+    return list(dict.fromkeys(lines))
+
+
+def evidence_line(evidence: Evidence, observation: Observation, run: str) -> str:
+    """One span as the file shows it."""
+    subagent = evidence.subagent
+    who = subagent.label if subagent.run == run else str(subagent)
+    turn = f" turn {evidence.turn}" if evidence.turn else ""
+    against = ", measured otherwise" if subagent in observation.contradicted_by else ""
+    return f"- {who}{turn}, call {safe_line(evidence.call)}{against}: “{safe_line(evidence.quote, QUOTED)}”"
+
+
+def looks_generated(line: str) -> bool:
+    """Whether a line has the form of those that `evidence_lines` writes."""
+    return _EVIDENCE.fullmatch(line) is not None
+
+
+@dataclass
+class _Reading:
+    """Where the reader stands."""
+
+    priority: Priority | None = None
+    inside: bool = False
+    """Under one of the three headings, and no other heading since."""
+    anchor: str = TOP
+    items: list[Item] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, line: str) -> None:
+        if line.startswith("#") and self.anchor != TOP:
+            # What stands under a heading of the operator's own stays under it, so it goes behind the observations.
+            self.inside = False
+            self.anchor = end(self.priority) if self.priority else TOP
+        self.notes.setdefault(self.anchor, []).append(line)
+
+
+def parse(text: str) -> Sheet:
+    """Read a text that somebody may have edited."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    reading = _Reading()
+    version: int | None = None
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        found = _SUMMARY.fullmatch(line)
+        if found and version is None:
+            version = int(found[1])
+        elif line == TITLE and reading.anchor == TOP and TOP not in reading.notes:
+            pass
+        elif heading := _HEADING.fullmatch(line.rstrip()):
+            reading.priority = Priority(heading[1].lower())
+            reading.inside, reading.anchor = True, reading.priority
+        elif (bullet := _BULLET.match(line)) and (reading.inside or _HEAD.match(line, bullet.end())):
+            stop = _item_end(lines, at)
+            item = _item(lines[at:stop], bullet.end(), reading.priority if reading.inside else None)
+            reading.items.append(item)
+            if reading.inside:
+                again = item.id in (other.id for other in reading.items[:-1])
+                reading.anchor = f"{NEW}{len(reading.items) - 1}" if again or not item.id else item.id
+            at = stop
+            continue
+        elif _FENCE.match(line):
+            stop = _fence_end(lines, at)
+            for fenced in lines[at:stop]:
+                reading.notes.setdefault(reading.anchor, []).append(fenced)
+            at = stop
+            continue
+        elif line.strip() or reading.anchor in reading.notes:
+            reading.note(line)
+        at += 1
+    notes = ((anchor, "\n".join(kept).strip("\n")) for anchor, kept in reading.notes.items())
+    return Sheet(version, tuple(reading.items), tuple(Note(anchor, kept) for anchor, kept in notes if kept.strip()))
+
+
+def split(lines: Sequence[str], evidence: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """An item's lines as text, excerpt, and those of the given evidence lines that are there."""
+    there = tuple(line for line in lines if line in set(evidence))
+    kept = [line for line in lines if line not in set(evidence)]
+    for at, line in enumerate(kept):
+        if _DIFF.fullmatch(line.rstrip()):
+            stop = _fence_end(kept, at)
+            if stop - at >= 2 and _closes(kept[stop - 1], line):
+                text = "\n".join([*kept[:at], *kept[stop:]]) if any(kept[stop:]) else "\n".join(kept[:at])
+                return text.strip("\n"), tuple(kept[at + 1 : stop - 1]), there
+    return "\n".join(kept).strip("\n"), (), there
+
+
+def _item(lines: Sequence[str], start: int, priority: Priority | None) -> Item:
+    first = lines[0][start:]
+    head = _HEAD.match(first)
+    name = ""
+    words: tuple[str, ...] = ()
+    if head:
+        name = head[1]
+        words = tuple(word.strip() for word in head[2].split(" · ") if word.strip())
+        first = first[head.end() :]
+    rest = [line[2:] if line.startswith("  ") else line.lstrip(" ") for line in lines[1:]]
+    body = [first, *rest]
+    while body and not body[-1].strip():
+        body.pop()
+    return Item(name, priority, words, tuple(body))
+
+
+def _item_end(lines: Sequence[str], at: int) -> int:
+    """Where the item that begins here ends: its lines are indented, or follow on without a blank line."""
+    stop = at = at + 1
+    while at < len(lines):
+        line = lines[at]
+        if line.startswith(("  ", "\t")) and line.strip():
+            stop = at = _fence_end(lines, at, indented=True) if _FENCE.match(line) else at + 1
+        elif not line.strip():
+            at += 1
+        elif stop == at and not (line.startswith("#") or _BULLET.match(line) or _FENCE.match(line)):
+            stop = at = at + 1
+        else:
+            break
+    return stop
+
+
+def _fence_end(lines: Sequence[str], at: int, *, indented: bool = False) -> int:
+    """The line after the fence that opens here; after this line alone when it is never closed."""
+    for stop in range(at + 1, len(lines)):
+        if indented and lines[stop].strip() and not lines[stop].startswith("  "):
+            break
+        if _closes(lines[stop], lines[at]):
+            return stop + 1
+    return at + 1
+
+
+def _closes(line: str, opening: str) -> bool:
+    fence = _FENCE.match(opening)
+    mark = line.strip()
+    return fence is not None and len(mark) >= len(fence[1]) and set(mark) == {fence[1][0]}
