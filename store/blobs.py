@@ -1,0 +1,72 @@
+"""Content-addressed bytes: outputs, patches, prompts, raw responses. Each is kept once, compressed."""
+
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import zstandard
+from sqlalchemy import Connection, bindparam, insert, select
+
+from store.domain.canonical import digest
+from store.tables import metadata
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+__all__ = ["compress", "decompress", "digest", "existing", "get", "load", "put", "put_new"]
+
+_blobs = metadata.tables["blobs"]
+_insert = insert(_blobs).prefix_with("OR IGNORE")
+_data = select(_blobs.c.data).where(_blobs.c.digest == bindparam("of"))
+_existing = select(_blobs.c.digest).where(_blobs.c.digest.in_(bindparam("these", expanding=True)))
+
+_codecs = threading.local()
+
+
+def put(connection: Connection, data: bytes) -> str:
+    """Keep bytes, inside a job; their digest."""
+    name = digest(data)
+    if name not in existing(connection, [name]):
+        put_new(connection, name, data)
+    return name
+
+
+def get(store: "Store", name: str) -> bytes:
+    """The bytes of a blob. KeyError when there is no such blob."""
+    with store.read() as connection:
+        return load(connection, name)
+
+
+def load(connection: Connection, name: str) -> bytes:
+    """The bytes of a blob, on a connection. KeyError when there is no such blob."""
+    data = connection.execute(_data, {"of": name}).scalar_one_or_none()
+    if data is None:
+        raise KeyError(f"no blob {name}")
+    return decompress(data)
+
+
+def existing(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Which of these blobs are kept already."""
+    return set(connection.execute(_existing, {"these": list(names)}).scalars())
+
+
+def put_new(connection: Connection, name: str, data: bytes) -> None:
+    """Keep bytes whose digest the caller has, and of which it thinks that they are new."""
+    connection.execute(_insert, {"digest": name, "size": len(data), "data": compress(data)})
+
+
+def compress(data: bytes) -> bytes:
+    """Bytes as the store keeps them (zstd)."""
+    compressor: zstandard.ZstdCompressor | None = getattr(_codecs, "compressor", None)
+    if compressor is None:
+        # Making one costs more than using it, and none may be used by two threads at once.
+        compressor = _codecs.compressor = zstandard.ZstdCompressor(level=3)
+    return compressor.compress(data)
+
+
+def decompress(data: bytes) -> bytes:
+    """Back from `compress`."""
+    decompressor: zstandard.ZstdDecompressor | None = getattr(_codecs, "decompressor", None)
+    if decompressor is None:
+        decompressor = _codecs.decompressor = zstandard.ZstdDecompressor()
+    return decompressor.decompress(data)
