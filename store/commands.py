@@ -63,14 +63,14 @@ def settle(connection: Connection, command: int, *, applied: bool, outcome: str,
     if row is None:
         return False
     run, name, data = row
-    target = loads(data)
+    order = _decode(name, data)
     events.append(
         connection,
         run,
         [CommandSettled(command, name, applied, outcome)],
         at=at,
-        generation=target.get("generation"),
-        lane=target.get("lane"),
+        generation=getattr(order, "generation", None),
+        lane=getattr(order, "lane", None),
     )
     return True
 

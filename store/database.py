@@ -91,8 +91,8 @@ class Store:
         try:
             if not try_lock(descriptor, fcntl.LOCK_SH):
                 raise StoreError(f"The store {self.path} is being migrated by another process. Try again in a moment.")
-            if _revision(self.path) != HEAD:
-                raise _newer(self.path, _revision(self.path) or "none")
+            if not _ready(self.path):
+                raise StoreError(f"The store {self.path} was replaced while it was open. Start again.")
             yield
         finally:
             os.close(descriptor)
@@ -128,9 +128,11 @@ def open_store(path: Path, *, durability: Durability = "process") -> Store:
     """
     path = path.expanduser().absolute()
     try:
-        if not _exists(path) or _revision(path) != HEAD:
+        if not _ready(path):
             _bring_to_head(path)
-    except sqlite3.Error as error:
+    except StoreError:
+        raise
+    except Exception as error:
         raise explain(path, error) or StoreError(f"The store {path} cannot be opened: {error}.") from error
     return Store(path, durability=durability)
 
@@ -144,6 +146,16 @@ def _exists(path: Path) -> bool:
         raise StoreError(f"The store {path} cannot be reached ({error.strerror}).") from error
 
 
+def _ready(path: Path) -> bool:
+    """Whether the store is at head and in WAL mode: a restored copy may not be."""
+    return _exists(path) and _revision(path) == HEAD and _in_wal_mode(path)
+
+
+def _in_wal_mode(path: Path) -> bool:
+    with closing(connect(path, query_only=True)) as driver:
+        return bool(driver.execute("PRAGMA journal_mode").fetchone() == ("wal",))
+
+
 def _revision(path: Path) -> str | None:
     """The schema of a store, one that this version knows; None for an empty file. StoreError, sqlite3.Error."""
     with closing(connect(path, query_only=True)) as driver:
@@ -154,17 +166,13 @@ def _revision(path: Path) -> str | None:
             raise StoreError(
                 f"{path} is a SQLite database, but no store of Multitrack's. Name another file with --store."
             )
-        (revision,) = driver.execute("SELECT version_num FROM alembic_version").fetchone()
+        revision = driver.execute("SELECT version_num FROM alembic_version").fetchone()[0]
     if revision not in REVISIONS:
-        raise _newer(path, revision)
+        raise StoreError(
+            f"The store {path} was made by a newer Multitrack: its schema is {revision}, this version knows up to "
+            f"{HEAD}. Upgrade Multitrack (`pip install -U multitrack`), or name another store with --store."
+        )
     return str(revision)
-
-
-def _newer(path: Path, revision: str) -> StoreError:
-    return StoreError(
-        f"The store {path} was made by a newer Multitrack: its schema is {revision}, this version knows up to {HEAD}. "
-        f"Upgrade Multitrack (`pip install -U multitrack`), or name another store with --store."
-    )
 
 
 def _bring_to_head(path: Path) -> None:
@@ -177,7 +185,7 @@ def _bring_to_head(path: Path) -> None:
             # Shared holders are engines; or another one here, who looks, for an instant.
             held = held + 1 if try_lock(descriptor, fcntl.LOCK_SH) else 0
             fcntl.flock(descriptor, fcntl.LOCK_UN)
-            if held and _exists(path) and _revision(path) == HEAD:
+            if _ready(path):
                 return
             if held > 10:
                 raise StoreError(
@@ -189,7 +197,7 @@ def _bring_to_head(path: Path) -> None:
             time.sleep(0.05)
         if not _exists(path):
             _create(path)
-        if _revision(path) != HEAD:
+        if not _ready(path):
             _migrate(path)
     finally:
         os.close(descriptor)

@@ -173,14 +173,17 @@ class Writer:
         for job in group:
             driver.execute("SAVEPOINT job")
             try:
-                outcomes.append(job.run(connection))
+                outcome = job.run(connection)
+                if not _sound(connection, driver):
+                    raise RuntimeError("a job neither ends the transaction nor leaves one open")
             except BaseException as error:
                 # On some errors, such as a full disk, SQLite ends the transaction itself.
-                if not driver.in_transaction or connection.in_nested_transaction():
+                if not _sound(connection, driver):
                     raise _Lost from error
                 driver.execute("ROLLBACK TO job")
-                outcomes.append(_Failed(self._told(error)))
+                outcome = _Failed(self._told(error))
             driver.execute("RELEASE job")
+            outcomes.append(outcome)
         try:
             driver.execute("COMMIT")
         except sqlite3.Error as error:
@@ -206,6 +209,16 @@ class Writer:
             return error
         told.__cause__ = error
         return told
+
+
+def _sound(connection: "Connection", driver: sqlite3.Connection) -> bool:
+    """Whether the writer's transaction is still there, for SQLite and for SQLAlchemy."""
+    transaction = connection.get_transaction()
+    return (
+        driver.in_transaction
+        and not connection.in_nested_transaction()
+        and (transaction is None or transaction.is_active)
+    )
 
 
 def forbid(*_: object) -> NoReturn:

@@ -1,0 +1,82 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store import commands, events
+from store.database import Store, open_store
+from store.domain.commands import Command, Continue, EditObservations, Kill, Launch, Pause, Stop
+from store.domain.events import CommandSettled
+
+EVERY: list[Command] = [
+    Launch(rest=True),
+    Stop(),
+    Kill(2, 3),
+    Pause(1, 1),
+    Continue(1, 1),
+    EditObservations("# Observations\n\ud800 é", 4),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "store.sqlite3") as store:
+        yield store
+
+
+def test_orders_wait_in_order_for_their_run_alone(store: Store) -> None:
+    ids = [commands.issue(store, "k3m9t", command, at=10.0 + i) for i, command in enumerate(EVERY)]
+    commands.issue(store, "other", Stop(), at=1.0)
+    waiting = commands.pending(store, "k3m9t")
+    assert [row.command for row in waiting] == EVERY
+    assert [row.id for row in waiting] == ids == sorted(ids)
+    assert waiting[2].name == "kill" and waiting[2].at == 12.0
+    assert all(commands.outcome(store, order) is None for order in ids)
+
+
+def test_an_order_is_answered_once_and_its_answer_is_an_event(store: Store) -> None:
+    kill = commands.issue(store, "k3m9t", Kill(2, 3), at=1.0)
+    stop = commands.issue(store, "k3m9t", Stop(), at=2.0)
+    assert store.write(lambda c: commands.settle(c, kill, applied=False, outcome="2.3 has ended", at=3.0))
+    assert not store.write(lambda c: commands.settle(c, kill, applied=True, outcome="again", at=4.0))
+    assert commands.outcome(store, kill) == (False, "2.3 has ended")
+    assert [row.id for row in commands.pending(store, "k3m9t")] == [stop]
+    (event,) = events.read(store, run="k3m9t")
+    assert event.payload == CommandSettled(kill, "kill", False, "2.3 has ended")
+    assert (event.at, event.generation, event.lane) == (3.0, 2, 3)
+    assert store.write(lambda c: commands.settle(c, stop, applied=True, outcome="", at=5.0))
+    assert commands.outcome(store, stop) == (True, "")
+    assert commands.pending(store, "k3m9t") == []
+
+
+def test_an_answer_counts_only_with_the_job_that_gave_it(store: Store) -> None:
+    stop = commands.issue(store, "k3m9t", Stop(), at=1.0)
+
+    def fails(connection: object) -> None:
+        commands.settle(connection, stop, applied=True, outcome="done", at=2.0)  # type: ignore[arg-type] # a Connection
+        raise RuntimeError("died on the way")
+
+    with pytest.raises(RuntimeError, match="died"):
+        store.write(fails)
+    assert commands.outcome(store, stop) is None and events.read(store) == []
+
+
+def test_an_order_of_a_newer_version_is_given_to_be_refused(store: Store) -> None:
+    store.write(
+        lambda connection: connection.exec_driver_sql(
+            "INSERT INTO commands (run, at, name, data, applied) VALUES "
+            "('k3m9t', 1.0, 'dance', '{\"slowly\": true}', 0), ('k3m9t', 2.0, 'kill', '{\"generation\": \"x\"}', 0)"
+        )
+    )
+    waiting = commands.pending(store, "k3m9t")
+    assert [(row.name, row.command) for row in waiting] == [("dance", None), ("kill", None)]
+    for row in waiting:
+        assert store.write(lambda c, row=row: commands.settle(c, row.id, applied=False, outcome="unknown", at=3.0))
+    assert commands.pending(store, "k3m9t") == []
+    assert [event.generation for event in events.read(store)] == [None, None]
+
+
+def test_an_order_that_nobody_gave(store: Store) -> None:
+    assert not store.write(lambda c: commands.settle(c, 7, applied=True, outcome="", at=1.0))
+    with pytest.raises(KeyError):
+        commands.outcome(store, 7)

@@ -1,0 +1,55 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from store import keys
+from store.database import Store, open_store
+from store.domain.ids import SubagentId
+
+ONE = SubagentId("k3m9t", 1, 2)
+OTHER = SubagentId("k3m9t", 1, 3)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "store.sqlite3") as store:
+        yield store
+
+
+def test_a_key_tells_whose_it_is_until_it_is_revoked(store: Store) -> None:
+    first, second, other = keys.new_secret(), keys.new_secret(), keys.new_secret()
+    store.write(lambda connection: keys.mint(connection, ONE, first, at=1.0))
+    store.write(lambda connection: keys.mint(connection, ONE, second, at=2.0))
+    store.write(lambda connection: keys.mint(connection, OTHER, other, at=2.0))
+    assert keys.owner(store, first) == keys.owner(store, second) == ONE
+    with store.read() as connection:
+        assert keys.owner(connection, other) == OTHER
+    store.write(lambda connection: keys.revoke(connection, ONE, at=3.0))
+    assert keys.owner(store, first) is None and keys.owner(store, second) is None
+    assert keys.owner(store, other) == OTHER
+
+
+@pytest.mark.parametrize("secret", ["", "mt-unknown", "\ud800", "x" * 100_000])
+def test_a_key_that_is_unknown_is_nobodys(store: Store, secret: str) -> None:
+    assert keys.owner(store, secret) is None
+
+
+def test_secrets_are_long_random_and_never_stored(store: Store) -> None:
+    secrets = {keys.new_secret() for _ in range(200)}
+    assert len(secrets) == 200
+    assert all(secret.startswith("mt-") and len(secret) == 35 for secret in secrets)
+    secret = secrets.pop()
+    store.write(lambda connection: keys.mint(connection, ONE, secret, at=1.0))
+    store.close()
+    files = b"".join(path.read_bytes() for path in store.path.parent.iterdir())
+    assert secret[3:].encode() not in files
+
+
+def test_a_key_belongs_to_one_subagent(store: Store) -> None:
+    secret = keys.new_secret()
+    store.write(lambda connection: keys.mint(connection, ONE, secret, at=1.0))
+    with pytest.raises(IntegrityError):
+        store.write(lambda connection: keys.mint(connection, OTHER, secret, at=1.0))
+    assert keys.owner(store, secret) == ONE
