@@ -1,0 +1,171 @@
+"""The command line: reads the arguments, starts the command, and turns whatever ends it into a sentence and a code."""
+
+import os
+import re
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from app.commands import Command, all_groups
+from app.context import Context
+from app.failure import CommandError, Exit
+from app.output import note, prepare, say
+
+DESCRIPTION = """\
+A recording studio for subagents, in a terminal.
+
+A hard bug is given to several subagents at once, each with another strategy, each in a sandbox of its own. Every
+model call that they make passes a local recording proxy and is kept: a tape. When a generation ends, an observer
+reads the tapes and writes what was learned into observations.md. You curate that file at the gate; the next
+generation starts with it. Solved is only what the check says, run by Multitrack itself on the subagent's patch.
+
+`multitrack` alone opens the app. Everything that it does has a command here too."""
+
+
+class _UsageError(Exception):
+    """A mistake in the command line."""
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)'", message)
+        if wrong and self._names:
+            near = get_close_matches(wrong[1], self._names, 1)
+            message = f"there is no command `{wrong[1]}`" + (f"; did you mean `{near[0]}`?" if near else ".")
+        raise _UsageError(
+            f"{message.rstrip('.')}{'' if message.endswith(('?', '.')) else '.'} See `{self.prog} --help`."
+        )
+
+    _names: tuple[str, ...] = ()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Never raises for what an operator, a machine or a store can do wrong."""
+    prepare()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments or os.environ.get("MULTITRACK_DEBUG", "") not in ("", "0")
+    try:
+        code = _run(arguments, debug=debug)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more on its way out, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE
+    except SystemExit as leaving:  # argparse, after --help and --version
+        return leaving.code if isinstance(leaving.code, int) else Exit.FINE
+    except KeyboardInterrupt:
+        note("interrupted")
+        return Exit.INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        return _explain(error)
+    return code
+
+
+def _run(arguments: Sequence[str], *, debug: bool) -> int:
+    parser, commands = build_parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        say(f"multitrack {version('multitrack')}")
+        return Exit.FINE
+    context = _context(options, debug=debug)
+    if options.command is None:
+        return _open_app(context, parser)
+    return commands[options.command].run(context, options)
+
+
+def build_parser() -> tuple[ArgumentParser, dict[str, Command]]:
+    """The parser of everything, and the commands by name."""
+    common = _Parser(add_help=False)
+    _add_common(common, default=SUPPRESS)
+    groups = all_groups()
+    parser = _Parser(
+        prog="multitrack",
+        usage="multitrack [--home FOLDER] [--store FILE] [COMMAND …]",
+        description=DESCRIPTION,
+        epilog=_epilog(),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="say which version this is")
+    _add_common(parser, default=None)
+    parsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", prog="multitrack", parser_class=_Parser, help=SUPPRESS
+    )
+    commands = {command.name: command for group in groups for command in group.commands}
+    parser._names = tuple(commands)
+    for command in commands.values():
+        command.configure(
+            parsers.add_parser(
+                command.name,
+                parents=[common],
+                description=command.help,
+                epilog=command.more,
+                formatter_class=RawDescriptionHelpFormatter,
+            )
+        )
+    return parser, commands
+
+
+def _add_common(parser: ArgumentParser, *, default: str | None) -> None:
+    parser.add_argument(
+        "--home", metavar="FOLDER", type=Path, default=default, help="where runs are kept (else $MULTITRACK_HOME)"
+    )
+    parser.add_argument("--store", metavar="FILE", type=Path, default=default, help="another store than the home's")
+    parser.add_argument("--debug", action="store_true", default=default or False, help="show tracebacks")
+
+
+def _epilog() -> str:
+    lines: list[str] = []
+    for group in all_groups():
+        lines += [f"{group.title}:", *(f"  {command.name:<14}{command.help}" for command in group.commands), ""]
+    lines += ["exit codes:", *(f"  {code:<5}{code.meaning}" for code in Exit), ""]
+    lines.append("`multitrack COMMAND --help` says more. RUN may be the beginning of a name, or `last`.")
+    return "\n".join(lines)
+
+
+def _context(options: Namespace, *, debug: bool) -> Context:
+    environ = dict(os.environ)
+    if options.home is not None:
+        environ["MULTITRACK_HOME"] = str(options.home.expanduser().absolute())
+    store = options.store.expanduser().absolute() if options.store is not None else None
+    return Context(environ, store, debug)
+
+
+def _open_app(context: Context, parser: ArgumentParser) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        parser.print_help()
+        note("\nmultitrack: the app needs a terminal; name a command instead.")
+        return Exit.USAGE
+    from app.studio import Studio
+
+    Studio(context.home).run()
+    return Exit.FINE
+
+
+def _explain(error: Exception) -> int:
+    """Say what ended the command, in a sentence; the exit code that goes with it."""
+    module = type(error).__module__.partition(".")[0]
+    if isinstance(error, CommandError):
+        message, code = str(error), error.code
+    elif isinstance(error, _UsageError):
+        message, code = str(error), Exit.USAGE
+    elif module in ("store", "sqlalchemy", "sqlite3"):
+        message, code = _first_line(error), Exit.STORE
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message, code = f"{where}{error.strerror or error}", Exit.ENVIRONMENT
+    else:
+        message = f"a fault of its own: {type(error).__name__}: {_first_line(error)}. With --debug it says where."
+        code = Exit.FAULT
+    note(f"multitrack: {message}")
+    return code
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,189 @@
+"""`demo`, `run` and `resume`: the commands that start an engine. It runs on when they end."""
+
+import random
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from app.commands import Command, Group, add_json, add_run, twin_help
+from app.context import Context, find_run, read_board
+from app.failure import CommandError, Exit
+from app.output import note
+from backends.practice import TASKS
+from store.domain.task import Dirt, Memory, Task
+
+TASK_FILE = "multitrack.toml"
+
+
+def _configure_demo(parser: ArgumentParser) -> None:
+    _add_screen(parser)
+    parser.add_argument("--practice", metavar="NAME", default="one", help="which practice bug: one (by default) or two")
+    parser.add_argument("--seed", metavar="N", type=int, default=1, help="drives every choice left to chance (1)")
+    parser.add_argument("--generations", metavar="N", type=_count, help="how many generations (5)")
+    memory = parser.add_mutually_exclusive_group()
+    memory.add_argument(
+        "--no-memory",
+        dest="memory",
+        action="store_const",
+        const=Memory.NONE,
+        help="control: no lane remembers anything",
+    )
+    memory.add_argument(
+        "--shuffled-memory",
+        dest="memory",
+        action="store_const",
+        const=Memory.SHUFFLED,
+        help="control: lanes are given the observations of the other practice bug",
+    )
+    parser.add_argument(
+        "--pace", metavar="N", type=_pace, help="words a second of the scripted model; 0 is as fast as it can"
+    )
+    parser.add_argument("--sandbox", metavar="KIND", choices=("local",), default="local", help="local")
+
+
+def _configure_run(parser: ArgumentParser) -> None:
+    parser.add_argument("taskfile", metavar="TASKFILE", nargs="?", type=Path, default=Path(TASK_FILE), help=TASK_FILE)
+    _add_screen(parser)
+    parser.add_argument("--seed", metavar="N", type=int, help="drives every choice that is left to chance")
+    parser.add_argument(
+        "--uncommitted",
+        choices=[str(dirt) for dirt in Dirt],
+        help="refuse uncommitted changes of the repository, or take them along; over what the task file says",
+    )
+
+
+def _configure_resume(parser: ArgumentParser) -> None:
+    add_run(parser)
+    _add_screen(parser)
+
+
+def _add_screen(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--headless", action="store_true", help="print progress in place of the app; gates open by themselves"
+    )
+    add_json(parser, "headless, with nothing printed but one JSON object at the end")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise ValueError
+    return int(text)
+
+
+def _pace(text: str) -> float:
+    words = float(text)
+    if not 0 <= words < float("inf"):
+        raise ValueError
+    return words
+
+
+_count.__name__ = "number from 1 to 100"
+_pace.__name__ = "number of words a second"
+
+
+def _headless(options: Namespace) -> bool:
+    return options.headless or options.json or not (sys.stdin.isatty() and sys.stdout.isatty())
+
+
+def _demo(context: Context, options: Namespace) -> int:
+    from app.credentials import VARIABLE
+    from app.demo import GENERATIONS, LIVE_PACE, demo_task
+
+    pace = options.pace
+    if pace is None:
+        pace = 0.0 if _headless(options) else LIVE_PACE
+    try:
+        task = demo_task(
+            context.home,
+            options.practice,
+            memory=options.memory or Memory.OWN,
+            generations=options.generations or GENERATIONS,
+        )
+    except ValueError as error:
+        raise CommandError(f"{error}. There are: {', '.join(TASKS)}.") from error
+    note("The scripted model answers in place of a real one: this run costs nothing.")
+    environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
+    return _begin(context, options, task, environ=environ, scripted=options.practice, pace=pace)
+
+
+def _run(context: Context, options: Namespace) -> int:
+    from app.cost import described, worst_case
+    from app.credentials import provider_environ
+    from app.taskfile import load
+
+    task = load(options.taskfile)
+    if options.uncommitted:
+        task = replace(task, uncommitted=Dirt(options.uncommitted))
+    environ = provider_environ(context.environ)
+    note(described(worst_case(task)))
+    return _begin(context, options, task, environ=environ)
+
+
+def _begin(
+    context: Context, options: Namespace, task: Task, *, environ: dict[str, str], scripted: str = "", pace: float = 0.0
+) -> int:
+    from app.engines import EngineError, create_run, start
+
+    headless = _headless(options)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)
+    try:
+        run = create_run(
+            context.home,
+            task,
+            title=title(task.goal),
+            seed=seed,
+            scripted=scripted,
+            gates_open=headless,
+            pace=pace,
+        )
+        start(context.home, run, environ)
+    except EngineError as error:
+        raise CommandError(str(error), Exit.ENVIRONMENT) from error
+    return _attach(context, options, run)
+
+
+def _resume(context: Context, options: Namespace) -> int:
+    from app.credentials import provider_environ
+    from app.engines import EngineError, start
+
+    with context.store() as store:
+        run = find_run(store, options.run).id
+        board = read_board(store, run)
+    if board.order is None:
+        raise CommandError(f"run {run} is a bare recording: there is nothing to resume.")
+    if board.finished is not None:
+        raise CommandError(f"run {run} is over ({board.state}). See `multitrack report {run}`.")
+    environ = dict(context.environ) if board.order.scripted else provider_environ(context.environ)
+    try:
+        start(context.home, run, environ)
+    except EngineError as error:
+        raise CommandError(str(error), Exit.ENVIRONMENT) from error
+    return _attach(context, options, run)
+
+
+def _attach(context: Context, options: Namespace, run: str) -> int:
+    if _headless(options):
+        from app.follow import follow
+
+        return follow(context.home, run, json=options.json)
+    from app.studio import Studio
+
+    Studio(context.home, run=run, screen="grid").run()
+    note(f"The engine goes on. `multitrack watch {run}` follows it, `multitrack` opens the app again.")
+    return Exit.FINE
+
+
+def title(goal: str) -> str:
+    """The goal's first line, as the run's title."""
+    return next((line.strip() for line in goal.splitlines() if line.strip()), "")[:80]
+
+
+GROUP = Group(
+    "start",
+    (
+        Command("demo", "Work on a practice bug, with a scripted model: no key, no cost.", _demo, _configure_demo),
+        Command("run", "Work on your own repository, as its task file says.", _run, _configure_run),
+        Command("resume", twin_help("resume"), _resume, _configure_resume),
+    ),
+)

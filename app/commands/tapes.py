@@ -1,0 +1,197 @@
+"""`trace`, `search`, `calls` and `verify`: the record itself, call by call."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from app.commands import Command, Group, add_json, add_run, add_run_json, twin_help
+from app.context import Context, find_run, read_board
+from app.failure import Exit
+from app.output import duration, emit, money, say, table
+from app.patches import lane_of
+from store.domain.blocks import Block, BlockKind, blocks
+from store.domain.board import Board, Lane
+from store.domain.safe_text import safe_line
+
+if TYPE_CHECKING:
+    from store.database import Store
+    from store.tapes import Call
+
+LINE = 100
+"""Characters shown of a block on its one line."""
+
+
+def _configure_trace(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("subagent", metavar="SUBAGENT", nargs="?", help="such as 2.3; without it, all are listed")
+    parser.add_argument("--full", action="store_true", help="whole texts instead of their first lines")
+
+
+def _configure_search(parser: ArgumentParser) -> None:
+    parser.add_argument("query", metavar="QUERY", nargs="+", help='words, or a "phrase in quotes"')
+    parser.add_argument("--run", metavar="RUN", help="in this run alone")
+    parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (20)")
+    add_json(parser)
+
+
+def _trace(context: Context, options: Namespace) -> int:
+    from store.tapes import calls
+
+    with context.store() as store:
+        board = read_board(store, find_run(store, options.run).id)
+        if options.subagent is None:
+            _list_lanes(board)
+            return Exit.FINE
+        lane = lane_of(board, options.subagent)
+        say(f"{lane.id}  {_standing(lane)}")
+        tape = calls(store, subagent=lane.id)
+        seen: set[str] = set()
+        for number, call in enumerate(tape, 1):
+            last = number == len(tape)
+            say(f"{'└─' if last else '├─'} turn {number}  {_headline(call)}")
+            bar = "   " if last else "│  "
+            for line in _turn(store, call, seen, full=options.full):
+                say(bar + line)
+    if not tape:
+        say("└─ no calls yet")
+    return Exit.FINE
+
+
+def _list_lanes(board: Board) -> None:
+    say(f"{board.run}  {safe_line(board.order.title) if board.order else ''}")
+    for generation in board.generations.values():
+        last = generation.number == len(board.generations)
+        say(f"{'└─' if last else '├─'} generation {generation.number}")
+        *lanes, final = generation.lanes.values()
+        for lane in [*lanes, final]:
+            say(f"{'   ' if last else '│  '}{'└─' if lane is final else '├─'} {lane.id.label}  {_standing(lane)}")
+
+
+def _standing(lane: Lane) -> str:
+    spend = f"{lane.turn} turns, {money(lane.spend.usd, priced=lane.spend.priced)}"
+    return f"{safe_line(lane.plan.strategy.name)}{' (clean)' if lane.plan.clean else ''}  {lane.state}  {spend}"
+
+
+def _headline(call: "Call") -> str:
+    tokens = f"{call.usage.total:,} tokens"
+    took = duration(call.ended - call.started) if call.ended is not None else "under way"
+    wrong = f"  ! {safe_line(call.error, LINE)}" if call.error else ""
+    return f"{call.id}  {safe_line(call.model, 40)}  {call.status or 'no answer'}  {tokens}  {took}{wrong}"
+
+
+def _turn(store: "Store", call: "Call", seen: set[str], *, full: bool) -> Iterator[str]:
+    """The blocks that this call brought: what was new in its request, and its answer."""
+    from store.tapes import answer, messages
+
+    said = [message for message in messages(store, call) if message.node not in seen]
+    told = answer(store, call)
+    fresh = [*said, *([told] if told is not None and told.node not in seen else [])]
+    seen.update(message.node for message in fresh)
+    found = [(message.role, block) for message in fresh for block in blocks(message.message)]
+    for index, (role, block) in enumerate(found):
+        last = index == len(found) - 1
+        yield from _block(role, block, "└─" if last else "├─", "   " if last else "│  ", full=full)
+
+
+def _block(role: str, block: Block, corner: str, bar: str, *, full: bool) -> Iterator[str]:
+    head = {
+        BlockKind.TOOL_CALL: f"call {block.name}",
+        BlockKind.TOOL_RESULT: "result" if block.ok is not False else "result, failed",
+    }.get(block.kind, f"{role} {block.kind}")
+    text = _input(block.input) if block.kind is BlockKind.TOOL_CALL and not full else block.text
+    if not full:
+        yield f"{corner} {head}: {safe_line(text, LINE)}"
+        return
+    yield f"{corner} {head}"
+    for line in text.splitlines():
+        yield f"{bar}  {line}"
+
+
+def _input(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_input(item)}" for name, item in value.items())
+    return str(value)
+
+
+def _search(context: Context, options: Namespace) -> int:
+    from store.search import search
+
+    with context.store() as store:
+        run = find_run(store, options.run).id if options.run else None
+        hits = search(store, " ".join(options.query), run=run, limit=options.limit)
+    if options.json:
+        emit(
+            [
+                {
+                    "subagent": str(hit.subagent) if hit.subagent else None,
+                    "call": hit.call,
+                    "node": hit.node,
+                    "block": hit.block,
+                    "role": hit.role,
+                    "kind": hit.kind,
+                    "snippet": hit.snippet,
+                }
+                for hit in hits
+            ]
+        )
+    else:
+        for hit in hits:
+            say(f"{hit.subagent or ''}  {hit.call}  {hit.role} {hit.kind}\n    {safe_line(hit.snippet)}")
+        if not hits:
+            say("Nothing found.")
+    return Exit.FINE if hits else Exit.UNSOLVED
+
+
+def _calls(context: Context, options: Namespace) -> int:
+    from store.tapes import calls
+
+    with context.store() as store:
+        tape = calls(store, run=find_run(store, options.run).id)
+    if options.json:
+        emit([_facts(call) for call in tape])
+        return Exit.FINE
+    table(
+        ("CALL", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TIME", "ERROR"),
+        _rows(tape),
+        right=(3, 4, 5, 6),
+    )
+    return Exit.FINE
+
+
+def _rows(tape: Iterable["Call"]) -> Iterator[tuple[object, ...]]:
+    for call in tape:
+        took = duration(call.ended - call.started) if call.ended is not None else "under way"
+        label = call.subagent.label if call.subagent else ""
+        status = call.status if call.status is not None else "none"
+        yield call.id, label, call.model, status, f"{call.usage.total:,}", money(call.usd), took, call.error
+
+
+def _facts(call: "Call") -> dict[str, Any]:
+    from store.domain.codec import encode
+
+    facts: dict[str, Any] = encode(call)
+    return facts
+
+
+def _verify(context: Context, options: Namespace) -> int:
+    from store.tapes import verify
+
+    with context.store() as store:
+        run = find_run(store, options.run).id
+        problems = verify(store, run)
+    for problem in problems:
+        say(problem)
+    if not problems:
+        say(f"Run {run}: every request can be rebuilt as it was sent.")
+    return Exit.UNSOLVED if problems else Exit.FINE
+
+
+GROUP = Group(
+    "the tapes",
+    (
+        Command("trace", twin_help("trace"), _trace, _configure_trace),
+        Command("search", "Search what models and tools said, in all runs or in one.", _search, _configure_search),
+        Command("calls", "Every model call of a run, with status, tokens, cost and time.", _calls, add_run_json),
+        Command("verify", "Rebuild every recorded request, and compare it with what was sent.", _verify, add_run),
+    ),
+)

@@ -1,0 +1,110 @@
+"""The provider's key: from the environment of whoever starts or resumes a run, else from a file that only its user
+can read. It is never in the store and never on a command line."""
+
+import json
+import os
+import stat
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.failure import CommandError, Exit
+
+VARIABLE = "ANTHROPIC_API_KEY"
+_NAME = "anthropic"
+
+
+class CredentialsError(CommandError):
+    """There is no key, or it is not kept as it must be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Exit.ENVIRONMENT)
+
+
+def path(environ: Mapping[str, str]) -> Path:
+    """The credentials file: in MULTITRACK_HOME when that is set, else in the user's configuration folder."""
+    home = environ.get("MULTITRACK_HOME")
+    if home:
+        return Path(home) / "credentials.toml"
+    from platformdirs import user_config_path
+
+    return user_config_path("multitrack") / "credentials.toml"
+
+
+def provider_key(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The key, and where it came from. CredentialsError when there is none, or when others can read the file."""
+    if key := environ.get(VARIABLE, "").strip():
+        return key, f"${VARIABLE}"
+    file = path(environ)
+    key = _read(file)
+    if not key:
+        raise CredentialsError(
+            f"there is no key for the model's provider: set {VARIABLE}, or keep one with `multitrack login` "
+            f"(in {file}). `multitrack demo` needs none."
+        )
+    return key, str(file)
+
+
+def provider_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for an engine that speaks to a provider: with the key in it. CredentialsError as above."""
+    key, _ = provider_key(environ)
+    return {**environ, VARIABLE: key}
+
+
+def save(environ: Mapping[str, str], key: str) -> Path:
+    """Keep the key, readable by its user alone; where. CredentialsError when it can't be a key."""
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise CredentialsError(
+            "that is no key: a key is one word of plain letters, digits and signs. Nothing was kept."
+        )
+    file = path(environ)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A file of mkstemp's is its user's alone from the first instant.
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".credentials-")
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(f"# Written by `multitrack login`. Keep it to yourself.\n{_NAME} = {json.dumps(key)}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return file
+
+
+def forget(environ: Mapping[str, str]) -> Path | None:
+    """Remove the kept key; the file that is gone, None when there was none."""
+    file = path(environ)
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return None
+    return file
+
+
+def _read(file: Path) -> str:
+    try:
+        # A pipe in the file's place must not hold us up.
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    with os.fdopen(handle, "rb") as stream:
+        # Asked of the open file: what is checked is what is read.
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise CredentialsError(f"{file} is no ordinary file. Remove it, then `multitrack login`.")
+        if status.st_uid != os.geteuid():
+            raise CredentialsError(f"{file} belongs to somebody else. Remove it, then `multitrack login`.")
+        if status.st_mode & 0o077:
+            raise CredentialsError(
+                f"others can read the key in {file} (mode {stat.S_IMODE(status.st_mode):04o}): it is not used. "
+                f"`chmod 600 {file}`, and think about a new key."
+            )
+        try:
+            value = tomllib.load(stream).get(_NAME, "")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CredentialsError(f"{file} can't be read: {error}. `multitrack login` writes it anew.") from error
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,214 @@
+"""What is missing here: each thing that a run needs, looked at, with what to do about it."""
+
+import os
+import platform
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.failure import CommandError
+from store.domain.safe_text import safe_line
+from store.domain.task import Dirt, Task
+
+if TYPE_CHECKING:
+    from store.home import Home
+
+LOW_DISK, NO_DISK = 5 * 2**30, 500 * 2**20
+"""Bytes free below which a run may, and will, run out: each subagent has a clone, and tapes grow."""
+GIT_SECONDS = 20.0
+
+
+class Level(StrEnum):
+    """How a check came out. The value is the word that people see."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `todo` says what to do, "" when nothing."""
+
+    level: Level
+    name: str
+    said: str
+    todo: str = ""
+
+
+def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterator[Finding]:
+    """Everything, in order. Nothing is changed, and the key is never shown."""
+    yield _python()
+    yield _git(environ)
+    yield _home(home.root)
+    yield _store(home)
+    yield _disk(home.root)
+    yield _terminal(environ)
+    yield Finding(Level.OK, "sandboxes", "local (a folder of its own for each subagent; no wall)")
+    if not task_file.exists():
+        yield _key(environ, needed=False)
+        yield Finding(Level.OK, "task file", f"there is no {task_file} here", "`multitrack init` writes one")
+        return
+    task = None
+    try:
+        from app.taskfile import load
+
+        task = load(task_file)
+        yield Finding(Level.OK, "task file", str(task_file))
+    except CommandError as error:
+        yield Finding(Level.FAIL, "task file", str(error), "put the file right")
+    yield _key(environ, needed=True)
+    if task is not None:
+        yield from _repository(task, environ)
+        yield _program(task, environ)
+
+
+def _python() -> Finding:
+    return Finding(Level.OK, "python", f"{platform.python_version()} at {sys.executable}")
+
+
+def _git(environ: Mapping[str, str]) -> Finding:
+    try:
+        said = _run(["git", "--version"], environ)
+    except (OSError, subprocess.SubprocessError):
+        return Finding(Level.FAIL, "git", "can't be run", "install Git: every sandbox is a clone")
+    return Finding(Level.OK, "git", said.removeprefix("git version "))
+
+
+def _home(root: Path) -> Finding:
+    if not root.exists():
+        above = _existing(root)
+        if not os.access(above, os.W_OK | os.X_OK):
+            return Finding(
+                Level.FAIL, "home", f"{root} can't be made", f"make {above} writable, or set MULTITRACK_HOME"
+            )
+        return Finding(Level.OK, "home", f"{root} (will be made)")
+    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
+        return Finding(
+            Level.FAIL, "home", f"{root} can't be written", "make it a folder of yours, or set MULTITRACK_HOME"
+        )
+    mode = stat.S_IMODE(root.stat().st_mode)
+    if mode & 0o077:
+        return Finding(Level.WARN, "home", f"{root} is open to others (mode {mode:04o})", f"chmod 700 {root}")
+    return Finding(Level.OK, "home", str(root))
+
+
+def _store(home: "Home") -> Finding:
+    if not home.store.exists():
+        return Finding(Level.OK, "store", f"{home.store} (will be made)")
+    from store.database import StoreError, open_store
+    from store.runs import runs
+
+    try:
+        with open_store(home.store) as store:
+            count = len(runs(store))
+    except (StoreError, OSError) as error:
+        return Finding(Level.FAIL, "store", str(error), "see docs/store.md, or name another store with --store")
+    return Finding(Level.OK, "store", f"{home.store}, {count} run{'s' if count != 1 else ''}")
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(_existing(root)).free
+    said = f"{free / 2**30:.1f} GiB free"
+    if free < NO_DISK:
+        return Finding(Level.FAIL, "disk", said, "free some space, or set MULTITRACK_HOME to another disk")
+    if free < LOW_DISK:
+        return Finding(Level.WARN, "disk", said, "each subagent has a clone of the repository, and tapes grow")
+    return Finding(Level.OK, "disk", said)
+
+
+def _terminal(environ: Mapping[str, str]) -> Finding:
+    if not sys.stdout.isatty():
+        return Finding(Level.OK, "terminal", "none: runs go headless")
+    term = environ.get("TERM", "")
+    if term in ("", "dumb"):
+        return Finding(
+            Level.WARN, "terminal", f"TERM is {term!r}", "set TERM, such as xterm-256color, or use --headless"
+        )
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    if encoding != "utf8":
+        return Finding(Level.WARN, "terminal", f"its encoding is {encoding}", "set LANG, such as C.UTF-8")
+    columns, rows = shutil.get_terminal_size()
+    if columns < 80 or rows < 24:
+        return Finding(Level.WARN, "terminal", f"{columns} by {rows}", "make it at least 80 by 24")
+    if "256color" not in term and environ.get("COLORTERM") not in ("truecolor", "24bit"):
+        return Finding(Level.WARN, "terminal", f"{term}: few colours", "in tmux: set -g default-terminal tmux-256color")
+    return Finding(Level.OK, "terminal", f"{term}, {columns} by {rows}")
+
+
+def _key(environ: Mapping[str, str], *, needed: bool) -> Finding:
+    from app.credentials import CredentialsError, provider_key
+
+    try:
+        _, source = provider_key(environ)
+    except CredentialsError as error:
+        return Finding(Level.FAIL if needed else Level.WARN, "key", str(error))
+    return Finding(Level.OK, "key", f"from {source}")
+
+
+def _repository(task: Task, environ: Mapping[str, str]) -> Iterator[Finding]:
+    git = ["git", "-C", task.repository]
+    try:
+        commit = _run(
+            [*git, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{task.revision}^{{commit}}"], environ
+        )
+        dirt = _run([*git, "status", "--porcelain", "-z"], environ)
+    except OSError:
+        return
+    except subprocess.SubprocessError:
+        yield Finding(
+            Level.FAIL,
+            "repository",
+            f"{task.repository} has no revision {task.revision}",
+            "name a Git repository and a revision that it has: task.repository, task.revision",
+        )
+        return
+    yield Finding(Level.OK, "repository", f"{task.repository} at {commit[:12]}")
+    if dirt and task.uncommitted is Dirt.REFUSE:
+        yield Finding(
+            Level.WARN,
+            "repository",
+            "it has uncommitted changes, and the task file refuses them",
+            'commit them, or take them along: `multitrack run --uncommitted take`, or uncommitted = "take"',
+        )
+
+
+def _program(task: Task, environ: Mapping[str, str]) -> Finding:
+    """The first word of the check, where it can be looked up: a shell's own words, and assignments, are let be."""
+    try:
+        words = shlex.split(task.check.command, comments=True)
+    except ValueError as error:
+        return Finding(Level.WARN, "check", f"{safe_line(task.check.command, 60)}: {error}", "put check.command right")
+    word = next((word for word in words if "=" not in word.partition("/")[0]), "")
+    local = Path(task.repository) / word
+    if (
+        shutil.which(word, path=environ.get("PATH"))
+        or _is_shell_word(word)
+        or ("/" in word and os.access(local, os.X_OK))
+    ):
+        return Finding(Level.OK, "check", safe_line(task.check.command, 60))
+    return Finding(Level.FAIL, "check", f"there is no program {word}", "install it, or put check.command right")
+
+
+def _is_shell_word(word: str) -> bool:
+    return (
+        not word or word[0] in "({!$" or word in {"cd", "if", "for", "while", "test", "[", ":", "set", "export", "exec"}
+    )
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def _run(command: list[str], environ: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        command, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS, check=True
+    )
+    return done.stdout.decode("utf-8", "replace").strip()

@@ -1,0 +1,63 @@
+"""Plain printing for the command line. Nothing reaches the terminal with control characters in it."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from store.domain.safe_text import safe, safe_line
+
+
+def say(text: str = "") -> None:
+    """Print a text; its lines stay."""
+    print(safe(text))
+
+
+def note(text: str) -> None:
+    """Print a text to standard error: for the person, not for the program that reads the output."""
+    print(safe(text), file=sys.stderr)
+
+
+def emit(value: Any, *, indent: int | None = None) -> None:
+    """Print a JSON value, in ASCII: whatever was recorded is harmless in it."""
+    print(json.dumps(value, indent=indent))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """Print rows under their heads, columns aligned; those in `right` to the right. The last one may be long."""
+    lines = [list(heads), *([safe_line(str(cell)) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def money(usd: float | None, *, priced: bool = True) -> str:
+    """US dollars as people read them; `priced` is false when some of it has no known price."""
+    if usd is None:
+        return "unknown"
+    text = f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
+    return text if priced else f"at least {text}"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time in its two largest units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def prepare() -> None:
+    """Let no character that the terminal's encoding lacks end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,160 @@
+"""Reads the task file. Every mistake in it is found at once, each with its line, its key and what would be right."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from app.failure import CommandError
+from app.taskkeys import ARRAYS, KEYS, TABLES, Key, UnfitError, build_strategy, build_task
+from app.tomllines import lines
+from store.domain.task import Task
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake. `key` is "" for the file as a whole."""
+
+    line: int
+    key: str
+    wrong: str
+    right: str
+
+
+class TaskFileError(CommandError):
+    """The task file can't be used. The message has one line for each mistake."""
+
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: problem.line)
+        super().__init__(
+            "\n".join(f"{path}:{p.line}: {p.key + ': ' if p.key else ''}{p.wrong}; {p.right}" for p in self.problems)
+        )
+
+
+def load(path: Path) -> Task:
+    """The task that the file orders; its repository as an absolute path. TaskFileError with all mistakes."""
+    try:
+        source = path.read_bytes().decode()
+    except FileNotFoundError as error:
+        raise CommandError(f"there is no task file {path}. `multitrack init` writes one.") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise TaskFileError(path, [Problem(line, "", "is not UTF-8", "save it as UTF-8")]) from error
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}.") from error
+    try:
+        document = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise TaskFileError(path, [_syntax(str(error), source)]) from error
+    reader = _Reader(lines(source), path.absolute().parent)
+    task = reader.task(document)
+    if task is None:
+        raise TaskFileError(path, reader.problems)
+    return task
+
+
+def _syntax(message: str, source: str) -> Problem:
+    what, _, where = message.rpartition(" (at ")
+    match = re.match(r"line (\d+)", where)
+    line = int(match[1]) if match else source.rstrip().count("\n") + 1
+    what = (what or message)[:1].lower() + (what or message)[1:]
+    return Problem(line, "", f"this is not TOML: {what}", 'a key reads `name = "text"`, `name = 5` or `name = true`')
+
+
+class _Reader:
+    def __init__(self, places: dict[Place, int], folder: Path) -> None:
+        self.places, self.folder = places, folder
+        self.problems: list[Problem] = []
+
+    def task(self, document: dict[str, Any]) -> Task | None:
+        """The task; None when there were mistakes, which are in `problems` then."""
+        self._unknown_tables(document)
+        plain = [name for name in TABLES if name not in ARRAYS and "." not in name]
+        values = {name: self._table(document.get(name, {}), name, (name,)) for name in plain}
+        strategies = tuple(self._strategies(document.get("strategies", [])))
+        self._together(values)
+        return None if self.problems else build_task(values, strategies)
+
+    def _unknown_tables(self, document: dict[str, Any]) -> None:
+        for name in document:
+            if name in TABLES:
+                continue
+            owners = [key.table for key in KEYS if key.name == name]
+            near = get_close_matches(name, TABLES, 1)
+            if owners and not isinstance(document[name], dict):
+                right = f"it belongs under [{owners[0]}]"
+            elif near:
+                right = f"did you mean [{near[0]}]?"
+            else:
+                right = f"there are {', '.join(f'[{table}]' for table in TABLES if '.' not in table)}"
+            self._wrong((name,), "is unknown", right)
+
+    def _strategies(self, given: Any) -> Iterator[Any]:
+        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+            self._wrong(("strategies",), "is no array of tables", "write [[strategies]] above each strategy's keys")
+            return
+        names: set[str] = set()
+        for index, item in enumerate(given):
+            place: Place = ("strategies", index)
+            limits = self._table(item.get("limits", {}), "strategies.limits", (*place, "limits"))
+            values = self._table({k: v for k, v in item.items() if k != "limits"}, "strategies", place)
+            if (name := values.get("name")) in names:
+                self._wrong((*place, "name"), f'"{name}" is there twice', "each strategy needs a name of its own")
+            if name is not None:
+                names.add(name)
+            if {"name", "approach"} <= values.keys():
+                yield build_strategy(values, limits)
+
+    def _table(self, given: Any, table: str, place: Place) -> dict[str, Any]:
+        """The values of a table's keys, defaults filled in; without those that are wrong."""
+        keys = {key.name: key for key in KEYS if key.table == table}
+        if not isinstance(given, dict):
+            header = f"[[{table}]]" if table in ARRAYS else f"[{table}]"
+            self._wrong(place, "is no table", f"write {header} above its keys")
+            return {}
+        for name in given.keys() - keys.keys():
+            self._unknown_key(name, keys, (*place, name))
+        values: dict[str, Any] = {}
+        for name, key in keys.items():
+            if name in given:
+                try:
+                    values[name] = key.kind.read(given[name])
+                except UnfitError as error:
+                    self._wrong((*place, name), str(error), f"it should be {key.kind.right}")
+            elif key.required:
+                self._wrong((*place, name), "is missing", f"it should be {key.kind.right}")
+            else:
+                values[name] = key.default
+        return values
+
+    def _unknown_key(self, name: str, keys: dict[str, Key], place: Place) -> None:
+        elsewhere = [key.table for key in KEYS if key.name == name]
+        near = get_close_matches(name, keys, 1)
+        if near:
+            right = f"did you mean {near[0]}?"
+        elif elsewhere:
+            right = f"it belongs under [{elsewhere[0]}]"
+        else:
+            right = f"this table has {', '.join(keys)}"
+        self._wrong(place, "is unknown", right)
+
+    def _together(self, values: dict[str, dict[str, Any]]) -> None:
+        """What only several keys together, or the machine, can show to be wrong."""
+        clean, lanes = values["generations"].get("clean", 0), values["generations"].get("lanes", 100)
+        if clean > lanes:
+            self._wrong(("generations", "clean"), f"is {clean}, of {lanes} lanes", f"it should be at most {lanes}")
+        if "repository" in values["task"]:
+            repository = (self.folder / Path(values["task"]["repository"]).expanduser()).resolve()
+            if not repository.is_dir():
+                self._wrong(("task", "repository"), f"there is no folder {repository}", "it should be a Git repository")
+            values["task"]["repository"] = str(repository)
+
+    def _wrong(self, place: Place, wrong: str, right: str) -> None:
+        key = ".".join(str(part) if isinstance(part, str) else str(part + 1) for part in place)
+        found = next((self.places[place[:n]] for n in range(len(place), 0, -1) if place[:n] in self.places), 1)
+        self.problems.append(Problem(found, key, wrong, right))
