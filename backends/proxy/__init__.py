@@ -1,0 +1,38 @@
+"""The recording proxy. The face of the trade.
+
+    proxy = Proxy(store, upstreams={"anthropic": Upstream("https://api.anthropic.com", key)})
+    async with serve(proxy) as address:
+        ...  # clients use address.base_url, with a key made by `store.keys.mint`
+
+Names are loaded when they are first asked for: most of who imports this only wants prices.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backends.proxy.app import Admit, Proxy, Refusal
+    from backends.proxy.prices import Extras, Prices
+    from backends.proxy.routes import Upstream
+    from backends.proxy.server import Address, serve
+    from backends.proxy.upstream import Timeouts
+
+__all__ = ["Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Timeouts", "Upstream", "serve"]
+
+_HOMES = {
+    "Address": "server",
+    "Admit": "app",
+    "Extras": "prices",
+    "Prices": "prices",
+    "Proxy": "app",
+    "Refusal": "app",
+    "Timeouts": "upstream",
+    "Upstream": "routes",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,222 @@
+"""The recording proxy as an ASGI app: who is calling, whether they may, and the calls that are under way."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from backends.proxy import routes
+from backends.proxy.headers import Headers, kept
+from backends.proxy.identity import address
+from backends.proxy.incoming import Asked, HungUpError, Receive, RefusedError, Scope, check, read_asked, read_body
+from backends.proxy.prices import Prices
+from backends.proxy.protocol import Live
+from backends.proxy.recorder import Recording
+from backends.proxy.relay import HUNG_UP, Exchange, Forward, Send, answer
+from backends.proxy.routes import Route, Upstream
+from backends.proxy.upstream import Client, Timeouts
+from store import events, keys
+from store.database import Store, StoreError
+from store.domain.events import Alert
+from store.domain.ids import ALPHABET, SubagentId
+from store.domain.safe_text import safe_line
+from store.tail import TailWriter
+from store.tapes import CallStart
+
+log = logging.getLogger("multitrack.proxy")
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a call may not go out. `kind` is the provider's own word for such an error, "" for the one that fits the
+    status. The client is told not to try again."""
+
+    message: str
+    status: int = 403
+    kind: str = ""
+
+
+Admit = Callable[[SubagentId, str], Refusal | None]
+"""Asked before a request goes out, with its model ("" where it names none). None lets it. It must not wait."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request that may go out."""
+
+    subagent: SubagentId
+    route: Route
+    method: str
+    query: str
+    headers: Headers
+    body: bytes
+    asked: Asked
+
+
+class Proxy:
+    """Forwards, records, and knows what is under way. Belongs to one event loop at a time: see `serve`."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        upstreams: Mapping[str, Upstream],
+        tail: TailWriter | None = None,
+        clock: Callable[[], float] = time.time,
+        prices: Prices | None = None,
+        admit: Admit | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text."""
+        if not upstreams:
+            raise ValueError("a proxy needs an upstream")
+        self.hosts = set(LOOPBACK)
+        """The names that a Host header may have; `serve` adds the one that it listens on."""
+        self._store = store
+        self._upstreams = dict(upstreams)
+        self._tail = tail
+        self._clock = clock
+        self._prices = prices or Prices.default()
+        self._admit = admit
+        self._timeouts = timeouts or Timeouts()
+        self._client: Client | None = None
+        self._live: dict[SubagentId, set[Exchange]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def cut(self, subagent: SubagentId, reason: str = "the subagent was killed") -> None:
+        """End a subagent's open calls at once. What came of them is recorded, with the reason."""
+        for exchange in tuple(self._live.get(subagent, ())):
+            exchange.stop(reason)
+
+    async def close(self, reason: str = "the engine stopped") -> None:
+        """End all open calls, wait until they are recorded, and let go of the connections to the providers."""
+        for subagent in tuple(self._live):
+            self.cut(subagent, reason)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        headers: Headers = scope["headers"]
+        addressed = address(scope["raw_path"].decode("ascii"), headers)
+        route = routes.find(self._upstreams, addressed.path)
+        try:
+            check(scope, addressed.path, self.hosts)
+            subagent = self._owner(addressed.secret)
+            body = await read_body(headers, receive)
+            asked = read_asked(headers, body)
+            await self._ask_leave(subagent, asked.model)
+        except HungUpError:
+            return
+        except RefusedError as refused:
+            log.warning("refused %s %s: %s", scope["method"], safe_line(addressed.path, 200), refused)
+            error = route.protocol.error(refused.status, str(refused), refused.kind)
+            await answer(send, refused.status, error, [(b"x-should-retry", b"false"), (b"connection", b"close")])
+            return
+        query = scope["query_string"].decode("latin-1")
+        request = _Request(subagent, route, scope["method"], query, headers, body, asked)
+        hang_up = scope["extensions"]["multitrack.hang_up"]["hang_up"]
+        await self._follow(request.subagent, self._exchange(request, send, hang_up), receive)
+
+    def _owner(self, secret: str) -> SubagentId:
+        """Whose key it is. RefusedError."""
+        if not secret:
+            raise RefusedError(401, "no key: set x-api-key to this subagent's, or put /k/KEY in front of the path")
+        try:
+            subagent = keys.owner(self._store, secret)
+        except StoreError as error:
+            log.error("keys cannot be looked up: %s", error)
+            raise RefusedError(503, "the recording proxy cannot look up keys just now") from error
+        if subagent is None:
+            raise RefusedError(401, "the key is unknown, or was revoked with its subagent")
+        return subagent
+
+    async def _ask_leave(self, subagent: SubagentId, model: str) -> None:
+        """Let it out, or put on record that it was not. RefusedError."""
+        refusal = None if self._admit is None else self._admit(subagent, model)
+        if refusal is None:
+            return
+        alert, at = Alert("refused", refusal.message), self._clock()
+        try:
+            await self._store.writer.write(
+                lambda connection: events.append(
+                    connection, subagent.run, [alert], at=at, generation=subagent.generation, lane=subagent.lane
+                )
+            )
+        except StoreError as error:
+            log.error("a refusal could not be recorded: %s", error)
+        raise RefusedError(refusal.status, refusal.message, refusal.kind)
+
+    def _exchange(self, request: _Request, send: Send, hang_up: Callable[[], None]) -> Exchange:
+        """A call, recorded from now on."""
+        route = request.route
+        start = CallStart(
+            id=_new_id(),
+            subagent=request.subagent,
+            provider=route.provider,
+            method=request.method,
+            path=route.path + (f"?{request.query}" if request.query else ""),
+            model=request.asked.model,
+            stream=request.asked.stream,
+            at=self._clock(),
+            headers=kept(request.headers),
+            body=request.body,
+        )
+        if self._client is None:
+            self._client = Client(self._timeouts)
+        return Exchange(
+            Forward(
+                route.protocol,
+                route.url(request.query),
+                route.upstream.api_key,
+                request.method,
+                request.headers,
+                request.body,
+            ),
+            Recording(self._store.writer, start, clock=self._clock, prices=self._prices),
+            route.protocol.reader(request.method, route.path, self._live_text(request.subagent, start.id)),
+            client=self._client,
+            send=send,
+            hang_up=hang_up,
+        )
+
+    async def _follow(self, subagent: SubagentId, exchange: Exchange, receive: Receive) -> None:
+        """Run a call to its end, which comes early when its client hangs up."""
+        live = self._live.setdefault(subagent, set())
+        live.add(exchange)
+        task = exchange.start()
+        self._tasks.add(task)
+        try:
+            while not task.done():
+                # Also what a server says once the answer has gone out.
+                if (await receive())["type"] == "http.disconnect":
+                    exchange.stop(HUNG_UP)
+                    break
+        finally:
+            exchange.stop("the proxy was stopped")
+            await asyncio.wait({task})
+            self._tasks.discard(task)
+            live.discard(exchange)
+            if not live:
+                self._live.pop(subagent, None)
+                if self._tail is not None:
+                    self._tail.clear(subagent)
+        task.result()
+
+    def _live_text(self, subagent: SubagentId, call: str) -> Live:
+        tail = self._tail
+        if tail is None:
+            return lambda kind, text: None
+        return lambda kind, text: tail.put(subagent, call, kind, text)
+
+
+def _new_id() -> str:
+    """A call's name: 16 characters of the alphabet for names, 78 bits."""
+    return "".join(map(ALPHABET.__getitem__, (byte % len(ALPHABET) for byte in secrets.token_bytes(16))))

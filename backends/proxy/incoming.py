@@ -1,0 +1,91 @@
+"""A client's request: the checks that need no store, its body, and the little that is read of it before it goes on."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backends.proxy.decoding import CannotDecodeError, Decoder
+from backends.proxy.headers import Headers, get
+from backends.proxy.identity import climbs, host_name
+from backends.proxy.protocol import loads_quickly
+
+LARGEST_REQUEST = 64 * 1024 * 1024
+"""Bytes of a request's body, as sent, and of what is read of it; twice what the Messages API takes."""
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class RefusedError(Exception):
+    """A request that is answered here, with this status; `kind` is the provider's word for it, "" for a usual one."""
+
+    def __init__(self, status: int, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+
+
+class HungUpError(Exception):
+    """The client went away before its request was whole."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is read of a body before it goes on: the model ("" where it names none), and whether a stream is wanted."""
+
+    model: str = ""
+    stream: bool = False
+
+
+def check(scope: Scope, path: str, hosts: Collection[str]) -> None:
+    """Keep out what no client of ours sends. RefusedError."""
+    headers: Headers = scope["headers"]
+    if scope["http_version"] != "1.1":
+        raise RefusedError(505, "this proxy speaks HTTP/1.1")
+    host = host_name(headers)
+    if host is None:
+        raise RefusedError(400, "a request has exactly one Host header")
+    if host not in hosts:
+        # A name that leads here by somebody else's DNS: a web page's way in.
+        raise RefusedError(403, f"the host {host!r} is not this proxy's")
+    if get(headers, b"origin"):
+        raise RefusedError(403, "requests of web pages are not taken")
+    if not path.startswith("/") or climbs(path):
+        raise RefusedError(400, "the path is not a plain one")
+
+
+async def read_body(headers: Headers, receive: Receive) -> bytes:
+    """The body as sent. RefusedError when it is too large, HungUpError when its client goes away."""
+    length = get(headers, b"content-length")
+    too_large = RefusedError(413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
+    if length.isdigit() and int(length) > LARGEST_REQUEST:
+        raise too_large
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HungUpError
+        if piece := message.get("body", b""):
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_REQUEST:
+                raise too_large
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def read_asked(headers: Headers, body: bytes) -> Asked:
+    """Model and stream of a JSON body, compressed or not. Whatever can't be read asks for nothing: it is the provider's
+    to complain of it."""
+    if not body:
+        return Asked()
+    try:
+        decoder = Decoder(get(headers, b"content-encoding").decode("latin-1"), LARGEST_REQUEST)
+        value = loads_quickly(decoder.decode(body))
+    except (CannotDecodeError, ValueError, RecursionError):
+        return Asked()
+    if not isinstance(value, dict):
+        return Asked()
+    model = value.get("model")
+    return Asked(model if isinstance(model, str) else "", value.get("stream") is True)

@@ -1,0 +1,73 @@
+"""What the proxy hears of an answer while it passes: events as they come, or a body once it is whole.
+
+It works on a copy with the content coding taken off. What can't be read is passed on and recorded all the same.
+"""
+
+from dataclasses import replace
+
+from backends.proxy.decoding import CannotDecodeError, Decoder
+from backends.proxy.headers import Headers, get
+from backends.proxy.protocol import Answer, AnswerReader
+from backends.proxy.sse import EventReader
+
+LONGEST_END = 64 * 1024
+"""An event that may be the last one, for its name has not come yet, is held back up to this many bytes. The events that
+end a stream have a few hundred."""
+
+
+class Listener:
+    """Follows one answer with the reader of its protocol."""
+
+    def __init__(self, headers: Headers, reader: AnswerReader) -> None:
+        self._reader = reader
+        self._events: EventReader | None = None
+        if get(headers, b"content-type").lower().startswith(b"text/event-stream"):
+            self._events = EventReader()
+        self._decoder: Decoder | None = None
+        self._problem = ""
+        try:
+            self._decoder = Decoder(get(headers, b"content-encoding").decode("latin-1"))
+        except CannotDecodeError as error:
+            self._problem = str(error)
+        self._came = 0
+        self.ended: int | None = None
+        """Where a stream's last event begins in the body as it came; None until it has come."""
+
+    def take(self, chunk: bytes) -> int | None:
+        """Follow a piece. The offset in the body that the end of the stream can't lie before; None for a body that is
+        no event stream, or can't be read as one."""
+        before, self._came = self._came, self._came + len(chunk)
+        events, decoder = self._events, self._decoder
+        if events is None or decoder is None:
+            return None
+        try:
+            plain = decoder.decode(chunk)
+        except CannotDecodeError as error:
+            self._problem, self._decoder = str(error), None
+            return None
+        for event in events.feed(plain):
+            if self._reader.event(event) and self.ended is None:
+                # In a compressed stream the event is somewhere in this piece: nobody can read it without it.
+                self.ended = event.start if decoder.plain else before
+        if self.ended is not None:
+            return self.ended
+        if not decoder.plain or not 0 < events.pending <= LONGEST_END:
+            return self._came
+        name = events.pending_name()
+        return self._came if name is not None and not self._reader.may_end(name) else events.start
+
+    def finish(self, body: bytes) -> Answer:
+        """The body is over. What was understood of it."""
+        if self._events is not None:
+            event = self._events.finish()
+            if event is not None and self.ended is None:
+                self._reader.event(event)
+        elif self._decoder is not None:
+            try:
+                self._reader.body(self._decoder.decode(body))
+            except CannotDecodeError as error:
+                self._problem = str(error)
+        answer = self._reader.answer()
+        if self._problem and not answer.error:
+            return replace(answer, whole=False, error=f"the answer could not be read: {self._problem}")
+        return answer

@@ -1,0 +1,116 @@
+"""A call on its way onto the tape: opened when it goes out, closed when its answer is over.
+
+Opening is not waited for: it is committed while the provider thinks. Closing is, for nobody may see an answer's end
+that is not on the tape. When opening failed, closing tries it again: a moment's trouble with the disk loses nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backends.proxy.headers import Headers, kept
+from backends.proxy.prices import Prices
+from backends.proxy.protocol import Answer
+from store.tapes import CallEnd, CallStart, close_call, open_call
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from store.writer import Writer
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an exchange ended. `status` and `headers` are the provider's, None where it never answered; `problem` is what
+    kept its answer from coming whole, "" where it did."""
+
+    answer: Answer
+    status: int | None
+    headers: Headers
+    problem: str
+
+
+class Recording:
+    """One call. Made when the request is about to go out, in the event loop that it is passed on in."""
+
+    def __init__(self, writer: "Writer", start: CallStart, *, clock: Callable[[], float], prices: Prices) -> None:
+        self._writer = writer
+        self._start = start
+        self._clock = clock
+        self._prices = prices
+        self._pieces: list[bytes] = []
+        self._first_byte: float | None = None
+        self.size = 0
+        """Bytes of the answer so far."""
+        self._opening = asyncio.get_running_loop().create_task(
+            writer.write(lambda connection: open_call(connection, start), size=len(start.body))
+        )
+
+    @property
+    def hopeless(self) -> bool:
+        """The call could not be opened: as it looks, it can't be recorded."""
+        return self._opening.done() and self._opening.exception() is not None
+
+    def add(self, piece: bytes) -> None:
+        """A piece of the answer's body, as it came."""
+        if piece:
+            if self._first_byte is None:
+                self._first_byte = self._clock()
+            self._pieces.append(piece)
+            self.size += len(piece)
+
+    def body(self) -> bytes:
+        """The answer's body so far."""
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0] if self._pieces else b""
+
+    async def close(self, ended: Ended) -> None:
+        """Commit the call. Raises what kept it from being committed."""
+        answer = ended.answer
+        whole = not ended.problem and answer.whole
+        end = CallEnd(
+            id=self._start.id,
+            at=self._clock(),
+            first_byte=self._first_byte,
+            status=ended.status,
+            error=ended.problem or _error(ended.status, answer),
+            complete=whole,
+            stop_reason=answer.stop_reason,
+            usage=answer.usage,
+            usd=self._usd(answer),
+            headers=kept(ended.headers),
+            body=self.body(),
+            message=answer.message,
+        )
+        try:
+            await self._opening
+        except Exception:  # noqa: BLE001 - the job below tries again, and says why it can't
+            opened = False
+        else:
+            opened = True
+
+        def job(connection: "Connection") -> None:
+            if not opened:
+                open_call(connection, self._start)
+            close_call(connection, end)
+
+        await self._writer.write(job, size=self.size)
+
+    def _usd(self, answer: Answer) -> float | None:
+        if not answer.usage.total:
+            return 0.0
+        for model in (self._start.model, answer.model):
+            if model and (usd := self._prices.usd(model, answer.usage, answer.extras)) is not None:
+                return usd
+        return None
+
+
+def _error(status: int | None, answer: Answer) -> str:
+    """What went wrong with an answer that came."""
+    if answer.error:
+        return answer.error
+    if status is not None and status >= 400:
+        return f"HTTP {status}"
+    return "" if answer.whole else "the answer ended before its end"

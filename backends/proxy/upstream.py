@@ -1,0 +1,101 @@
+"""The connection to the providers: one aiohttp session, which neither follows, decodes, stores cookies nor retries."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from backends.proxy.headers import Headers
+
+_HEADER_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
+"""What may wait for a slow client, twice; beyond it the provider is not read from."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. None of them ends a stream that is alive: `silence` is the longest time without a byte."""
+
+    connect: float = 15.0
+    silence: float = 900.0
+
+
+class UpstreamError(Exception):
+    """The provider could not be asked, or its answer broke off. `status` is what a gateway answers to that."""
+
+    def __init__(self, message: str, status: int = 502) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Answering:
+    """A provider's answer under way."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Headers = response.raw_headers
+
+    async def read(self) -> bytes:
+        """What has come, at least a byte; b"" at its proper end. UpstreamError when it breaks off."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            status = 504 if isinstance(error, asyncio.TimeoutError) else 502
+            raise UpstreamError(f"the provider's answer broke off: {_words(error)}", status) from error
+
+    def left(self) -> bytes:
+        """What had come by the time it broke off, and was not read."""
+        # The reader's public methods only raise by now, but the bytes came, and so they count.
+        kept: Sequence[bytes] = tuple(self._response.content._buffer)
+        offset = self._response.content._buffer_offset
+        return b"".join(kept)[offset:]
+
+    def close(self) -> None:
+        """End it: a provider that is still sending sees the connection close; one that has ended it stays connected."""
+        self._response.close()
+
+
+class Client:
+    """Asks providers. Belongs to the event loop it is made in."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.silence),
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            read_bufsize=_READ_BYTES,
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+            max_headers=1024,
+        )
+
+    async def ask(self, method: str, url: str, headers: Headers, body: bytes) -> Answering:
+        """Send a request; returns when the answer's headers are there. `url` goes out as it is. UpstreamError."""
+        try:
+            # aiohttp writes headers as UTF-8.
+            pairs = [(name.decode("ascii"), value.decode("utf-8")) for name, value in headers]
+        except UnicodeDecodeError as error:
+            raise UpstreamError("a header's value is neither ASCII nor UTF-8", 400) from error
+        try:
+            response = await self._session.request(
+                method, URL(url, encoded=True), headers=pairs, data=body or None, allow_redirects=False
+            )
+        except TimeoutError as error:
+            raise UpstreamError(f"the provider did not answer in time: {_words(error)}", 504) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UpstreamError(f"the provider could not be reached: {_words(error)}") from error
+        return Answering(response)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
