@@ -142,32 +142,33 @@ def _own_price(model: str, numbers: Sequence[float]) -> Price:
 def _price(entry: Mapping[str, Any]) -> Price | None:
     if not isinstance(entry.get("input_cost_per_token"), int | float):
         return None
-    rates = _rates(entry, "", None)
     tiers = sorted((int(match[1]) for key in entry if (match := _TIER.match(key))), reverse=True)
     searches = entry.get("search_context_cost_per_query") or {}
     return Price(
-        rates,
-        tuple((thousands * 1000, _rates(entry, f"_above_{thousands}k_tokens", rates)) for thousands in tiers),
+        _rates(entry),
+        tuple((thousands * 1000, _rates(entry, f"_above_{thousands}k_tokens")) for thousands in tiers),
         float(searches.get("search_context_size_medium") or 0.0),
         {str(name): float(factor) for name, factor in (entry.get("provider_specific_entry") or {}).items()},
     )
 
 
-def _rates(entry: Mapping[str, Any], suffix: str, base: Rates | None) -> Rates:
-    """The rates under that suffix. One that is missing is the base's, and in the base that of ordinary input."""
+def _rates(entry: Mapping[str, Any], tier: str = "") -> Rates:
+    """The rates of a tier. One that it lacks is the ordinary one; cache tokens that have none at all are input."""
 
     def rate(key: str, otherwise: float) -> float:
-        value = entry.get(key + suffix)
-        return float(value) if isinstance(value, int | float) else otherwise
+        for name in (key + tier, key):
+            if isinstance(value := entry.get(name), int | float):
+                return float(value)
+        return otherwise
 
-    input_ = rate("input_cost_per_token", base.input if base else 0.0)
-    cache_write = rate("cache_creation_input_token_cost", base.cache_write if base else input_)
+    input_ = rate("input_cost_per_token", 0.0)
+    cache_write = rate("cache_creation_input_token_cost", input_)
     return Rates(
         input=input_,
-        output=rate("output_cost_per_token", base.output if base else 0.0),
-        cache_read=rate("cache_read_input_token_cost", base.cache_read if base else input_),
+        output=rate("output_cost_per_token", 0.0),
+        cache_read=rate("cache_read_input_token_cost", input_),
         cache_write=cache_write,
-        hour_cache=rate("cache_creation_input_token_cost_above_1hr", base.hour_cache if base else cache_write),
+        hour_cache=rate("cache_creation_input_token_cost_above_1hr", cache_write),
     )
 
 
