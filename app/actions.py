@@ -1,4 +1,4 @@
-"""Every action of the operator's, once. Keys, footer, help screen, command palette and the command line read this list."""
+"""Every action of the operator's, once. Keys, footer, help, command palette and the command line read this list."""
 
 from dataclasses import dataclass
 
@@ -48,6 +48,7 @@ ACTIONS: tuple[Action, ...] = (
         (EVERYWHERE,),
         "multitrack report RUN",
     ),
+    Action("open", "Open", "Show the selected run's grid.", ("enter",), ("runs",)),
     Action(
         "launch",
         "Launch",
@@ -64,7 +65,8 @@ ACTIONS: tuple[Action, ...] = (
         ("grid", "observations"),
         "multitrack launch RUN --rest",
     ),
-    Action("kill", "Kill", "End the selected subagent now.", ("k",), ("grid",), "multitrack kill RUN SUBAGENT"),
+    Action("tape", "Tape", "Show the selected subagent's trace.", ("enter",), ("grid",), "multitrack trace RUN"),
+    Action("kill", "Kill", "End the selected subagent now.", ("x",), ("grid",), "multitrack kill RUN SUBAGENT"),
     Action(
         "pause",
         "Pause",
@@ -77,14 +79,6 @@ ACTIONS: tuple[Action, ...] = (
         "continue", "Continue", "Let the paused subagent go on.", ("c",), ("grid",), "multitrack continue RUN SUBAGENT"
     ),
     Action(
-        "stop",
-        "Stop run",
-        "End the run; what was done is kept and reported.",
-        ("X",),
-        ("grid", "runs"),
-        "multitrack stop RUN",
-    ),
-    Action(
         "resume",
         "Resume",
         "Start an engine for a run that has none.",
@@ -92,8 +86,59 @@ ACTIONS: tuple[Action, ...] = (
         ("runs", "grid"),
         "multitrack resume RUN",
     ),
+    Action("earlier", "Earlier", "Look back at the generation before.", ("left_square_bracket",), ("grid",)),
+    Action("later", "Later", "Go to the generation after, up to the live one.", ("right_square_bracket",), ("grid",)),
+    Action("jump", "Go to", "Go to a lane by its number.", ("g",), ("grid",), footer=False),
+    Action(
+        "stop",
+        "Stop run",
+        "End the run; what was done is kept and reported.",
+        ("X",),
+        ("grid", "runs"),
+        "multitrack stop RUN",
+    ),
+    Action("search", "Search", "Search this run's tapes.", ("slash",), ("traces",)),
+    Action("next-hit", "Next hit", "Go to the next place found.", ("n",), ("traces",)),
+    Action("previous-hit", "Previous", "Go to the place found before.", ("N",), ("traces",), footer=False),
+    Action("errors", "Errors only", "Show only what went wrong, and where it is.", ("e",), ("traces",)),
+    Action("raw", "Raw", "The request and the response as recorded, or the node as what it is.", ("v",), ("traces",)),
+    Action("follow", "Newest", "Go to what happened last.", ("f",), ("traces",)),
+    Action("edit", "Edit", "Edit the observations that the next generation gets.", ("e",), ("observations",)),
+    Action("save", "Save", "Hand the edited text to the engine.", ("ctrl+s",), ("observations",)),
+    Action(
+        "leave-edit",
+        "Leave the editor",
+        "Go back to reading; asks when there are changes.",
+        ("escape",),
+        ("observations",),
+    ),
+    Action("theme", "Theme", "Dark or light.", ("t",), (EVERYWHERE,), footer=False),
+    Action("palette", "Commands", "Every action by name.", ("ctrl+p",), (EVERYWHERE,), footer=False),
+    Action("quit", "Quit", "Leave the screen. The engine goes on.", ("q",), (EVERYWHERE,)),
     Action(
         "help", "Help", "Every key and its command-line twin.", ("question_mark",), (EVERYWHERE,), "multitrack --help"
     ),
-    Action("quit", "Quit", "Leave the screen. The engine goes on.", ("q",), (EVERYWHERE,)),
 )
+
+SCREENS = ("runs", "grid", "traces", "observations", "report")
+"""The screens, in the order of their keys. Each is also an action."""
+
+_SHOWN = {"question_mark": "?", "slash": "/", "left_square_bracket": "[", "right_square_bracket": "]", "escape": "esc"}
+
+
+def key_name(key: str) -> str:
+    """A Textual key name as people write it."""
+    return _SHOWN.get(key, key)
+
+
+def find(action: str) -> Action:
+    """The action of that id. KeyError when there is none."""
+    return _BY_ID[action]
+
+
+def on(screen: str) -> tuple[Action, ...]:
+    """What works on a screen, in the registry's order."""
+    return tuple(action for action in ACTIONS if screen in action.where or EVERYWHERE in action.where)
+
+
+_BY_ID = {action.id: action for action in ACTIONS}

@@ -97,7 +97,10 @@ class TabBar(Painted):
         self._spots = []
         for action, key, title in self._tabs:
             active = action == self._active
-            piece: Line = [(f" {key} ", "tab-active" if active else "key"), (f"{title} ", "tab-active" if active else "tab")]
+            piece: Line = [
+                (f" {key} ", "tab-active" if active else "key"),
+                (f"{title} ", "tab-active" if active else "tab"),
+            ]
             self._spots.append((width(line), width(line) + width(piece), action))
             line += piece
         return [spread(line, self._right, cells)]

@@ -1,6 +1,6 @@
-"""Small charts out of characters, with honest axes: they start at zero, name their scale, and show no value that was not
-measured."""
+"""Small charts out of characters, with honest axes: they start at zero, name their scale, and invent no value."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +45,9 @@ def chart(series: Sequence[Series], count: int, cells: int, height: int, most: f
     for row in range(plot):
         value = most if row == 0 else 0.0 if row == plot - 1 else None
         label = _number(value) if value is not None else ""
-        rows.append([(f"{label:>{margin}}", "faint"), ("┤" if label else "│", "frame"), *_spans(grid[row], count * step)])
+        rows.append(
+            [(f"{label:>{margin}}", "faint"), ("┤" if label else "│", "frame"), *_spans(grid[row], count * step)]
+        )
     rows.append([(" " * margin + "└", "frame"), *[("─" * (step - 1) + "┴", "frame") for _ in range(count)]])
     rows.append([(" " * (margin + 1), "text"), *[(f"{number:>{step}}", "faint") for number in range(1, count + 1)]])
     return rows
@@ -58,7 +60,7 @@ def _trace(
         return plot - 1 - round((plot - 1) * min(max(value / top, 0.0), 1.0))
 
     points = [(index * step + step - 1, value) for index, value in enumerate(one.values[:count]) if value is not None]
-    for (x1, v1), (x2, v2) in zip(points, points[1:], strict=False):
+    for (x1, v1), (x2, v2) in itertools.pairwise(points):
         for x in range(x1 + 1, x2):
             at = y(v1 + (v2 - v1) * (x - x1) / (x2 - x1))
             grid[at].setdefault(x, ("·", one.ink))

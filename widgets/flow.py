@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from store.domain.events import (
-    Alert,
     CallFinished,
     Event,
     SubagentChecked,
@@ -28,13 +27,16 @@ KEPT = 120
 SHOWN = 8000
 """Characters of one part that a pane looks at, from its end."""
 
+ROOMY = 8
+"""Rows from which there is room for a rule between two turns."""
+
 Parts = Sequence[tuple[str, str]]
 """What a call says: (kind, text), kind being `text`, `reasoning` or `tool`."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """`kind` is text, reasoning, tool, result, failure, turn, note, alert or verdict."""
+    """`kind` is text, reasoning, tool, result, failure, turn, note or verdict."""
 
     kind: str
     text: str
@@ -60,15 +62,17 @@ class Flow:
             case ToolStarted():
                 self._add("tool", _tool(payload.name, payload.summary))
             case ToolFinished():
-                self._add("result" if payload.ok else "failure", payload.summary or ("done" if payload.ok else "failed"))
+                self._add(
+                    "result" if payload.ok else "failure", payload.summary or ("done" if payload.ok else "failed")
+                )
             case SubagentPaused():
                 self._add("note", "paused")
             case SubagentContinued():
                 self._add("note", "goes on")
-            case Alert():
-                self._add("alert", payload.text)
             case SubagentEnded():
-                self._add("note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value)
+                self._add(
+                    "note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value
+                )
             case SubagentChecked():
                 self._add("verdict", verdict(payload))
             case _:
@@ -88,6 +92,8 @@ class Flow:
         rows: list[Line] = []
         streamed = [Part(kind, text) for kind, text in self.streaming[1]] if self.streaming else []
         for part in (*reversed(streamed), *reversed(self.parts)):
+            if part.kind == "turn" and height < ROOMY:
+                continue
             rows[:0] = _rows(part, cells)
             if len(rows) >= height:
                 break
@@ -137,7 +143,6 @@ _GUTTERS = {
     "result": ("✔ ", "faint"),
     "failure": ("✗ ", "bad"),
     "note": ("· ", "faint"),
-    "alert": ("⚠ ", "warn"),
 }
 
 

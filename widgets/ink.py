@@ -142,10 +142,14 @@ def wrap_line(line: Line, cells: int) -> list[Line]:
     return rows
 
 
+INK_CLASSES = {f"ink--{ink}" for ink in INKS}
+"""The component classes of a widget that draws inks. Textual inherits them from a widget's first base alone."""
+
+
 class Inked(Widget):
     """A widget that draws lines of spans."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink}" for ink in INKS}
+    COMPONENT_CLASSES: ClassVar[set[str]] = INK_CLASSES
 
     def ink(self, name: str) -> Style:
         """The theme's style for an ink."""

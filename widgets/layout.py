@@ -33,7 +33,7 @@ def arrange(count: int, width: int, height: int) -> list[Rect]:
         if ceil(count / columns) != rows:
             continue
         w, h = width // columns, height // rows
-        if columns > 1 and w < FULL_WIDTH or h < FULL_HEIGHT:
+        if (columns > 1 and w < FULL_WIDTH) or h < FULL_HEIGHT:
             continue
         cost = abs(log(w / h / SHAPE))
         if best is None or cost < best[0]:

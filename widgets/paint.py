@@ -7,8 +7,12 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from widgets.ink import Line, clean
+
+if TYPE_CHECKING:
+    from pygments.lexer import Lexer
 
 MOST = 200_000
 """Characters that are painted; the rest is said to be there. Pygments takes about a second for a megabyte."""
@@ -48,8 +52,7 @@ def code(text: str, name: str = "", language: str = "") -> list[Line]:
         first, *rest = value.split("\n")
         if first:
             lines[-1].append((first, ink))
-        for piece in rest:
-            lines.append([(piece, ink)] if piece else [])
+        lines += [[(piece, ink)] if piece else [] for piece in rest]
     while lines and not lines[-1]:
         lines.pop()
     return lines + more
@@ -155,7 +158,7 @@ _INLINE = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*|<!--.*?-->")
 
 
 def prose(text: str) -> list[Line]:
-    """Markdown-ish text: headings, lists, fences painted by language, tables and inline code; never parsed as markup."""
+    """Markdown-ish text: headings, lists, fences painted by language, inline code; never parsed as markup."""
     text, more = _cap(text)
     lines: list[Line] = []
     fence: str | None = None
@@ -242,11 +245,11 @@ def _cap(text: str) -> tuple[str, list[Line]]:
     return text[:MOST], [[(f"… {len(text) - MOST:,} more characters are on the tape", "warn")]]
 
 
-def _lexer(name: str, language: str) -> "object | None":
+def _lexer(name: str, language: str) -> "Lexer | None":
     from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
     from pygments.util import ClassNotFound
 
-    find: Callable[..., object] = get_lexer_by_name if language else get_lexer_for_filename
+    find: Callable[..., Lexer] = get_lexer_by_name if language else get_lexer_for_filename
     try:
         return find(language or name, stripnl=False, ensurenl=False) if language or name else None
     except ClassNotFound:

@@ -92,7 +92,11 @@ def _bottom(view: View, cells: int, frame: str) -> Line:
     if lane.alert:
         more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
         said: Line = [(" ", frame), (f"⚠ {safe_line(lane.alert)}{more}", "warn"), (" ", frame)]
-        return [(left + rule, frame), *spread(cut(said, cells - 4), [], cells - 4, (rule, frame)), (rule + right, frame)]
+        return [
+            (left + rule, frame),
+            *spread(cut(said, cells - 4), [], cells - 4, (rule, frame)),
+            (rule + right, frame),
+        ]
     return [(left + rule * (cells - 2) + right, frame)]
 
 
@@ -110,7 +114,7 @@ def _numbers(view: View, *, short: bool) -> Line:
     tokens = words.tokens(lane.spend.usage.total)
     line += [("  " + tokens, "text"), (" tok" if short else " tokens", "faint")]
     line += [("  " + words.money(lane.spend), "text")]
-    line += [("  " + words.duration(lane.worked(view.now)), "faint")]
+    line += [("  " + words.duration(lane.work.read(view.now)), "faint")]
     if not short and lane.injected:
         line += [(f"  {words.count(len(lane.injected), 'observation')}", "faint")]
     return line
@@ -165,8 +169,8 @@ class Pane(Painted):
         lane = view.lane
         # A running clock changes a pane once a second at most.
         seen = (
-            id(view.flow), view.flow.version, view.selected, view.stalled, lane.state, lane.turn, lane.spend, lane.alerts,
-            lane.tool, lane.last, lane.checked, id(lane), int(lane.worked(view.now)),
+            id(view.flow), view.flow.version, view.selected, view.stalled, lane.state, lane.turn, lane.spend,
+            lane.alerts, lane.tool, lane.last, lane.checked, id(lane), int(lane.work.read(view.now)),
         )  # fmt: skip
         self.view = view
         if seen != self._seen:

@@ -1,5 +1,5 @@
-"""How each state looks: a glyph and a word carry it, the ink only helps. Glyphs are one cell wide and have an ASCII twin
-in `widgets.ink.ASCII`."""
+"""How each state looks: a glyph and a word carry it, the ink only helps. Glyphs are one cell wide; `widgets.ink.ASCII`
+has their ASCII twins."""
 
 from dataclasses import dataclass
 

@@ -9,13 +9,14 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.ink import Inked, Line, spread
+from widgets.ink import INK_CLASSES, Inked, Line, spread
 from widgets.outline import Item, Outline
 
 
 class TraceTree(ScrollView, Inked, can_focus=True):
-    """Draws an `Outline`. The cursor is an item, not a row: what grows above it never moves it from under the reader."""
+    """Draws an `Outline`. The cursor is an item, not a row: what grows above never moves it from under the reader."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = INK_CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", "Up", show=False),
         Binding("down,j", "cursor(1)", "Down", show=False),
@@ -25,7 +26,7 @@ class TraceTree(ScrollView, Inked, can_focus=True):
         Binding("end,G", "cursor(1000000000)", "Last", show=False),
         Binding("right,l", "unfold", "Unfold", show=False),
         Binding("left,h", "fold", "Fold", show=False),
-        Binding("enter,space", "toggle", "Fold or unfold", show=False),
+        Binding("enter,space", "turn", "Fold or unfold", show=False),
     ]
 
     class Pointed(Message):
@@ -102,7 +103,9 @@ class TraceTree(ScrollView, Inked, can_focus=True):
         if item.key in self._hits:
             left.insert(0, ("›", "match"))
         line = spread(left, right, cells)
-        return self.strip(line, cells, self.ink("cursor" if self.has_focus else "cursor-away") if self._here(item) else None)
+        return self.strip(
+            line, cells, self.ink("cursor" if self.has_focus else "cursor-away") if self._here(item) else None
+        )
 
     def _here(self, item: Item) -> bool:
         return item is self.cursor
@@ -116,7 +119,7 @@ class TraceTree(ScrollView, Inked, can_focus=True):
             item = self.outline.rows[row]
             if item is self.cursor or event.x <= 2 * item.depth + 1:
                 self.point(item, scroll=False)
-                self.action_toggle()
+                self.action_turn()
             else:
                 self.point(item, scroll=False)
 
@@ -153,7 +156,7 @@ class TraceTree(ScrollView, Inked, can_focus=True):
         elif item.parent is not None:
             self.point(item.parent)
 
-    def action_toggle(self) -> None:
+    def action_turn(self) -> None:
         if self.cursor is not None and self.cursor.open:
             self.action_fold()
         else:

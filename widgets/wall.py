@@ -55,15 +55,20 @@ class Wall(Widget, can_focus=True):
     def layout(self) -> Layout:
         return self._layout
 
-    async def hold(self, lanes: list[int]) -> None:
+    @property
+    def lanes(self) -> list[int]:
+        """The lanes that have a pane, in order."""
+        return list(self._panes)
+
+    def hold(self, lanes: list[int]) -> None:
         """Have exactly these panes. Mounts and removes only when the lanes are others than before."""
         if list(self._panes) == lanes:
             return
-        await self.remove_children()
+        self.remove_children()
         self._panes = {lane: Pane(lane) for lane in lanes}
         if self.selected not in self._panes:
             self.selected = lanes[0] if lanes else None
-        await self.mount_all(self._panes.values())
+        self.mount_all(self._panes.values())
 
     def show(self, views: Mapping[int, View]) -> None:
         """Bring the visible panes up to date; those scrolled out of sight are drawn when they come back."""

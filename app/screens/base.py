@@ -1,0 +1,209 @@
+"""What all screens share: the bars at their edges, and how an action of the registry finds its method."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from app import actions
+from app.world import Track, World
+from store.domain.safe_text import safe_line
+from widgets import words
+from widgets.bars import Bar, KeyBar, TabBar
+from widgets.ink import Line
+from widgets.states import RUN
+
+if TYPE_CHECKING:
+    from app.studio import Studio
+
+NARROW = 100
+"""Cells under which a screen shows less beside each other."""
+
+
+def bindings(screen: str) -> list[BindingType]:
+    """The keys of a screen's own actions."""
+    return [
+        Binding(",".join(action.keys), f"app.do('{action.id}')", action.title, show=False, id=action.id)
+        for action in actions.ACTIONS
+        if screen in action.where
+    ]
+
+
+class StudioScreen(Screen[None]):
+    """A screen. Its `do_ACTION` methods carry out the registry's actions; `why_not` says when one can't be done."""
+
+    NAME: ClassVar[str] = ""
+    """The screen's id in the registry."""
+    OF_RUN: ClassVar[bool] = True
+    """It shows one run, and has that run's line under the tabs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: tuple[object, ...] = ()
+
+    @property
+    def studio(self) -> "Studio":
+        return cast("Studio", self.app)
+
+    @property
+    def world(self) -> World:
+        return self.studio.world
+
+    @property
+    def track(self) -> Track | None:
+        """The run that is shown."""
+        return self.studio.track
+
+    def compose(self) -> ComposeResult:
+        tabs = [(name, actions.find(name).keys[0], actions.find(name).title) for name in actions.SCREENS]
+        yield TabBar(tabs, self.NAME)
+        if self.OF_RUN:
+            yield Bar(id="run")
+        yield Bar(id="banner", classes="banner")
+        yield from self.body()
+        yield KeyBar()
+
+    def body(self) -> ComposeResult:
+        """The screen's own widgets."""
+        yield from ()
+
+    def update(self) -> None:
+        """Show the world as it is now. Called at most once a tick, when something has changed."""
+
+    def banner(self) -> Line:
+        """One line that the operator should see, empty when there is none."""
+        return run_banner(self.track, self.size.width)
+
+    def why_not(self, action: str) -> str:
+        """Why an action can't be done now; "" when it can."""
+        return ""
+
+    def performer(self, action: str) -> Callable[[], object] | None:
+        """What carries an action out on this screen."""
+        found: Callable[[], object] | None = getattr(self, f"do_{action.replace('-', '_')}", None)
+        return found
+
+    def tick(self) -> None:
+        """The app's clock: bring everything up to date, when there is something new."""
+        seen = (self.world.version, int(self.studio.now()), self.size, self.studio.run_name)
+        if seen == self._seen or not self.is_mounted:
+            return
+        self._seen = seen
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Show everything anew."""
+        self.set_class(self.size.width < NARROW, "narrow")
+        self.query_one(TabBar).show(attention(self.world))
+        if self.OF_RUN:
+            self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
+        self.update()
+        banner = self.query_one("#banner", Bar)
+        line: Line = [(f" ⚠ {safe_line(self.world.problem)}", "bad")] if self.world.problem else self.banner()
+        banner.show(line)
+        banner.set_class(bool(line), "on")
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        """Only what works here and now stands in the footer; the screens' own keys stand in the tabs."""
+        works = [
+            (action.id, actions.key_name(action.keys[0]), action.title)
+            for action in actions.on(self.NAME)
+            if action.footer and action.id not in actions.SCREENS and not self.studio.why_not(action.id)
+        ]
+        self.query_one(KeyBar).show(works)
+
+    def on_screen_resume(self) -> None:
+        self._seen = ()
+        self.tick()
+
+    def on_resize(self) -> None:
+        self._seen = ()
+        self.tick()
+
+    def on_key_bar_pressed(self, message: KeyBar.Pressed) -> None:
+        message.stop()
+        self.studio.action_do(message.action)
+
+    def on_tab_bar_pressed(self, message: TabBar.Pressed) -> None:
+        message.stop()
+        self.studio.action_do(message.action)
+
+
+def attention(world: World) -> Line:
+    """At the right of the tabs: what goes on in all runs."""
+    waiting = sum(track.waiting for track in world.tracks.values())
+    running = sum(track.alive and not track.board.state.final and not track.waiting for track in world.tracks.values())
+    line: Line = []
+    if running:
+        line.append((f"▶ {running} running ", "accent"))
+    if waiting:
+        line.append((f"◆ {waiting} at gate ", "warn"))
+    return line
+
+
+def run_line(track: Track | None, now: float, cells: int) -> tuple[Line, Line]:
+    """The shown run in one line: which it is and where it stands; at the right its numbers."""
+    if track is None:
+        return [(" no run yet", "faint")], []
+    left: Line = [(f" {track.id} ", "strong"), track.mark.span]
+    if not track.read:
+        return left, []
+    board = track.board
+    if track.latest:
+        left.append((f"  generation {track.latest} of {track.planned}", "text"))
+    left.append((f"  {safe_line(track.title)}", "faint"))
+    right: Line = [(" ", "text")]
+    generation = board.generation
+    if generation is not None:
+        right.append((f"{generation.solved(clean=False)}/{generation.count(clean=False)} solved", "text"))
+        if cells >= NARROW and generation.count(clean=True):
+            right.append((f" · clean {generation.solved(clean=True)}/{generation.count(clean=True)}", "faint"))
+        right.append(
+            (f" · {words.count(board.known, 'observation') if cells >= NARROW else f'{board.known} obs'}", "text")
+        )
+    spent = board.spent(now if track.alive else board.at)
+    right.append((f" · {words.money(spent)}", "text"))
+    if cells >= NARROW:
+        right.append((f" · {words.duration(spent.seconds)}", "faint"))
+    if track.scripted:
+        right += [(" ", "text"), (" scripted model ", "badge")]
+    return left, right
+
+
+def run_banner(track: Track | None, cells: int) -> Line:
+    """What the run wants of the operator, if anything."""
+    if track is None or not track.read:
+        return []
+    board = track.board
+    if track.interrupted:
+        said = (
+            "interrupted: no engine works on this run. What is finished is kept."
+            if cells >= NARROW
+            else "no engine works on this run"
+        )
+        return [(f" ⚠ {said}", "bad"), ("  r", "key"), (" resume", "text")]
+    if track.waiting and board.generation is not None:
+        number = board.generation.number
+        line: Line = [(f" ◆ gate after generation {number}", "banner")]
+        if cells >= NARROW:
+            line.append((f": {words.count(board.known, 'observation')} known. Read them (", "text"))
+            line += [("4", "key"), ("), then ", "text")]
+        return [
+            *line,
+            ("  l", "key"),
+            (f" launch generation {number + 1}", "text"),
+            ("  L", "key"),
+            (" launch all", "text"),
+        ]
+    if board.finished is not None:
+        mark = RUN[board.finished.state]
+        return [
+            (f" {mark.glyph} {mark.word}", mark.ink), (f": {safe_line(board.finished.reason)}", "text"),
+            ("  5", "key"), (" report", "text"),
+        ]  # fmt: skip
+    if board.baseline is not None and board.baseline.refused:
+        return [(f" ⚠ {safe_line(board.baseline.refused)}", "bad")]
+    return []

@@ -1,0 +1,72 @@
+"""Help: every action with its keys and its command-line twin, made from the registry."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from app import actions
+from widgets.docview import DocView
+from widgets.ink import Line
+
+_MOVING = (
+    ("arrows", "move; in trees and texts also h j k l, g and G"),
+    ("tab", "next pane, next part of the screen"),
+    ("enter", "open, fold or unfold"),
+    ("mouse", "everything that can be pressed can be clicked"),
+    ("escape", "leave a question, a search, an editor"),
+)
+
+
+class Help(ModalScreen[None]):
+    """`screen` comes first, then what works everywhere, then the other screens."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "leave", "Leave")]
+
+    def __init__(self, screen: str) -> None:
+        super().__init__()
+        self._screen_name = screen
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="card"):
+            yield DocView(id="text")
+
+    def on_mount(self) -> None:
+        self.query_one(DocView).show(text(self._screen_name))
+        self.query_one(DocView).focus()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+def text(screen: str) -> list[Line]:
+    """The help, the named screen's actions first."""
+    lines: list[Line] = [[("Keys", "accent"), ("      what they do, and the same on the command line", "faint")], []]
+    order = [screen, *(name for name in actions.SCREENS if name != screen)] if screen else list(actions.SCREENS)
+    for index, name in enumerate(order):
+        own = [action for action in actions.ACTIONS if name in action.where]
+        title = actions.find(name).title
+        if own:
+            lines += [[(title, "strong"), (f"   {actions.find(name).help}", "faint")], *map(_line, own), []]
+        if index == 0:
+            everywhere = [action for action in actions.ACTIONS if actions.EVERYWHERE in action.where]
+            lines += [[("Everywhere", "strong")], *map(_line, everywhere), []]
+    lines += [[("Moving", "strong")], *([(f"  {key:<9}", "key"), (said, "text")] for key, said in _MOVING), []]
+    lines += [
+        [
+            (
+                "Leaving this screen stops nothing: engines are processes of their own. `multitrack` attaches again.",
+                "faint",
+            )
+        ],
+        [("MULTITRACK_ASCII=1 draws with ASCII alone; NO_COLOR=1 without colours.", "faint")],
+    ]
+    return lines
+
+
+def _line(action: actions.Action) -> Line:
+    keys = " ".join(actions.key_name(key) for key in action.keys)
+    line: Line = [(f"  {keys:<9}", "key"), (f"{action.title:<14}", "text"), (action.help, "faint")]
+    return [*line, (f"   {action.twin}", "code-string")] if action.twin else line

@@ -1,0 +1,109 @@
+"""Runs: every run of the store, newest first."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from app.screens.base import StudioScreen, bindings, run_banner
+from app.world import Track
+from store.domain.safe_text import safe_line
+from widgets import words
+from widgets.chart import spark
+from widgets.docview import DocView
+from widgets.ink import Line
+from widgets.runlist import RunList, RunRow
+
+_NOTHING: list[Line] = [
+    [("Nothing is recorded here yet.", "strong")],
+    [],
+    [
+        (
+            "A run gives one hard bug to several subagents at once, generation after generation. What they learn is",
+            "text",
+        )
+    ],
+    [("written down and given to the next generation; this screen will list every run and how it converges.", "text")],
+    [],
+    [
+        ("  multitrack demo", "accent"),
+        ("   a practice bug with a scripted model: no key, no network, two minutes", "text"),
+    ],
+    [("  multitrack init", "accent"), ("   writes a commented multitrack.toml for your own repository", "text")],
+    [("  multitrack run", "accent"), ("    starts what it says", "text")],
+    [],
+    [("Start one in another terminal: it appears here by itself.", "faint")],
+]
+_OPENING: list[Line] = [[("Opening the record …", "faint")]]
+
+
+class RunsScreen(StudioScreen):
+    """The list. Enter opens a run's grid."""
+
+    NAME: ClassVar[str] = "runs"
+    OF_RUN: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[BindingType]] = bindings("runs")
+
+    def body(self) -> ComposeResult:
+        yield RunList(classes="full")
+        yield DocView(id="empty")
+
+    def on_mount(self) -> None:
+        self.add_class("empty")
+        self.query_one(DocView).show(_OPENING)
+        self.query_one(DocView).can_focus = False
+
+    def update(self) -> None:
+        world = self.world
+        if world.opened:
+            self.query_one(DocView).show(_NOTHING, "nothing")
+        self.set_class(not world.tracks, "empty")
+        now = self.studio.now()
+        rows = self.query_one(RunList)
+        rows.show([row(track, now) for track in world.newest()])
+        if world.tracks and self.focused is None:
+            rows.focus()
+            if self.studio.run_name:
+                rows.point(self.studio.run_name)
+
+    def banner(self) -> Line:
+        track = self.world.tracks.get(self.query_one(RunList).cursor)
+        return run_banner(track, self.size.width) if track and (track.interrupted or track.waiting) else []
+
+    def on_run_list_pointed(self, message: RunList.Pointed) -> None:
+        self.studio.show_run(message.run)
+        self.redraw()
+
+    def on_run_list_opened(self, message: RunList.Opened) -> None:
+        self.studio.action_do("open")
+
+    def why_not(self, action: str) -> str:
+        if action in ("open", "stop", "resume") and not self.world.tracks:
+            return "there is no run yet"
+        return ""
+
+    def do_open(self) -> None:
+        self.studio.show_run(self.query_one(RunList).cursor)
+        self.studio.action_do("grid")
+
+
+def row(track: Track, now: float) -> RunRow:
+    """A run as the list shows it."""
+    board = track.board
+    generation = board.generation
+    generations = [board.generations[number] for number in sorted(board.generations)]
+    lanes = max((each.count(clean=False) for each in generations), default=0)
+    done = [each for each in generations if each.observed is not None]
+    return RunRow(
+        id=track.id,
+        mark=track.mark,
+        generation=f"{track.latest}/{track.planned}" if track.planned else "",
+        solved=f"{generation.solved(clean=False)}/{generation.count(clean=False)}" if generation else "",
+        clean=f"{generation.solved(clean=True)}/{generation.count(clean=True)}" if generation else "",
+        observations=str(board.known) if track.read else "",
+        cost=words.money(board.spent(board.at)) if track.read else "",
+        curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
+        age=words.age(now - track.created),
+        title=safe_line(track.title),
+        note="scripted model" if track.scripted else "",
+    )
