@@ -155,8 +155,10 @@ def _explain(error: Exception) -> int:
         message, code = str(error), error.code
     elif isinstance(error, _UsageError):
         message, code = str(error), Exit.USAGE
-    elif module in ("store", "sqlalchemy", "sqlite3"):
-        message, code = _first_line(error), Exit.STORE
+    elif module == "store":
+        message, code = str(error), Exit.STORE
+    elif module in ("sqlalchemy", "sqlite3"):
+        message, code = f"the store can't be used: {_first_line(error)}", Exit.STORE
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         message, code = f"{where}{error.strerror or error}", Exit.ENVIRONMENT

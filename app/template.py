@@ -140,10 +140,10 @@ def value(given: Any) -> str:
             return str(given).lower()
         case Enum():
             return value(given.value)
-        case str() if "\n" in given and "\\" not in given and '"""' not in given:
-            return f'"""\n{given.strip()}\n"""'
+        case str() if "\n" in given and all(line.isprintable() for line in given.split("\n")) and _plain(given):
+            return f'"""\n{given}"""'
         case str():
-            # JSON's escapes are TOML's, but for the pairs that it makes of characters beyond the first plane.
+            # JSON's escapes are TOML's, but for the one sign that JSON lets through.
             return json.dumps(given, ensure_ascii=False).replace("\x7f", "\\u007f")
         case float() if given == int(given):
             return str(int(given))
@@ -151,3 +151,7 @@ def value(given: Any) -> str:
             return "[" + ", ".join(value(item) for item in given) + "]"
         case _:
             return str(given)
+
+
+def _plain(text: str) -> bool:
+    return "\\" not in text and '"""' not in text and not text.endswith('"')

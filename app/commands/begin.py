@@ -124,6 +124,7 @@ def _begin(
     context: Context, options: Namespace, task: Task, *, environ: dict[str, str], scripted: str = "", pace: float = 0.0
 ) -> int:
     from app.engines import EngineError, create_run, start
+    from backends.sandboxes import SandboxError
 
     headless = _headless(options)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)
@@ -138,6 +139,8 @@ def _begin(
             pace=pace,
         )
         start(context.home, run, environ)
+    except SandboxError as error:
+        raise CommandError(str(error)) from error
     except EngineError as error:
         raise CommandError(str(error), Exit.ENVIRONMENT) from error
     return _attach(context, options, run)

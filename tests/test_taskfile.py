@@ -1,0 +1,403 @@
+"""The task file: what it says is what the task is, and every mistake is answered with its line, key and remedy."""
+
+import json
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.failure import CommandError, Exit
+from app.taskfile import TaskFileError, load
+from app.taskkeys import KEYS, TABLES
+from app.template import Guess, guess, template, value
+from app.tomllines import lines
+from store.domain.limits import Limits
+from store.domain.strategy import Strategy
+from store.domain.task import Check, Dirt, Memory, Task
+
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+LEAST = '[task]\ngoal = "mend it"\n[check]\ncommand = "make test"\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "multitrack.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str) -> list[tuple[int, str]]:
+    with pytest.raises(TaskFileError) as caught:
+        load(written(folder, text))
+    return [(problem.line, problem.key) for problem in caught.value.problems]
+
+
+def said(folder: Path, text: str) -> str:
+    path = written(folder, text)
+    with pytest.raises(TaskFileError) as caught:
+        load(path)
+    return str(caught.value).replace(str(path), "FILE")
+
+
+def test_least_file_leaves_everything_else_at_its_default(tmp_path: Path) -> None:
+    task = load(written(tmp_path, LEAST))
+    assert task == Task(goal="mend it", repository=str(tmp_path), check=Check("make test"))
+
+
+def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    task = load(
+        written(
+            tmp_path,
+            """
+            [task]
+            goal = "mend it"
+            repository = "repo"
+            revision = "v1"
+            uncommitted = "take"
+            [check]
+            command = "make test"
+            seconds = 12
+            protected = ["tests/**"]
+            [generations]
+            count = 3
+            lanes = 4
+            clean = 2
+            memory = "none"
+            stop_when_solved = false
+            [model]
+            agent = "builtin"
+            name = "m"
+            upstream = "http://127.0.0.1:9/v/"
+            [limits]
+            turns = 9
+            tokens = "none"
+            usd = 1
+            seconds = 60.5
+            [run_limits]
+            usd = "none"
+            tokens = 1_000
+            [sandbox]
+            kind = "local"
+            tool_seconds = 5
+            [observer]
+            injected_tokens = 100
+            [finish]
+            command = "notify"
+            [[strategies]]
+            name = "one"
+            approach = "think"
+            triage = ["a", "b"]
+            heuristics = ["c"]
+            model = "n"
+            [strategies.limits]
+            turns = 3
+            [[strategies]]
+            name = "two"
+            approach = "act"
+            """,
+        )
+    )
+    assert task == Task(
+        goal="mend it",
+        repository=str(tmp_path / "repo"),
+        check=Check("make test", 12.0, ("tests/**",)),
+        revision="v1",
+        uncommitted=Dirt.TAKE,
+        generations=3,
+        lanes=4,
+        clean_lanes=2,
+        memory=Memory.NONE,
+        strategies=(
+            Strategy("one", "think", ("a", "b"), ("c",), "n", Limits(turns=3)),
+            Strategy("two", "act"),
+        ),
+        stop_when_solved=False,
+        agent="builtin",
+        model="m",
+        upstream="http://127.0.0.1:9/v",
+        limits=Limits(turns=9, tokens=None, usd=1.0, seconds=60.5),
+        run_limits=Limits(tokens=1000, seconds=8 * 3600.0),
+        sandbox="local",
+        tool_seconds=5.0,
+        injected_tokens=100,
+        on_finish="notify",
+    )
+    same = Task(goal="mend it", repository="", check=Check(""))
+    unchanged = [f.name for f in fields(Task) if getattr(task, f.name) == getattr(same, f.name)]
+    assert unchanged == ["goal", "agent", "sandbox"], "each other field can be something else than its default"
+
+
+def test_all_mistakes_are_told_at_once_with_line_and_key(tmp_path: Path) -> None:
+    text = """goal = "outside"
+[task]
+goall = "fix"
+repository = "nowhere"
+revision = 5
+[check]
+comand = "make test"
+seconds = 0
+protected = ["a",
+  5]
+[generations]
+count = 500
+clean = true
+memory = "shuffled"
+turns = 4
+[limit]
+turns = 5
+[limits]
+usd = -1
+tokens = 5.5
+seconds = nan
+[model]
+upstream = "https://me:key@there"
+[[strategies]]
+name = "a"
+approach = '''
+two
+lines'''
+[[strategies]]
+name = "a"
+triage = "b"
+[strategies.limits]
+turns = "none"
+"""
+    assert problems(tmp_path, text) == [
+        (1, "goal"),
+        (2, "task.goal"),
+        (3, "task.goall"),
+        (4, "task.repository"),
+        (5, "task.revision"),
+        (6, "check.command"),
+        (7, "check.comand"),
+        (8, "check.seconds"),
+        (9, "check.protected"),
+        (12, "generations.count"),
+        (13, "generations.clean"),
+        (14, "generations.memory"),
+        (15, "generations.turns"),
+        (16, "limit"),
+        (19, "limits.usd"),
+        (20, "limits.tokens"),
+        (21, "limits.seconds"),
+        (23, "model.upstream"),
+        (29, "strategies.2.approach"),
+        (30, "strategies.2.name"),
+        (31, "strategies.2.triage"),
+        (33, "strategies.2.limits.turns"),
+    ]
+    told = said(tmp_path, text).splitlines()
+    assert told[0] == "FILE:1: goal: is unknown; it belongs under [task]"
+    assert told[2] == "FILE:3: task.goall: is unknown; did you mean goal?"
+    assert told[7] == "FILE:8: check.seconds: is 0; it should be a number of seconds from 0.1 to 86,400"
+    assert told[12] == "FILE:15: generations.turns: is unknown; it belongs under [limits]"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "part"),
+    [
+        ("[task\n", 1, "this is not TOML"),
+        ('[task]\ngoal = "a\n', 2, "this is not TOML"),
+        ('[task]\ngoal = "a"\ngoal = "b"\n', 3, "this is not TOML"),
+        ("[task]\ngoal = yes\n", 2, "this is not TOML"),
+        ('[task]\ngoal = """a\nb\n', 3, "this is not TOML"),
+        ("task = 5\n" + LEAST.replace("[task]", "[other]"), 1, "is no table"),
+        (LEAST + "[generations]\nlanes = 2\nclean = 3\n", 7, "is 3, of 2 lanes"),
+        (LEAST + '[[task]]\ngoal = "a"\n', 5, "this is not TOML"),
+        ('strategies = "all"\n' + LEAST, 1, "is no array of tables"),
+        (LEAST + "[check.more]\na = 1\n", 5, "is unknown"),
+        (LEAST.replace("mend it", "  "), 2, "is empty"),
+        (LEAST + "[sandbox]\nkind = 'cloud'\n", 6, 'it should be "local"'),
+    ],
+)
+def test_one_mistake(tmp_path: Path, text: str, line: int, part: str) -> None:
+    told = said(tmp_path, text).splitlines()
+    assert any(one.startswith(f"FILE:{line}: ") and part in one for one in told), told
+
+
+def test_a_file_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="multitrack init") as caught:
+        load(tmp_path / "none.toml")
+    assert caught.value.code == Exit.USAGE
+    with pytest.raises(CommandError, match="directory"):
+        load(tmp_path)
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'[task]\ngoal = "\xe9"\n')
+    with pytest.raises(TaskFileError, match=r":2: is not UTF-8"):
+        load(latin)
+
+
+def test_the_repository_is_found_from_the_files_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "code").mkdir()
+    path = written(tmp_path / "tasks", LEAST.replace("[check]", 'repository = "../code"\n[check]'))
+    monkeypatch.chdir("/")
+    assert load(path).repository == str(tmp_path / "code")
+
+
+# Where keys stand.
+
+
+def test_lines_of_every_way_to_write_a_key() -> None:
+    source = (
+        '''# a comment = with a sign
+"quoted key" = """
+x = 1
+[not.a.table]"""
+a.b . 'c' = [ # comment ]
+  1, "]",
+  { d = 2, e = [3,
+     4] },
+]
+[t] # x
+k = 'it'''
+        """'
+l = \"a \\" # no comment\"
+[[many]]
+n = 1
+[many.sub]
+o = 2
+[[many]]
+n = 3
+[[many.inner]]
+p = 4
+[[many.inner]]
+p = 5
+"""
+    )
+    tomllib.loads(source)
+    found = lines(source)
+    assert found["quoted key",] == 2
+    assert found["a", "b", "c"] == 5
+    assert found["a", "b", "c", 1] == 6
+    assert found["a", "b", "c", 2, "d"] == 7
+    assert found["a", "b", "c", 2, "e", 1] == 8
+    assert found["t",] == 10
+    assert found["t", "k"] == 11
+    assert found["t", "l"] == 12
+    assert found["many", 0, "n"] == 14
+    assert found["many", 0, "sub", "o"] == 16
+    assert found["many", 1] == 17
+    assert found["many", 1, "n"] == 18
+    assert found["many", 1, "inner", 1, "p"] == 22
+
+
+_words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_values = st.recursive(
+    st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | _words,
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(_words, st.dictionaries(_words, _values, max_size=4), max_size=4))
+def test_every_key_of_any_document_is_found_on_its_line(document: dict[str, dict[str, object]]) -> None:
+    written_lines: list[str] = []
+    expected: dict[tuple[str, ...], int] = {}
+
+    def add(text: str, *path: str) -> None:
+        expected[path] = sum(line.count("\n") + 1 for line in written_lines) + 1
+        written_lines.append(text)
+
+    for table, keys in document.items():
+        add(f"[{_escaped(table)}]", table)
+        for name, item in keys.items():
+            add(f"{_escaped(name)} = {value(item)}", table, name)
+    source = "\n".join(written_lines)
+    assert set(tomllib.loads(source)) == set(document)
+    found = lines(source)
+    assert {path: found.get(path) for path in expected} == expected
+
+
+def _escaped(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+@given(_values)
+@example("two\nlines")
+@example('"""\n\\')
+def test_a_written_value_is_read_back(item: object) -> None:
+    assert tomllib.loads(f"key = {value(item)}")["key"] == item
+
+
+# What `multitrack init` writes.
+
+
+def test_what_init_writes_reads_back_as_the_defaults(tmp_path: Path) -> None:
+    text = template(goal="mend it", repository=".", found=Guess("make test", ("tests/**",)))
+    task = load(written(tmp_path, text))
+    assert task == Task(goal="mend it", repository=str(tmp_path), check=Check("make test", protected=("tests/**",)))
+
+
+def test_what_init_writes_is_right_with_every_key_switched_on(tmp_path: Path) -> None:
+    text = template(goal='say "this"\nand \\ that', repository=".", found=Guess("make test"))
+    on = "\n".join(
+        line.removeprefix("# ") if line.startswith(("# [", "# ")) and _is_key(line.removeprefix("# ")) else line
+        for line in text.splitlines()
+    )
+    document = tomllib.loads(on)
+    task = load(written(tmp_path, on))
+    assert task.goal == 'say "this"\nand \\ that'
+    assert [strategy.name for strategy in task.strategies] == ["reproduce first"]
+    for key in KEYS:
+        table: object = document
+        for part in key.table.split("."):
+            assert isinstance(table, dict)
+            table = table[part][0] if isinstance(table[part], list) else table[part]
+        assert isinstance(table, dict)
+        assert key.name in table, key.path
+
+
+def _is_key(line: str) -> bool:
+    return line.startswith(("[strategies", "[[strategies")) or any(line.startswith(f"{key.name} = ") for key in KEYS)
+
+
+def test_what_init_could_not_know_is_asked_for(tmp_path: Path) -> None:
+    text = template(goal="", repository=".", found=None)
+    keys = [key for _, key in problems(tmp_path, text)]
+    assert keys == ["task.goal", "check.command"]
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"pyproject.toml": "[tool.pytest.ini_options]\n", "tests/test_a.py": ""}, "python -m pytest -q"),
+        ({"test/test_a.py": ""}, "python -m pytest -q"),
+        ({"Makefile": "all:\n\techo\ntest: all\n\techo\n"}, "make test"),
+        ({"Makefile": "check:\n\techo\n"}, "make check"),
+        ({"Makefile": "test := 5\n"}, None),
+        ({"package.json": '{"scripts": {"test": "jest"}}'}, "npm test"),
+        ({"package.json": '{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'}, None),
+        ({"package.json": "[]"}, None),
+        ({"package.json": "{"}, None),
+        ({"Cargo.toml": ""}, "cargo test"),
+        ({"go.mod": ""}, "go test ./..."),
+        ({"README": "pytest"}, None),
+    ],
+)
+def test_the_check_is_guessed(tmp_path: Path, files: dict[str, str], command: str | None) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = guess(tmp_path)
+    assert (found.command if found else None) == command
+
+
+# What is written about it.
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_documentation_has_every_key(table: str) -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    for key in KEYS:
+        if key.table == table:
+            default = "required" if key.required else f"`{value(key.default)}`"
+            if table == "strategies.limits":
+                default = "as in `[limits]`"
+            right = key.kind.right[0].upper() + key.kind.right[1:]
+            row = f"| `{key.name}` | {right} | {default} | {key.help.removesuffix(' Left out: as in [limits].')} |"
+            assert row in text, row
