@@ -27,9 +27,8 @@ to set, or the index of an item to insert, in this order), and `string` when its
 
 _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
 
-_ANSWER_ONLY = frozenset(
-    ("id", "model", "stop_reason", "stop_sequence", "stop_details", "usage")
-    + ("container", "context_management", "diagnostics")
+_ANSWER_ONLY = frozenset({"id", "model", "stop_reason", "stop_sequence", "stop_details", "usage"}) | frozenset(
+    {"container", "context_management", "diagnostics"}
 )
 _CACHE_MARKER = "cache_control"
 _DIRECT = {"type": "direct"}

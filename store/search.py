@@ -1,0 +1,214 @@
+"""Full-text search over what was said on the tapes.
+
+A passage is one block of one node on one subagent's tape, put in with the call that first had it: a node that two
+subagents share is found on both tapes, and once on each.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, and_, column, func, insert, literal_column, not_, select, table, text, tuple_
+
+from store.domain.blocks import BlockKind, blocks
+from store.domain.ids import SubagentId
+
+if TYPE_CHECKING:
+    from store.dag import Tape
+    from store.database import Store
+
+_NAMES = ("text", "call", "node", "block", "run", "generation", "lane", "role", "kind")
+_passages = table("passages", *map(column, _NAMES))
+_columns = _passages.c
+_insert = insert(_passages)
+
+# The answers on the tape before this call, and this call's own if it is the node.
+_answers = text(
+    "SELECT count(*) FROM calls AS its, calls AS earlier WHERE its.id = :call "
+    "AND earlier.run = its.run AND earlier.generation IS its.generation AND earlier.lane IS its.lane "
+    "AND earlier.answer IS NOT NULL AND earlier.complete "
+    "AND (earlier.started < its.started OR (earlier.id = its.id AND its.answer = :node))"
+)
+
+WINDOW = 1200
+"""Code points of a block that a hit shows around itself: about 300 tokens."""
+
+SNIPPET = 160
+"""Code points of a hit's one line."""
+
+NEAR = 80
+"""Code points within which a hit's text is cut at a line's end, or else at a space."""
+
+_TERM = re.compile(r'"([^"]*)"(\*?)|(\S+)')
+# Private-use characters that mark what matched.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{_OPEN}{_CLOSE}]")
+# An escape in a tool call's JSON would be read as part of the word behind it: it becomes a space and what it means.
+_ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
+_ESCAPED = {r"\n": " \n", r"\t": " \t", r"\"": ' "', r"\\": " \\"}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A block that matches. `text` is the part of it around the place with most matches, `snippet` one line of that;
+    `start` and `end` are where the first match there stands in the whole block, in code points. `turn` counts the
+    subagent's answers from 1: an answer's own, or the one whose tool calls a result belongs to. `subagent` is None for
+    a call of no subagent."""
+
+    call: str
+    node: str
+    block: int
+    subagent: SubagentId | None
+    turn: int
+    role: str
+    kind: BlockKind
+    snippet: str
+    text: str
+    start: int
+    end: int
+
+
+def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Put nodes that are new on a tape into the index, inside the job that puts them there."""
+    rows = [
+        {
+            "text": _indexed(block.text, block.kind),
+            "call": call,
+            "node": key,
+            "block": position,
+            **tape._asdict(),
+            "role": message["role"],
+            "kind": block.kind.value,
+        }
+        for key, message in nodes
+        for position, block in enumerate(blocks(message))
+        if block.text
+    ]
+    if rows:
+        connection.execute(_insert, rows)
+
+
+def search(
+    store: "Store",
+    query: str,
+    *,
+    run: str | None = None,
+    subagent: SubagentId | None = None,
+    before_generation: int | None = None,
+    kinds: Collection[BlockKind] | None = None,
+    prompts: bool = True,
+    limit: int = 20,
+) -> list[Hit]:
+    """The blocks that match, best first (BM25). Any text is a query: words, "phrases in quotes" and beginnings*.
+
+    A block that has all of the terms is looked for; where there is none, those that have any of them. Without
+    `prompts` what was said to the model in words is left out: tool results stay.
+    """
+    terms = _terms(query)
+    if not terms:
+        return []
+    marked = func.highlight(literal_column("passages"), 0, _OPEN, _CLOSE).label("marked")
+    statement = select(*(_columns[name] for name in _NAMES[1:]), marked).where(text("passages MATCH :query"))
+    if subagent is not None:
+        own = (subagent.run, subagent.generation, subagent.lane)
+        statement = statement.where(tuple_(_columns.run, _columns.generation, _columns.lane) == own)
+    elif run is not None:
+        statement = statement.where(_columns.run == run)
+    if before_generation is not None:
+        # Calls of no subagent have generation 0, and belong to nobody's past.
+        statement = statement.where(_columns.generation.between(1, before_generation - 1))
+    if kinds is not None:
+        statement = statement.where(_columns.kind.in_([kind.value for kind in kinds]))
+    if not prompts:
+        told = and_(_columns.role.in_(["user", "system"]), _columns.kind == BlockKind.TEXT.value)
+        statement = statement.where(not_(told))
+    statement = statement.order_by(text("rank"), text("rowid")).limit(limit)
+    with store.read() as connection:
+        rows: Sequence[Any] = ()
+        for operator in (" ", " OR ") if len(terms) > 1 else (" ",):
+            rows = connection.execute(statement, {"query": operator.join(terms)}).all()
+            if rows:
+                break
+        return [_hit(connection, row) for row in rows]
+
+
+def _terms(query: str) -> list[str]:
+    """The query's terms as FTS5 strings, in which nothing is syntax. Those without a letter or digit match nothing."""
+    terms = []
+    for match in _TERM.finditer(_UNSTORABLE.sub(" ", query)):
+        word = match[1] if match[3] is None else match[3]
+        beginning = match[2] if match[3] is None else "*" * word.endswith("*")
+        if any(character.isalnum() for character in word):
+            quoted = word.replace('"', " ")
+            terms.append(f'"{quoted}"{beginning}')
+    return terms
+
+
+def _indexed(words: str, kind: BlockKind) -> str:
+    """A block's text as it is indexed: as long as the text, so that places are the same in both."""
+    if kind is BlockKind.TOOL_CALL:
+        words = _ESCAPE.sub(lambda match: _ESCAPED.get(match[0], " " * len(match[0])), words)
+    return _UNSTORABLE.sub("\ufffd", words)
+
+
+def _hit(connection: Connection, row: Any) -> Hit:
+    words, spans = _unmark(row.marked)
+    start, end = _densest(spans, WINDOW) if spans else (0, 0)
+    subagent = SubagentId(row.run, row.generation, row.lane) if row.generation else None
+    return Hit(
+        call=row.call,
+        node=row.node,
+        block=row.block,
+        subagent=subagent,
+        turn=_turn(connection, row.call, row.node),
+        role=row.role,
+        kind=BlockKind(row.kind),
+        snippet=" ".join(_around(words, start, end, SNIPPET).split()),
+        text=_around(words, start, end, WINDOW),
+        start=start,
+        end=end,
+    )
+
+
+def _unmark(marked: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without the marks of what matched, and where those were."""
+    pieces = re.split(f"[{_OPEN}{_CLOSE}]", marked)
+    spans, position = [], 0
+    for number, piece in enumerate(pieces):
+        if number % 2:
+            spans.append((position, position + len(piece)))
+        position += len(piece)
+    return "".join(pieces), spans
+
+
+def _densest(spans: Sequence[tuple[int, int]], width: int) -> tuple[int, int]:
+    """The match that begins the stretch of `width` code points with the most matches."""
+    best, most, first = 0, 0, 0
+    for last, (_, end) in enumerate(spans):
+        while end - spans[first][0] > width and first < last:
+            first += 1
+        if last - first + 1 > most:
+            best, most = first, last - first + 1
+    return spans[best]
+
+
+def _around(words: str, start: int, end: int, width: int) -> str:
+    """About `width` code points around a place, from and to a line's or a word's border where one is near."""
+    if len(words) <= width:
+        return words
+    left = max(0, min(start - width // 4, len(words) - width))
+    right = min(len(words), max(left + width, end))
+    if left:
+        borders = (words.find(mark, left, min(start, left + NEAR)) for mark in "\n ")
+        left = next((border + 1 for border in borders if border >= 0), left)
+    if right < len(words):
+        borders = (words.rfind(mark, max(end, right - NEAR), right) for mark in "\n ")
+        right = next((border for border in borders if border >= 0), right)
+    return ("…" if left else "") + words[left:right] + ("…" if right < len(words) else "")
+
+
+def _turn(connection: Connection, call: str, node: str) -> int:
+    """The turn that a node of a call belongs to."""
+    answers = connection.execute(_answers, {"call": call, "node": node}).scalar_one()
+    return max(1, int(answers))

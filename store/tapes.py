@@ -1,0 +1,264 @@
+"""Tapes as they are read: calls, requests rebuilt, messages, spending. They are written by `store.recording`, whose
+names are here too."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, case, func, select
+
+from store import blobs, overlay
+from store.blobs import decompress
+from store.domain.canonical import join, node_key, request_digest
+from store.domain.ids import SubagentId
+from store.domain.limits import Spend, Usage
+from store.domain.tape import Call, Headers, Message
+from store.exact import loads, parse
+from store.recording import CallEnd, CallStart, body_digest, close_call, new_call_id, open_call, orphans
+from store.tables import metadata
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+__all__ = [
+    "Call",
+    "CallEnd",
+    "CallStart",
+    "Message",
+    "answer",
+    "call",
+    "calls",
+    "close_call",
+    "last_complete",
+    "messages",
+    "new_call_id",
+    "open_call",
+    "orphans",
+    "request",
+    "request_body",
+    "response",
+    "spend",
+    "verify",
+]
+
+_calls = metadata.tables["calls"]
+_nodes = metadata.tables["nodes"]
+
+_up = (
+    select(_nodes.c.key, _nodes.c.parent)
+    .where(_nodes.c.key == bindparam("tail"), _nodes.c.key.is_distinct_from(bindparam("after")))
+    .cte("up", recursive=True)
+)
+_up = _up.union_all(
+    select(_nodes.c.key, _nodes.c.parent).where(
+        _nodes.c.key == _up.c.parent, _nodes.c.key.is_distinct_from(bindparam("after"))
+    )
+)
+_path = select(_nodes).join(_up, _nodes.c.key == _up.c.key).order_by(_nodes.c.depth)
+_node = select(_nodes).where(_nodes.c.key == bindparam("of"))
+
+
+def call(store: "Store", id: str) -> Call:  # noqa: A002 - the word of the record
+    """A call. KeyError when there is none of this id."""
+    with store.read() as connection:
+        row = connection.execute(select(_calls).where(_calls.c.id == id)).one_or_none()
+    if row is None:
+        raise KeyError(f"no call {id}")
+    return _call(row)
+
+
+def calls(
+    store: "Store", *, run: str | None = None, subagent: SubagentId | None = None, generation: int | None = None
+) -> list[Call]:
+    """Calls, oldest first: all, or those of a run, of one of its generations, of a subagent."""
+    statement = _of(select(_calls), subagent or run, generation).order_by(_calls.c.started, _calls.c.id)
+    with store.read() as connection:
+        return [_call(row) for row in connection.execute(statement)]
+
+
+def last_complete(store: "Store", subagent: SubagentId) -> Call | None:
+    """The last call whose answer came whole in the subagent's main conversation; None when there is none yet.
+
+    Agents make calls on the side (a title, a summary, children of their own) with other tools than their main ones or
+    none, and begin anew when they compact. So the main conversation is what most calls with the same tools belong to.
+    """
+    whole = _of(select(_calls), subagent).where(_calls.c.complete, _calls.c.answer.is_not(None)).subquery()
+    tools = (
+        select(whole.c.tools)
+        .group_by(whole.c.tools)
+        .order_by(func.count().desc(), func.max(whole.c.started).desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    statement = (
+        select(whole)
+        .where(whole.c.tools.is_not_distinct_from(tools))
+        .order_by(whole.c.started.desc(), whole.c.id.desc())
+        .limit(1)
+    )
+    with store.read() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else _call(row)
+
+
+def request(store: "Store", call: Call) -> Any:
+    """The request's JSON value, as it was sent; None for a request without a body. ValueError when it was no JSON: then
+    `request_body` has it. Of a key that came twice, the last counts."""
+    with store.read() as connection:
+        return _request(connection, call)
+
+
+def request_body(store: "Store", call: Call) -> bytes | None:
+    """The bytes of a request that could not be taken apart; None for any other."""
+    return None if call.body is None else blobs.get(store, call.body)
+
+
+def messages(store: "Store", call: Call, *, after: str | None = None) -> list[Message]:
+    """The nodes of a call's request from the root, or those that come after a node. They are what nodes keep, and what
+    evidence counts in; what was sent to the letter is in `request`."""
+    with store.read() as connection:
+        return _messages(connection, call.tail, after)
+
+
+def answer(store: "Store", call: Call) -> Message | None:
+    """The node of a call's answer, as far as it came; None without one."""
+    if call.answer is None:
+        return None
+    return node(store, call.answer)
+
+
+def node(store: "Store", key: str) -> Message:
+    """A node. KeyError when there is none of this key."""
+    with store.read() as connection:
+        row = connection.execute(_node, {"of": key}).one_or_none()
+    if row is None:
+        raise KeyError(f"no node {key}")
+    return _message(row)
+
+
+def response(store: "Store", call: Call) -> bytes:
+    """The answer's bytes as received, as far as they came."""
+    return b"" if call.response is None else blobs.get(store, call.response)
+
+
+def spend(store: "Store", of: SubagentId | str, generation: int | None = None) -> Spend:
+    """What a subagent, a run or one generation of it has used by the tape. Turns are the answers that came whole,
+    seconds the time in calls: how long the work took beside them is in the events."""
+    columns = _calls.c
+    tokens = columns.input + columns.output + columns.cache_read + columns.cache_write
+    statement = _of(
+        select(
+            func.count(case((columns.complete, columns.answer))).label("turns"),
+            *(
+                func.coalesce(func.sum(column), 0).label(column.name)
+                for column in (columns.input, columns.output, columns.cache_read, columns.cache_write)
+            ),
+            func.coalesce(func.sum(columns.usd), 0.0).label("usd"),
+            func.coalesce(func.sum(columns.ended - columns.started), 0.0).label("seconds"),
+            func.count(case((tokens > 0, case((columns.usd.is_(None), 1))))).label("unpriced"),
+        ),
+        of,
+        generation,
+    )
+    with store.read() as connection:
+        row = connection.execute(statement).one()
+    usage = Usage(row.input, row.output, row.cache_read, row.cache_write)
+    return Spend(row.turns, usage, row.usd, max(0.0, row.seconds), not row.unpriced)
+
+
+def verify(store: "Store", run: str) -> list[str]:
+    """Rebuild every request of a run and check every key and digest; what is wrong, a line each."""
+    problems: list[str] = []
+    for one in calls(store, run=run):
+        try:
+            with store.read() as connection:
+                problems.extend(f"call {one.id}: {problem}" for problem in _problems(connection, one))
+        except (KeyError, ValueError) as error:
+            problems.append(f"call {one.id}: {error}")
+    return problems
+
+
+def _problems(connection: Connection, call: Call) -> Iterator[str]:
+    if call.body is not None:
+        body = blobs.load(connection, call.body)
+        if blobs.digest(body) != call.body:
+            yield "the request's bytes are not what their digest says"
+        found = body_digest(body)
+    else:
+        found = request_digest(_request(connection, call)) if call.tail is not None else ""
+    if found != call.request_digest:
+        yield "the request that is rebuilt is not the one that was sent"
+    chain = _messages(connection, call.tail)
+    if call.answer is not None:
+        row = connection.execute(_node, {"of": call.answer}).one_or_none()
+        if row is None:
+            yield "its answer's node is missing"
+        else:
+            chain.append(_message(row))
+    parent = None
+    for depth, item in enumerate(chain):
+        if item.parent != parent or item.depth != depth or node_key(parent, item.message) != item.node:
+            yield f"node {item.node} is not what its key says"
+        parent = item.node
+    if call.response is not None and blobs.digest(blobs.load(connection, call.response)) != call.response:
+        yield "the answer's bytes are not what their digest says"
+
+
+def _request(connection: Connection, call: Call) -> Any:
+    if call.body is not None:
+        return _lenient(blobs.load(connection, call.body))
+    if call.tail is None or call.parameters is None:
+        return None
+    body: dict[str, Any] = {}
+    if call.system is not None:
+        body["system"] = loads(blobs.load(connection, call.system))
+    if call.tools is not None:
+        body["tools"] = loads(blobs.load(connection, call.tools))
+    overlays = overlay.read(connection, call.overlay) if call.overlay is not None else {}
+    body["messages"] = [join(item.message, overlays.get(item.depth)) for item in _messages(connection, call.tail)]
+    return {**loads(blobs.load(connection, call.parameters)), **body}
+
+
+def _lenient(body: bytes) -> Any:
+    try:
+        return parse(body)
+    except ValueError:
+        return json.loads(body)
+
+
+def _messages(connection: Connection, tail: str | None, after: str | None = None) -> list[Message]:
+    if tail is None:
+        return []
+    return [_message(row) for row in connection.execute(_path, {"tail": tail, "after": after})]
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(row.key, row.parent, row.depth, row.role, loads(decompress(row.message)))
+
+
+def _of(statement: Select[Any], of: SubagentId | str | None, generation: int | None = None) -> Select[Any]:
+    if isinstance(of, SubagentId):
+        return statement.where(_calls.c.run == of.run, _calls.c.generation == of.generation, _calls.c.lane == of.lane)
+    if of is not None:
+        statement = statement.where(_calls.c.run == of)
+    if generation is not None:
+        statement = statement.where(_calls.c.generation == generation)
+    return statement
+
+
+def _call(row: Row[Any]) -> Call:
+    own = {name: value for name, value in row._asdict().items() if name in _PLAIN}
+    return Call(
+        **own,
+        subagent=None if row.generation is None else SubagentId(row.run, row.generation, row.lane),
+        usage=Usage(row.input, row.output, row.cache_read, row.cache_write),
+        request_headers=_headers(row.request_headers),
+        response_headers=_headers(row.response_headers),
+    )
+
+
+_PLAIN = frozenset(Call.__dataclass_fields__) & frozenset(_calls.c.keys()) - {"request_headers", "response_headers"}
+
+
+def _headers(data: str) -> Headers:
+    return tuple((name, value) for name, value in json.loads(data))
