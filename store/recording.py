@@ -128,7 +128,7 @@ def open_call(connection: Connection, start: CallStart) -> None:
 
 
 def close_call(connection: Connection, end: CallEnd) -> None:
-    """Put an answer on the tape, inside a job. KeyError for a call that is unknown, ValueError for one that has ended."""
+    """Put an answer on the tape, inside a job. KeyError for an unknown call, ValueError for one that has ended."""
     call = connection.execute(_open, {"of": end.id}).one_or_none()
     if call is None:
         raise KeyError(f"no call {end.id}")
