@@ -133,7 +133,8 @@ def open_store(path: Path, *, durability: Durability = "process") -> Store:
     except StoreError:
         raise
     except Exception as error:
-        raise explain(path, error) or StoreError(f"The store {path} cannot be opened: {error}.") from error
+        cause = getattr(error, "orig", None) or error
+        raise explain(path, error) or StoreError(f"The store {path} cannot be opened: {cause}.") from error
     return Store(path, durability=durability)
 
 

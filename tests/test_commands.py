@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_an_order_of_a_newer_version_is_given_to_be_refused(store: Store) -> Non
     waiting = commands.pending(store, "k3m9t")
     assert [(row.name, row.command) for row in waiting] == [("dance", None), ("kill", None)]
     for row in waiting:
-        assert store.write(lambda c, row=row: commands.settle(c, row.id, applied=False, outcome="unknown", at=3.0))
+        assert store.write(partial(commands.settle, command=row.id, applied=False, outcome="unknown", at=3.0))
     assert commands.pending(store, "k3m9t") == []
     assert [event.generation for event in events.read(store)] == [None, None]
 

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_what_is_appended_is_read_in_order(store: Store) -> None:
 
 def test_reading_on_from_a_place(store: Store) -> None:
     for run in ("a", "b") * 5:
-        store.write(lambda c, run=run: events.append(c, run, [TurnStarted(1)], at=1.0))
+        store.write(partial(events.append, run=run, payloads=[TurnStarted(1)], at=1.0))
     assert [event.seq for event in events.read(store, after=7)] == [8, 9, 10]
     assert [event.seq for event in events.read(store, after=3, run="a")] == [5, 7, 9]
     assert [event.seq for event in events.read(store, after=3, run="a", limit=2)] == [5, 7]
@@ -116,7 +117,7 @@ def test_any_text_in_any_batches(store: Store, batches: list[list[str]]) -> None
     given_back: list[int] = []
     for batch in batches:
         payloads = [ToolStarted(1, "t", "run", text) for text in batch]
-        given_back += store.write(lambda c, payloads=payloads: events.append(c, "r", payloads, at=1.0))
+        given_back += store.write(partial(events.append, run="r", payloads=payloads, at=1.0))
     found = events.read(store, after=after, run="r")
     assert [event.seq for event in found] == given_back
     assert [event.payload.summary for event in found if isinstance(event.payload, ToolStarted)] == [*chain(*batches)]

@@ -1,0 +1,233 @@
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, Table, create_engine, text
+from sqlalchemy.pool import StaticPool
+
+from store import migrations, runs
+from store.database import open_store
+from store.errors import StoreError
+from store.lock import open_lock, try_lock
+from store.tables import metadata
+
+
+@contextmanager
+def plain(path: Path) -> Iterator[Connection]:
+    """A connection that leaves transactions alone."""
+    driver = sqlite3.connect(path, isolation_level=None)
+    engine = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+    driver.close()
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    driver = sqlite3.connect(path)
+    try:
+        return driver.execute(sql).fetchall()
+    finally:
+        driver.close()
+
+
+def tables(connection: Connection) -> list[Table]:
+    found = MetaData()
+    found.reflect(connection, only=lambda name, _: name != "alembic_version" and not name.startswith("passages"))
+    return found.sorted_tables
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A store of the first schema, with something in every table."""
+    path = tmp_path / "store.sqlite3"
+    with plain(path) as connection:
+        migrations.upgrade(connection, "0001")
+        for table in tables(connection):
+            filled = {
+                column.name: {"INTEGER": 1, "BOOLEAN": 1, "FLOAT": 1.5, "BLOB": b"\0\xff"}.get(str(column.type), "é")
+                for column in table.columns
+                if not column.foreign_keys
+            }
+            names, holders = ", ".join(f'"{name}"' for name in filled), ", ".join(f":{name}" for name in filled)
+            connection.execute(text(f"INSERT INTO {table.name} ({names}) VALUES ({holders})"), filled)
+    return path
+
+
+def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What the tables hold."""
+    with plain(path) as connection:
+        return {table.name: rows(path, f"SELECT * FROM {table.name}") for table in tables(connection)}
+
+
+def kept(path: Path, before: dict[str, list[tuple[object, ...]]]) -> bool:
+    """Whether the tables hold what they held before, whatever tables have come."""
+    now = content(path)
+    return {name: now[name] for name in before} == before
+
+
+def test_the_first_schema_is_brought_to_head_with_all_it_has(old: Path) -> None:
+    before = content(old)
+    assert all(len(found) == 1 for found in before.values())
+    with open_store(old) as store:
+        assert [run.id for run in runs.runs(store)] == ["é"]
+    assert kept(old, before)
+    assert rows(old, "SELECT version_num FROM alembic_version") == [(migrations.HEAD,)]
+    assert rows(old, "SELECT count(*) FROM passages") == [(0,)]
+
+
+def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+    open_store(tmp_path / "s").close()
+
+    def ours(name: str | None, kind: str, _: object) -> bool:
+        return kind != "table" or not (name or "").startswith("passages")
+
+    with plain(tmp_path / "s") as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True, "include_name": ours}
+        )
+        assert compare_metadata(context, metadata) == []
+    made = rows(tmp_path / "s", "SELECT name, sql FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%' ORDER BY name")
+    assert [name for name, _ in made] == ["commands", "events"]
+
+
+def test_the_known_schemas_are_those_of_the_migrations(tmp_path: Path) -> None:
+    with plain(tmp_path / "s") as connection:
+        script = ScriptDirectory.from_config(migrations.config(connection))
+    assert tuple(revision.revision for revision in script.walk_revisions())[::-1] == migrations.REVISIONS
+    assert script.get_current_head() == migrations.HEAD
+
+
+def test_full_text_search_finds_words_inside_names(tmp_path: Path) -> None:
+    open_store(tmp_path / "s").close()
+    driver = sqlite3.connect(tmp_path / "s")
+    for call, said in (
+        ("c1", "def flush_queue(self): retry()"),
+        ("c2", "flush the queue, naïve"),
+        ("c3", "queue.flush"),
+    ):
+        driver.execute("INSERT INTO passages (text, call, block, lane) VALUES (?, ?, 0, 1)", (said, call))
+
+    def found(query: str) -> list[str]:
+        match = "SELECT call FROM passages WHERE passages MATCH ? ORDER BY call"
+        return [call for (call,) in driver.execute(match, (query,))]
+
+    assert found("queue") == ["c1", "c2", "c3"]
+    assert found('"flush_queue"') == ["c1"]
+    assert found("retr*") == ["c1"]
+    assert found("naive") == ["c2"]
+    assert found("c1") == []  # only the text is searched
+    driver.close()
+
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from alembic import op
+from store.database import open_store
+run = op.execute
+def crash(sql):
+    run(sql)
+    if "fts5" in str(sql):
+        print("migrating", flush=True)
+        if sys.argv[2] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("power cut")
+op.execute = crash
+open_store(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "raise"])
+def test_a_crash_in_the_middle_leaves_the_old_store_as_it_was(old: Path, how: str) -> None:
+    before = content(old)
+    schema = rows(old, "SELECT name, sql FROM sqlite_master ORDER BY name")
+    done = subprocess.run([sys.executable, "-c", CRASH, str(old), how], capture_output=True, text=True)
+    assert "migrating" in done.stdout
+    assert done.returncode == (-signal.SIGKILL if how == "kill" else 1)
+    assert rows(old, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert rows(old, "SELECT name, sql FROM sqlite_master ORDER BY name") == schema
+    assert kept(old, before)
+    open_store(old).close()
+    assert rows(old, "SELECT version_num FROM alembic_version") == [(migrations.HEAD,)]
+    assert kept(old, before)
+
+
+def test_a_crash_while_a_store_is_made_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    subprocess.run([sys.executable, "-c", CRASH, str(path), "kill"], capture_output=True)
+    assert rows(path, "SELECT name FROM sqlite_master") == []
+    with open_store(path) as store:
+        assert runs.runs(store) == []
+
+
+def test_a_migration_that_breaks_references_is_taken_back(old: Path) -> None:
+    with plain(old) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO nodes (key, parent, depth, role, message) VALUES ('k', 'nowhere', 1, 'user', x'')"
+        )
+    with pytest.raises(StoreError, match="broken references"):
+        open_store(old)
+    assert rows(old, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+def test_a_store_is_never_migrated_while_an_engine_holds_it(old: Path) -> None:
+    before = content(old)
+    descriptor = open_lock(old.with_name(old.name + ".lock"))
+    assert try_lock(descriptor, fcntl.LOCK_SH)
+    with pytest.raises(StoreError, match=r"needs a migration .* engine .* using it\. Stop its runs"):
+        open_store(old)
+    assert rows(old, "SELECT version_num FROM alembic_version") == [("0001",)]
+    os.close(descriptor)
+    open_store(old).close()
+    assert kept(old, before)
+
+
+def test_opening_waits_for_another_process_that_migrates(old: Path) -> None:
+    descriptor = open_lock(old.with_name(old.name + ".lock"))
+    assert try_lock(descriptor, fcntl.LOCK_EX)
+    opened: list[str] = []
+
+    def opens() -> None:
+        with open_store(old) as store:
+            opened.extend(run.id for run in runs.runs(store))
+
+    thread = threading.Thread(target=opens)
+    thread.start()
+    thread.join(0.2)
+    assert not opened
+    os.close(descriptor)
+    thread.join()
+    assert opened == ["é"]
+
+
+def test_a_store_is_not_held_while_it_is_migrated(old: Path) -> None:
+    with open_store(old) as store:
+        descriptor = open_lock(old.with_name(old.name + ".lock"))
+        assert try_lock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="being migrated"), store.hold():
+            pass
+        os.close(descriptor)
+
+
+OPEN = (
+    "import sys; from pathlib import Path; from store.database import open_store; open_store(Path(sys.argv[1])).close()"
+)
+
+
+def test_processes_that_open_a_new_store_at_once_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    children = [subprocess.Popen([sys.executable, "-c", OPEN, str(path)]) for _ in range(4)]
+    assert [child.wait() for child in children] == [0] * 4
+    assert rows(path, "SELECT version_num FROM alembic_version") == [(migrations.HEAD,)]
