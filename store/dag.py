@@ -111,7 +111,7 @@ def extend(known: Conversation, messages: Sequence[Mapping[str, Any]], forms: Se
             common += 1
             continue
         message, left_out = split(messages[index])
-        kept[index] = item = Kept(message, dumps(message))
+        kept[index] = item = _kept(message)
         encoded = form(left_out) if left_out else None
         if form(join(loads(item.data), loads(encoded) if encoded else None)) != forms[index]:
             raise InexactError(f"message {index} would not come back as it is")
@@ -141,9 +141,9 @@ def shared_length(one: Sequence[bytes], other: Sequence[bytes]) -> int:
 
 
 def keep(message: Mapping[str, Any]) -> Kept:
-    """A message as its node keeps it."""
+    """A message as its node keeps it. ValueError when it has no role that a node can have."""
     kept, _ = split(message)
-    return Kept(kept, dumps(kept))
+    return _kept(kept)
 
 
 class Memory:
@@ -212,6 +212,13 @@ def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str
 def on_tape(connection: Connection, tape: Tape, keys: Sequence[str]) -> set[str]:
     """Those of the nodes that are on the tape."""
     return set(connection.execute(_on_tape, {"these": keys, **tape._asdict()}).scalars())
+
+
+def _kept(message: dict[str, Any]) -> Kept:
+    role = message.get("role")
+    if not isinstance(role, str) or not role.isascii():
+        raise InexactError("a message has no role, or none that is ASCII")
+    return Kept(message, dumps(message))
 
 
 def _first_new(connection: Connection, tape: Tape, keys: Sequence[str]) -> int:

@@ -66,8 +66,8 @@ class CallStart:
 class CallEnd:
     """How a call ended.
 
-    `error` is "" for an answer that came whole, which is when `complete` is true. `message` is the assistant's message
-    as far as it came, None without one; `response` is the body's bytes as received, as far as they came.
+    `complete` says that all of it came, be it an error's; `error` is "" for an answer that came whole. `message` is the
+    assistant's message as far as it came, None without one; `response` is the body's bytes as received, likewise.
     """
 
     id: str
@@ -206,7 +206,7 @@ def _messages(
 ) -> dict[str, str | None]:
     """Write the nodes of a request, and the rest of it when it can be taken apart; the columns of the call for that."""
     messages = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
+    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         return {}
     memory = dag.memory(connection)
     try:
@@ -268,7 +268,7 @@ def _parts(body: dict[str, Any], known: Mapping[str, dag.Part]) -> dict[str, dag
 
 def _answer(connection: Connection, tape: dag.Tape, end: CallEnd, tail: str | None) -> str | None:
     """Write the answer's node under the request's last; its key, None when there is no message."""
-    if end.message is None or not _is_message(end.message):
+    if end.message is None:
         return None
     try:
         kept = dag.keep(end.message)
@@ -288,12 +288,6 @@ def _tape(run: str, generation: int | None, lane: int | None) -> dag.Tape:
 
 def _tell(connection: Connection, tape: dag.Tape, payload: CallStarted | CallFinished, at: float) -> None:
     events.append(connection, tape.run, [payload], at=at, generation=tape.generation, lane=tape.lane)
-
-
-def _is_message(message: Any) -> bool:
-    """It has a role that a column can hold."""
-    role = message.get("role") if isinstance(message, Mapping) else None
-    return isinstance(role, str) and _text(role) == role
 
 
 def _headers(headers: Iterable[tuple[str, str]]) -> str:

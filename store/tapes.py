@@ -82,7 +82,11 @@ def last_complete(store: "Store", subagent: SubagentId) -> Call | None:
     Agents make calls on the side (a title, a summary, children of their own) with other tools than their main ones or
     none, and begin anew when they compact. So the main conversation is what most calls with the same tools belong to.
     """
-    whole = _of(select(_calls), subagent).where(_calls.c.complete, _calls.c.answer.is_not(None)).subquery()
+    whole = (
+        _of(select(_calls), subagent)
+        .where(_calls.c.complete, _calls.c.error == "", _calls.c.answer.is_not(None))
+        .subquery()
+    )
     tools = (
         select(whole.c.tools)
         .group_by(whole.c.tools)

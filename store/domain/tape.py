@@ -14,10 +14,10 @@ Headers = tuple[tuple[str, str], ...]
 class Call:
     """One HTTP exchange with a model.
 
-    Times are Unix seconds; `ended` is None while it is open. `error` is "" and `complete` true for an answer that came
-    whole. `tail` is the node of the request's last message and `answer` that of the answer, None where there is none.
-    `overlay`, `system`, `tools`, `parameters`, `body` and `response` name blobs: see `store.tables.Call`. `usd` is None
-    when the price is unknown.
+    Times are Unix seconds; `ended` is None while it is open. `complete` says that all of it came, be it an error's;
+    `error` is "" for an answer that came whole. `tail` is the node of the request's last message and `answer` that of
+    the answer, None where there is none. `overlay`, `system`, `tools`, `parameters`, `body` and `response` name blobs:
+    see `store.tables.Call`. `usd` is None when the price is unknown.
     """
 
     id: str
