@@ -20,10 +20,10 @@ from backends.proxy.upstream import Client, Timeouts
 from store import events, keys
 from store.database import Store, StoreError
 from store.domain.events import Alert
-from store.domain.ids import ALPHABET, SubagentId
+from store.domain.ids import SubagentId
 from store.domain.safe_text import safe_line
 from store.tail import TailWriter
-from store.tapes import CallStart
+from store.tapes import CallStart, new_call_id
 
 log = logging.getLogger("multitrack.proxy")
 
@@ -156,18 +156,19 @@ class Proxy:
 
     def _exchange(self, request: _Request, send: Send, hang_up: Callable[[], None]) -> Exchange:
         """A call, recorded from now on."""
-        route = request.route
+        route, at = request.route, self._clock()
         start = CallStart(
-            id=_new_id(),
+            id=new_call_id(at, secrets.token_bytes(8)),
+            at=at,
+            run=request.subagent.run,
             subagent=request.subagent,
             provider=route.provider,
             method=request.method,
             path=route.path + (f"?{request.query}" if request.query else ""),
             model=request.asked.model,
             stream=request.asked.stream,
-            at=self._clock(),
             headers=kept(request.headers),
-            body=request.body,
+            body=request.asked.plain,
         )
         if self._client is None:
             self._client = Client(self._timeouts)
@@ -215,8 +216,3 @@ class Proxy:
         if tail is None:
             return lambda kind, text: None
         return lambda kind, text: tail.put(subagent, call, kind, text)
-
-
-def _new_id() -> str:
-    """A call's name: 16 characters of the alphabet for names, 78 bits."""
-    return "".join(map(ALPHABET.__getitem__, (byte % len(ALPHABET) for byte in secrets.token_bytes(16))))

@@ -31,8 +31,10 @@ class HungUpError(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """What is read of a body before it goes on: the model ("" where it names none), and whether a stream is wanted."""
+    """What is read of a body before it goes on: its bytes without content coding (as they came where that can't be
+    taken off), the model ("" where it names none), and whether a stream is wanted."""
 
+    plain: bytes
     model: str = ""
     stream: bool = False
 
@@ -76,16 +78,16 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
 
 
 def read_asked(headers: Headers, body: bytes) -> Asked:
-    """Model and stream of a JSON body, compressed or not. Whatever can't be read asks for nothing: it is the provider's
-    to complain of it."""
-    if not body:
-        return Asked()
+    """Read what little matters here. A body that can't be read asks for nothing: it is the provider's to complain."""
     try:
-        decoder = Decoder(get(headers, b"content-encoding").decode("latin-1"), LARGEST_REQUEST)
-        value = loads_quickly(decoder.decode(body))
-    except (CannotDecodeError, ValueError, RecursionError):
-        return Asked()
+        plain = Decoder(get(headers, b"content-encoding").decode("latin-1"), LARGEST_REQUEST).decode(body)
+    except CannotDecodeError:
+        return Asked(body)
+    try:
+        value = loads_quickly(plain) if plain else None
+    except (ValueError, RecursionError):
+        value = None
     if not isinstance(value, dict):
-        return Asked()
+        return Asked(plain)
     model = value.get("model")
-    return Asked(model if isinstance(model, str) else "", value.get("stream") is True)
+    return Asked(plain, model if isinstance(model, str) else "", value.get("stream") is True)

@@ -81,7 +81,7 @@ class Recording:
             usage=answer.usage,
             usd=self._usd(answer),
             headers=kept(ended.headers),
-            body=self.body(),
+            response=self.body(),
             message=answer.message,
         )
         try:
