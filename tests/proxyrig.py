@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -119,14 +120,19 @@ STREAM = b"content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: 
 JSON = b"content-type: application/json\r\n"
 
 
+def split(body: bytes) -> list[bytes]:
+    """A stream's events, each with its empty line."""
+    return [event for event in re.split(rb"(?<=\n\n)|(?<=\n\r\n)", body) if event]
+
+
 def streamed(body: bytes, *, encoding: str = "", cut: bool = False) -> Handler:
     """An event stream as the Messages API sends it: one chunk an event. `cut` leaves the last chunk out."""
-    events = [event + b"\n\n" for event in body.removesuffix(b"\n\n").split(b"\n\n")]
+    events = split(body)
     headers = STREAM
     if encoding:
         headers += b"content-encoding: " + encoding.encode() + b"\r\n"
         events = compressed(encoding, events)
-    pieces = [chunk(event) for event in events if event]
+    pieces = [chunk(event) for event in events if event]  # an empty chunk would be the last
     return fixed(b"200 OK", headers, *pieces, b"" if cut else LAST_CHUNK, close=cut)
 
 
