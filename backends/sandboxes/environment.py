@@ -43,7 +43,8 @@ _FIXED = {
 def sandbox_environment(environ: Mapping[str, str], *, run: str, name: str, home: Path, tmp: Path) -> dict[str, str]:
     """The whole environment of a sandbox's processes, from the operator's `environ`."""
     kept = {key: value for key, value in environ.items() if key in ALLOWED or key.startswith("LC_")}
-    places = {"HOME": str(home), "TMPDIR": str(tmp)}
+    # A clone without its `.git` must not be taken for a part of a repository further up.
+    places = {"HOME": str(home), "TMPDIR": str(tmp), "GIT_CEILING_DIRECTORIES": str(home.parent)}
     return kept | {"PATH": search_path(environ)} | _FIXED | places | {MARKER: f"{run}.{name}"}
 
 
