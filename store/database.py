@@ -148,26 +148,20 @@ def _exists(path: Path) -> bool:
 
 
 def _ready(path: Path) -> bool:
-    """Whether the store is at head and in WAL mode: a restored copy may not be."""
-    return _exists(path) and _revision(path) == HEAD and _in_wal_mode(path)
-
-
-def _in_wal_mode(path: Path) -> bool:
+    """Whether the store is at head, and in WAL mode, which a restored copy may not be. StoreError, sqlite3.Error."""
+    if not _exists(path):
+        return False
     with closing(connect(path, query_only=True)) as driver:
-        return bool(driver.execute("PRAGMA journal_mode").fetchone() == ("wal",))
+        return _revision(path, driver) == HEAD and driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def _revision(path: Path) -> str | None:
-    """The schema of a store, one that this version knows; None for an empty file. StoreError, sqlite3.Error."""
-    with closing(connect(path, query_only=True)) as driver:
-        if driver.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            return None
-        (application,) = driver.execute("PRAGMA application_id").fetchone()
-        if application != APPLICATION:
-            raise StoreError(
-                f"{path} is a SQLite database, but no store of Multitrack's. Name another file with --store."
-            )
-        revision = driver.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+def _revision(path: Path, driver: sqlite3.Connection) -> str | None:
+    """The schema of a store, one that this version knows; None for an empty file."""
+    if driver.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        return None
+    if driver.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
+        raise StoreError(f"{path} is a SQLite database, but no store of Multitrack's. Name another file with --store.")
+    revision = driver.execute("SELECT version_num FROM alembic_version").fetchone()[0]
     if revision not in REVISIONS:
         raise StoreError(
             f"The store {path} was made by a newer Multitrack: its schema is {revision}, this version knows up to "
