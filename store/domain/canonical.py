@@ -41,9 +41,11 @@ class InexactError(ValueError):
 
 
 def parse(data: bytes | str) -> Any:
-    """The JSON value, exactly. InexactError where that can't be, another ValueError where it is no JSON."""
+    """The JSON value, exactly. InexactError where that can't be, another ValueError where it is no JSON in UTF-8."""
     try:
-        return json.loads(data, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+        # Decoded here: the standard library would let lone surrogates pass as bytes, where they aren't UTF-8.
+        text = data.decode() if isinstance(data, bytes) else data
+        return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
