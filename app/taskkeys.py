@@ -218,8 +218,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "check",
         "protected",
-        texts("an array of Git path patterns"),
-        "Git path patterns that a patch may not change: the check itself, its tests. Such changes are left out.",
+        texts("an array of path patterns"),
+        "What a patch may not change, as in .gitignore: the check itself, its tests. Such changes are left out.",
         _DEFAULT.check.protected,
     ),
     Key("generations", "count", whole(1, 100), "At most so many generations.", _DEFAULT.generations),

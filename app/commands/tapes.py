@@ -74,7 +74,7 @@ def _standing(lane: Lane) -> str:
 
 def _headline(call: "Call") -> str:
     tokens = f"{call.usage.total:,} tokens"
-    took = duration(call.ended - call.started) if call.ended is not None else "under way"
+    took = duration(call.seconds) if call.seconds is not None else "under way"
     wrong = f"  ! {safe_line(call.error, LINE)}" if call.error else ""
     return f"{call.id}  {safe_line(call.model, 40)}  {call.status or 'no answer'}  {tokens}  {took}{wrong}"
 
@@ -124,6 +124,7 @@ def _search(context: Context, options: Namespace) -> int:
             [
                 {
                     "subagent": str(hit.subagent) if hit.subagent else None,
+                    "turn": hit.turn,
                     "call": hit.call,
                     "node": hit.node,
                     "block": hit.block,
@@ -136,7 +137,7 @@ def _search(context: Context, options: Namespace) -> int:
         )
     else:
         for hit in hits:
-            say(f"{hit.subagent or ''}  {hit.call}  {hit.role} {hit.kind}\n    {safe_line(hit.snippet)}")
+            say(f"{hit.subagent or 'recording'}  turn {hit.turn}  {hit.role} {hit.kind}\n    {safe_line(hit.snippet)}")
         if not hits:
             say("Nothing found.")
     return Exit.FINE if hits else Exit.UNSOLVED
@@ -160,7 +161,7 @@ def _calls(context: Context, options: Namespace) -> int:
 
 def _rows(tape: Iterable["Call"]) -> Iterator[tuple[object, ...]]:
     for call in tape:
-        took = duration(call.ended - call.started) if call.ended is not None else "under way"
+        took = duration(call.seconds) if call.seconds is not None else "under way"
         label = call.subagent.label if call.subagent else ""
         status = call.status if call.status is not None else "none"
         yield call.id, label, call.model, status, f"{call.usage.total:,}", money(call.usd), took, call.error
