@@ -1,4 +1,4 @@
-"""The built-in subagent: the real SDK against a small HTTP upstream that plays a script, over the real local sandbox."""
+"""The built-in subagent: the real SDK against a small HTTP upstream that plays a script, over the local sandbox."""
 
 import asyncio
 import json
@@ -180,19 +180,20 @@ class Notes:
         return [self.kept[payload.result] for payload in self.finished()]
 
 
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> AsyncIterator[LocalSandbox]:
-    source = tmp_path / "source"
+def _mirror(folder: Path) -> str:
+    source = folder / "source"
     source.mkdir()
     (source / "shop.py").write_text("def total(a, b):\n    return a - b\n")
     (source / "check.py").write_text("from shop import total\nassert total(1, 2) == 3\n")
-    for arguments in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"],
-    ):
+    somebody = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "-A"], [*somebody, "commit", "-qm", "one"]):
         subprocess.run(["git", *arguments], cwd=source, check=True)
-    revision = mirror_repository(source, tmp_path / "mirror.git", "HEAD", Dirt.REFUSE)
+    return mirror_repository(source, folder / "mirror.git", "HEAD", Dirt.REFUSE)
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[LocalSandbox]:
+    revision = _mirror(tmp_path)
     sandboxes = LocalSandboxes("abcde", tmp_path / "sandboxes", tmp_path / "mirror.git", os.environ)
     yield await sandboxes.create("abcde.1.1", revision)
     await sandboxes.remove()
@@ -291,7 +292,7 @@ async def test_a_malformed_call_is_answered_with_what_is_right(sandbox: LocalSan
     assert "is_error" not in fine
     cut = provider.requests[2]["messages"]
     assert cut[-2]["content"][0]["input"] == {}
-    assert "cut off" in cut[-1]["content"][0]["text"]
+    assert "cut off" in cut[-1]["content"][0]["content"][0]["text"]
 
 
 async def test_recall_is_offered_only_with_memory(sandbox: LocalSandbox) -> None:
@@ -343,7 +344,8 @@ async def test_an_answer_cut_off_by_its_length_goes_on(sandbox: LocalSandbox) ->
 
 async def test_what_the_model_may_have_wrong_is_no_submission(sandbox: LocalSandbox) -> None:
     notes = Notes(sandbox)
-    hasty = Answer([use("edit", {"path": "shop.py", "old": "nothing", "new": "x"}, "t1"), use("submit", {"summary": "done"}, "t2")])  # fmt: skip
+    wrong = use("edit", {"path": "shop.py", "old": "nothing", "new": "x"}, "t1")
+    hasty = Answer([wrong, use("submit", {"summary": "done"}, "t2")])
     outcome, _ = await play([hasty, SUBMIT], notes)
     assert outcome == Outcome(Ending.SUBMITTED, "it adds")
     assert [done.ok for done in notes.finished()] == [False, False, True]
@@ -378,7 +380,7 @@ async def test_a_call_that_fails_ends_honestly(
 
 async def test_a_call_that_fails_is_tried_again_as_the_same_turn(sandbox: LocalSandbox) -> None:
     notes = Notes(sandbox)
-    script = [Fault(529, "overloaded_error"), Answer([said("broken")], cut=True), SUBMIT]
+    script: list[Answer | Fault | Script] = [Fault(529, "overloaded_error"), Answer([said("broken")], cut=True), SUBMIT]
     outcome, provider = await play(script, notes)
     assert outcome.ending is Ending.SUBMITTED
     assert provider.requests[0] == provider.requests[1] == provider.requests[2]
@@ -409,19 +411,17 @@ async def test_a_sandbox_that_is_gone_is_a_crash_and_no_exception(sandbox: Local
 
 
 async def test_cancelled_in_a_command_it_leaves_no_process(sandbox: LocalSandbox) -> None:
-    async with Provider(
-        [Answer([use("run", {"command": "echo $$ > pid; setsid sleep 300 & sleep 300"})])]
-    ).serving() as p:
-        work = asyncio.create_task(BuiltinAgent(QUICK).work(assignment(p.base_url), Notes(sandbox)))
-        pid_file = Path(sandbox.handle, "work", "pid")
-        while not pid_file.is_file() or not pid_file.read_text().strip():
-            await asyncio.sleep(0.01)
-        marker = Path(f"/proc/{pid_file.read_text().strip()}/environ").read_bytes()
-        assert b"MULTITRACK_SANDBOX" in marker
+    lasting = Answer([use("run", {"command": "mkfifo up; setsid sleep 300 & echo $$ > pid; echo up > up; sleep 300"})])
+    root = Path(sandbox.handle, "work")
+    async with Provider([lasting]).serving() as provider:
+        work = asyncio.create_task(BuiltinAgent(QUICK).work(assignment(provider.base_url), Notes(sandbox)))
+        await sandbox.run("until test -p up; do sleep 0.01; done; cat up", seconds=20)
+        pid = (root / "pid").read_text().strip()
+        assert b"MULTITRACK_SANDBOX=" in Path(f"/proc/{pid}/environ").read_bytes()
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
-    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+    assert not Path(f"/proc/{pid}").exists()
     assert (await sandbox.run("ps -e -o args= | grep -c '[s]leep 300'", seconds=10)).output.strip() == b"0"
 
 
@@ -495,7 +495,8 @@ def test_patience_runs_out_only_in_a_row() -> None:
 
 
 def test_the_longest_answer_fits_the_model() -> None:
-    assert [most_tokens(m) for m in ("claude-3-haiku-20240307", "claude-3-5-sonnet-latest", "gpt-9", "claude-sonnet-5")] == [4096, 8192, 8192, 32_000]  # fmt: skip
+    models = ("claude-3-haiku-20240307", "claude-3-5-sonnet-latest", "gpt-9", "claude-sonnet-5")
+    assert [most_tokens(model) for model in models] == [4096, 8192, 8192, 32_000]
 
 
 def test_the_face_imports_nothing_slow() -> None:
