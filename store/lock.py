@@ -14,6 +14,9 @@ from pathlib import Path
 
 from store.errors import StoreError
 
+LOOKING_SECONDS = 5.0
+"""How long to put up with processes that look at a lock one after the other."""
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -31,22 +34,24 @@ class RunLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock without waiting; whether it is ours now. StoreError when the file can't be opened."""
+        """Take the lock without waiting for whoever has it; whether it is ours now. StoreError when the file can't
+        be opened."""
         if self._descriptor is not None:
             return True
         descriptor = open_lock(self.path)
-        # Somebody who only looks whether it is held holds it for microseconds: look again before giving up.
-        for pause in (0.001, 0.004, 0.015, 0.03, None):
-            if try_lock(descriptor, fcntl.LOCK_EX):
-                name = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
-                os.pwrite(descriptor, name, 0)
-                os.ftruncate(descriptor, len(name))
-                self._descriptor = descriptor
-                return True
-            if pause is not None:
-                time.sleep(pause)
-        os.close(descriptor)
-        return False
+        deadline = time.monotonic() + LOOKING_SECONDS
+        while not try_lock(descriptor, fcntl.LOCK_EX):
+            # Shared, it is held by those who only look whether it is held: for an instant.
+            if not try_lock(descriptor, fcntl.LOCK_SH) or time.monotonic() > deadline:
+                os.close(descriptor)
+                return False
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            time.sleep(0.001)
+        name = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        os.pwrite(descriptor, name, 0)
+        os.ftruncate(descriptor, len(name))
+        self._descriptor = descriptor
+        return True
 
     def release(self) -> None:
         """Give it back. Safe to call twice."""
@@ -63,7 +68,7 @@ class RunLock:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the lock, None when nobody does. Takes it for microseconds, to find out."""
+    """Who holds the lock, None when nobody does. Shares it for an instant, to find out."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -4,7 +4,8 @@ Jobs that are waiting when a transaction begins share it, each in a savepoint of
 alone. A future resolves only after the commit. Nothing waits for a group to fill.
 
 A job is a function of the connection and touches nothing else: it may run again, when the disk fills up under the group
-that it was in, or not count at all, when the commit fails. What it wants to remember it returns.
+that it was in, or not count at all, when the commit fails. What it wants to remember it returns, or puts into the
+connection's `info`, which is emptied whenever something is rolled back.
 """
 
 import asyncio
@@ -181,6 +182,7 @@ class Writer:
                 if not _sound(connection, driver):
                     raise _Lost from error
                 driver.execute("ROLLBACK TO job")
+                connection.info.clear()
                 outcome = _Failed(self._told(error))
             driver.execute("RELEASE job")
             outcomes.append(outcome)

@@ -158,6 +158,26 @@ def test_savepoints_inside_a_job_are_its_own(store: Store) -> None:
     assert names(store) == {"kept"}
 
 
+def test_what_jobs_remember_with_the_connection_is_forgotten_when_one_is_rolled_back(store: Store) -> None:
+    def remembers(connection: Connection) -> None:
+        connection.info["seen"] = True
+
+    def fails(connection: Connection) -> None:
+        remembers(connection)
+        raise ZeroDivisionError
+
+    def remembered(connection: Connection) -> bool:
+        return "seen" in connection.info
+
+    store.write(remembers)
+    assert store.write(remembered)
+    for bad in (fails, ends_the_transaction):
+        store.write(remembers)
+        with pytest.raises((ZeroDivisionError, OSError)):
+            store.write(bad)
+        assert not store.write(remembered)
+
+
 def test_a_job_cannot_wait_for_another(store: Store) -> None:
     with pytest.raises(RuntimeError, match="another job"):
         store.write(lambda connection: store.write(add("inner")))
