@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from store.domain.blocks import BlockKind, blocks
 from store.domain.board import Board
 from store.domain.events import CallFinished, Event
 from store.domain.ids import SubagentId
@@ -25,6 +26,9 @@ ALIVE_EVERY = 10
 """Ticks between two looks at which runs have an engine."""
 HEARD = 3
 """Calls of each lane whose words are read when a run is opened: more than a pane shows."""
+
+
+_KINDS = {BlockKind.REASONING: "reasoning", BlockKind.TOOL_CALL: "tool"}
 
 
 @dataclass
@@ -199,15 +203,12 @@ class Feed:
 def words_of(store: "Store", calls: Iterable[str]) -> dict[str, Parts]:
     """What finished calls said, by call; a call without an answer says nothing."""
     from store import tapes
-    from store.domain.blocks import blocks
 
     said: dict[str, Parts] = {}
     for name in calls:
         answer = tapes.answer(store, tapes.call(store, name))
         if answer is not None:
-            said[name] = tuple(
-                ("tool" if block.kind == "tool_call" else block.kind, block.text) for block in blocks(answer.message)
-            )
+            said[name] = tuple((_KINDS.get(block.kind, "text"), block.text) for block in blocks(answer.message))
     return said
 
 

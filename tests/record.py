@@ -1,17 +1,19 @@
 """A recorded store for the tests of screens: four runs, made through the store's own API at fixed times."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from store import events, runs
+from sqlalchemy import Connection
+
+from store import blobs, events, observations, runs
 from store.database import Store, open_store
 from store.domain.events import (
     Alert,
     BaselineChecked,
-    CallFinished,
-    CallStarted,
     CheckResult,
     EngineStarted,
     EngineStopped,
@@ -19,7 +21,6 @@ from store.domain.events import (
     GatePassed,
     GenerationDesigned,
     GenerationObserved,
-    ObservationsWritten,
     Payload,
     RunCreated,
     RunFinished,
@@ -34,11 +35,14 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Usage
+from store.domain.observations import Claim, Document, Evidence, Observation, Priority, Subject
 from store.domain.states import Ending, RunState, Validity
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Task
 from store.home import Home
 from store.lock import RunLock
+from store.tapes import CallEnd, CallStart, close_call, open_call
+from tests import script
 
 NOW = 1_795_400_000.0
 """The screens' clock: 2026-11-23, a little after the last event."""
@@ -84,6 +88,7 @@ class Writer:
     store: Store
     run: str
     at: float
+    conversations: dict[SubagentId, list[Any]] = field(default_factory=dict)
 
     def add(
         self, *payloads: Payload, after: float = 0.5, generation: int | None = None, lane: int | None = None
@@ -107,7 +112,7 @@ def recorded(root: Path, *, alive: tuple[str, ...] = (LIVE, GATE)) -> Iterator[H
         (GATE, "orders: lost reservations, other seed", NOW - 900, _gate),
         (LIVE, "orders: lost reservations under load", NOW - 200, _live),
     ):
-        store.write(lambda connection, run=run, title=title, at=at: runs.create(connection, run, title, at=at))
+        store.write(_creation(run, title, at))
         home.folder(run).create()
         tell(Writer(store, run, at), home)
     locks = [RunLock(home.folder(run).lock) for run in alive]
@@ -118,6 +123,10 @@ def recorded(root: Path, *, alive: tuple[str, ...] = (LIVE, GATE)) -> Iterator[H
         for lock in locks:
             lock.release()
         store.close()
+
+
+def _creation(run: str, title: str, at: float) -> Callable[[Connection], None]:
+    return lambda connection: runs.create(connection, run, title, at=at)
 
 
 def _begin(writer: Writer, title: str) -> None:
@@ -143,37 +152,43 @@ def _launch(writer: Writer, generation: int, injected: int) -> None:
         writer.add(launched, after=0.1, generation=generation, lane=plan.lane)
 
 
-_STEPS = (
-    ("read", "read shop/stock.py 1-80", "(lines 1 to 80 of 212)", True),
-    ("search", "search 'async with' in shop", "shop/stock.py:41: async with self._lock:", True),
-    ("run", "run python check.py", "exit code 1", False),
-    ("edit", "edit shop/stock.py (+4 −2)", "edited shop/stock.py (+4 −2 lines)", True),
-    ("run", "run python check.py", "exit code 1", False),
-)
-
-
 def _turn(writer: Writer, who: SubagentId, turn: int, *, finish: bool = True) -> None:
-    """One turn: a call, and a tool call with its result (left open when not `finish`)."""
-    name, summary, result, ok = _STEPS[(turn + who.lane) % len(_STEPS)]
-    call = f"{who}-c{turn}"
+    """One turn: a call on the tape, and a tool call with its result (left open when not `finish`)."""
+    step = script.step(who.lane, turn)
+    tool = f"toolu_{who.generation}{who.lane}{turn:02}"
+    call = f"c{writer.run}{who.generation}{who.lane}{turn:03}"
     writer.add(TurnStarted(turn), after=0.1, generation=who.generation, lane=who.lane)
-    writer.add(CallStarted(call, "claude-sonnet-4-5"), after=0.05, generation=who.generation, lane=who.lane)
+    conversation = writer.conversations.setdefault(who, [{"role": "user", "content": "Begin."}])
+    request = {**script.REQUEST, "messages": conversation}
+    answer = step.answer(tool)
     usage = Usage(input=1800 + 410 * turn, output=220 + 13 * who.lane, cache_read=900 * turn)
-    writer.add(
-        CallFinished(call, 200, "tool_use", usage, 0.004 + 0.0011 * turn, 1.2),
-        after=0.3,
-        generation=who.generation,
-        lane=who.lane,
+    start = CallStart(
+        call, writer.at + 0.05, writer.run, who, "anthropic", "POST", "/v1/messages", json.dumps(request).encode()
     )
-    tool = f"toolu_{who.generation}{who.lane}{turn}"
-    writer.add(ToolStarted(turn, tool, name, summary), after=0.05, generation=who.generation, lane=who.lane)
+    writer.at += 1.25
+    end = CallEnd(
+        call,
+        writer.at,
+        200,
+        complete=True,
+        first_byte=start.at + 0.31,
+        message=answer,
+        stop_reason="tool_use",
+        usage=usage,
+        usd=0.004 + 0.0011 * turn,
+        response=script.stream(answer),
+        headers=(("content-type", "text/event-stream"), ("request-id", f"req_{call}")),
+    )
+    writer.store.write(lambda connection: open_call(connection, start))
+    writer.store.write(lambda connection: close_call(connection, end))
+    started = ToolStarted(turn, tool, step.name, step.summary)
+    writer.add(started, after=0.05, generation=who.generation, lane=who.lane)
     if finish:
-        writer.add(
-            ToolFinished(turn, tool, name, ok, 0.4, "", result),
-            after=0.2,
-            generation=who.generation,
-            lane=who.lane,
-        )
+        digest = writer.store.write(lambda connection: blobs.put(connection, step.result.encode()))
+        first = step.result.partition("\n")[0]
+        finished = ToolFinished(turn, tool, step.name, step.ok, 0.4, digest, first)
+        writer.add(finished, after=0.2, generation=who.generation, lane=who.lane)
+        conversation += [answer, step.reply(tool)]
 
 
 def _end(writer: Writer, who: SubagentId, turns: int, *, solved: bool, ending: Ending = Ending.SUBMITTED) -> None:
@@ -190,6 +205,43 @@ def _end(writer: Writer, who: SubagentId, turns: int, *, solved: bool, ending: E
     )
 
 
+_HALF = "In `shop/stock.py`, `Stock.reserve`: the edit below brought the check from 3 failures to 2; not enough alone."
+_NOT = "In `shop/pay.py`, `Pay.charge`: the edit below left the check failing (3 failures before, 3 after)."
+_TWICE = "The retry in `shop/pay.py` charges twice when the bank answers late."
+_LOCK = ("@ shop/stock.py", "- held = self.count", "+ async with self._lock:", "+     held = self.count")
+_LESSONS = (
+    (Priority.IMPORTANT, Claim.HALF, _HALF, _LOCK),
+    (Priority.IMPORTANT, Claim.FAILED, _NOT, ("@ shop/pay.py", "- limit = 0.5", "+ limit = 5.0")),
+    (Priority.POSSIBLE, Claim.HYPOTHESIS, _TWICE, ()),
+    (Priority.INFORMATIONAL, Claim.FACT, "`python check.py` takes 1.4 s and tries 50 schedules.", ()),
+)
+
+
+def lessons(run: str, count: int, generation: int) -> tuple[Observation, ...]:
+    """That many observations, with evidence on the tapes."""
+    found: list[Observation] = []
+    for number in range(count):
+        priority, claim, text, excerpt = _LESSONS[number % len(_LESSONS)]
+        who = SubagentId(run, generation, number % 4 + 1)
+        evidence = Evidence(who, f"c{run}{who.generation}{who.lane}001", "n", 0, 0, 12, "exit code 1: oversold", 3)
+        found.append(
+            Observation(
+                f"o-{number:04x}",
+                f"{number:032x}",
+                Subject.EDITS if excerpt else Subject.NOTE,
+                priority,
+                claim,
+                text if number < 4 else text.replace("shop/", f"shop/v{number // 4}/"),
+                excerpt,
+                (evidence,),
+                (who,),
+                first=generation,
+                last=generation,
+            )
+        )
+    return tuple(found)
+
+
 def _whole(writer: Writer, generation: int, solved: tuple[int, ...], known: int, added: int, *, waits: bool) -> None:
     """A generation from design to gate."""
     _launch(writer, generation, min(known - added, 8))
@@ -200,7 +252,9 @@ def _whole(writer: Writer, generation: int, solved: tuple[int, ...], known: int,
             _turn(writer, who, turn)
         good = lane in solved
         _end(writer, who, turns, solved=good, ending=Ending.SUBMITTED if good or lane % 2 else Ending.TURNS)
-    writer.add(ObservationsWritten(generation, "observer", known))
+    writer.at += 0.4
+    document = Document(writer.run, generation=generation, observations=lessons(writer.run, known, generation))
+    writer.store.write(lambda connection: observations.save(connection, document, author="observer", at=writer.at))
     writer.add(GenerationObserved(generation, known, added, added // 2), generation=generation)
     writer.add(GateOpened(waits), generation=generation)
 

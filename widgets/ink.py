@@ -4,6 +4,7 @@ A line is a list of (text, ink) spans. It knows no colour: the theme's style she
 that was laid out once is drawn again under another theme. Nothing here is parsed as markup.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
@@ -101,45 +102,50 @@ def spread(left: Line, right: Line, cells: int, fill: Span = (" ", "text")) -> L
 
 def wrap(text: str, cells: int) -> Iterator[str]:
     """Lines of at most `cells` cells, broken at blanks where possible. Indentation stays."""
-    cells = max(cells, 2)
     for line in text.split("\n"):
-        while len(line) > cells or cell_len(line) > cells:
-            head = _head(line, cells)
-            blank = head.rfind(" ")
-            if blank > cells // 2 and not head[:blank].isspace():
-                yield head[:blank]
-                line = line[blank + 1 :]
-            else:
-                yield head
-                line = line[len(head) :]
-        yield line
-
-
-def _head(text: str, cells: int) -> str:
-    """As much of the text's beginning as fits, at least one character."""
-    # Only the beginning is measured: a line may be megabytes long.
-    return (chop_cells(text[: cells + 1], cells) or [""])[0] or text[:1]
+        for start, stop in _rows(line, cells, 0):
+            yield line[start:stop]
 
 
 def wrap_line(line: Line, cells: int) -> list[Line]:
-    """A line folded into rows of at most `cells` cells, spans kept. Code is folded where it is, not at blanks."""
-    cells = max(cells, 2)
-    rows: list[Line] = [[]]
-    left = cells
-    for text, ink in line:
-        while text:
-            size = cell_len(text) if len(text) <= left else left + 1
-            if size <= left:
-                rows[-1].append((text, ink))
-                left -= size
-                break
-            head = _head(text, left) if left else ""
-            if head and cell_len(head) <= left:
-                rows[-1].append((head, ink))
-                text = text[len(head) :]
-            rows.append([])
-            left = cells
+    """A line folded into rows of at most `cells` cells, spans kept. What follows the first row is indented like it: a
+    list's items and code stay readable."""
+    if width(line) <= cells:
+        return [line]
+    text = "".join(text for text, _ in line)
+    lead = _LEAD.match(text)
+    indent = min(lead.end() if lead else 0, cells // 3)
+    rows: list[Line] = []
+    for start, stop in _rows(text, cells, indent):
+        row: Line = [(" " * indent, "text")] if rows and indent else []
+        at = 0
+        for piece, ink in line:
+            inside = piece[max(start - at, 0) : max(stop - at, 0)]
+            if inside:
+                row.append((inside, ink))
+            at += len(piece)
+        rows.append(row)
     return rows
+
+
+_LEAD = re.compile(r" *(?:[-*+] |\d+[.)] )? *")
+
+
+def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
+    """Where the rows of one line begin and end; all but the first have `indent` cells less."""
+    room, start = max(cells, 2), 0
+    while len(text) - start > room or cell_len(text[start:]) > room:
+        # Only the beginning is measured: a line may be megabytes long.
+        head = (chop_cells(text[start : start + room + 1], room) or [""])[0] or text[start]
+        blank = head.rfind(" ")
+        if blank > room // 2 and not head[:blank].isspace():
+            yield start, start + blank
+            start += blank + 1
+        else:
+            yield start, start + len(head)
+            start += len(head)
+        room = max(cells - indent, 2)
+    yield start, len(text)
 
 
 INK_CLASSES = {f"ink--{ink}" for ink in INKS}

@@ -168,6 +168,12 @@ class GridScreen(StudioScreen):
             self.show_panes()
 
 
+_BASELINE = (
+    "It has to fail, each time alike, before a subagent is started: a check that passes before anything is changed, or "
+    "that disagrees with itself, would make every verdict worthless."
+)
+
+
 def _waiting(known: bool, read: bool) -> list[Line]:
     if not known:
         return [[("No run to show.", "strong")], [], [("1", "key"), (" lists the runs; ", "text"),
@@ -177,6 +183,5 @@ def _waiting(known: bool, read: bool) -> list[Line]:
     return [
         [("The check is tried on the unchanged code first.", "strong")],
         [],
-        [("It has to fail, twice alike, before a subagent is started: a check that passes before anything is", "text")],
-        [("changed, or that disagrees with itself, would make every verdict worthless.", "text")],
+        [(_BASELINE, "text")],
     ]

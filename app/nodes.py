@@ -1,0 +1,324 @@
+"""What the trace shows of one node, read from the record and painted as what it is. Runs in threads; draws nothing."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Shown
+from store.domain.blocks import Block, BlockKind, blocks
+from store.domain.board import Board, Generation, Lane
+from store.domain.codec import encode_payload
+from store.domain.events import CheckResult, SubagentChecked
+from store.domain.safe_text import safe_line
+from store.domain.tape import Call
+from widgets import paint, words
+from widgets.flow import verdict
+from widgets.ink import Line
+from widgets.states import SUBAGENT
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+
+def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False) -> list[Line]:
+    """The lines for a node; `raw` shows the request and the response of its call as recorded. StoreError."""
+    if raw:
+        return _raw(store, shown)
+    match shown:
+        case OfRun():
+            return _run(board)
+        case OfGeneration():
+            generation = board.generations.get(shown.number)
+            return _generation(generation) if generation else []
+        case OfLane():
+            lane = board.lane(shown.who)
+            return _lane(store, lane) if lane else []
+        case OfTurn():
+            return _turn(store, shown)
+        case OfBlock():
+            return _block(_answer(store, shown.call)[shown.block])
+        case OfTool():
+            return _tool(store, shown)
+        case OfResult():
+            return _result(store, shown.tool)
+        case OfEvent():
+            return _event(store, shown)
+
+
+def said(store: "Store", turn: OfTurn) -> list[tuple[str, tuple[Block, ...]]]:
+    """The words of a turn's finished calls."""
+    from store import tapes
+
+    found: list[tuple[str, tuple[Block, ...]]] = []
+    for name in turn.calls:
+        call = tapes.call(store, name)
+        if call.ended is not None:
+            found.append((name, _blocks_of(store, call)))
+    return found
+
+
+def _answer(store: "Store", call: str) -> tuple[Block, ...]:
+    from store import tapes
+
+    return _blocks_of(store, tapes.call(store, call))
+
+
+def _blocks_of(store: "Store", call: Call) -> tuple[Block, ...]:
+    from store import tapes
+
+    answer = tapes.answer(store, call)
+    return blocks(answer.message) if answer is not None else ()
+
+
+def _blob(store: "Store", digest: str) -> str:
+    from store import blobs
+
+    try:
+        return blobs.get(store, digest).decode("utf-8", "replace") if digest else ""
+    except KeyError:
+        return ""
+
+
+def title(text: str) -> list[Line]:
+    """A heading inside a node."""
+    return [[], [(text, "strong")]]
+
+
+def pairs(*rows: tuple[str, str]) -> list[Line]:
+    """Names and values."""
+    size = max((len(name) for name, _ in rows), default=0)
+    return [[(f"{name:<{size}}  ", "faint"), (safe_line(value), "text")] for name, value in rows if value]
+
+
+def _run(board: Board) -> list[Line]:
+    if board.order is None:
+        return []
+    order, task = board.order, board.task
+    lines = [*paint.prose(task.goal), []]
+    lines += pairs(
+        ("repository", task.repository),
+        ("revision", order.revision[:12]),
+        ("check", task.check.command),
+        ("protected", ", ".join(task.check.protected)),
+        ("model", f"scripted model ({order.scripted})" if order.scripted else task.model),
+        ("memory", task.memory.value),
+        ("seed", str(order.seed)),
+    )
+    if board.baseline is not None:
+        lines += title("The check on the unchanged code")
+        for result in board.baseline.results:
+            lines += check(result)
+        if board.baseline.refused:
+            lines.append([(safe_line(board.baseline.refused), "bad")])
+    return lines
+
+
+def _generation(generation: Generation) -> list[Line]:
+    lines: list[Line] = [
+        [
+            (f"{generation.solved(clean=False)} of {generation.count(clean=False)} solved", "text"),
+            (f", clean lanes {generation.solved(clean=True)} of {generation.count(clean=True)}", "faint"),
+        ],
+        [(f"{words.count(generation.injected, 'observation')} in the prompts, ", "text"),
+         (f"{generation.known} known after it" if generation.observed else "not observed yet", "text")],
+        [],
+    ]  # fmt: skip
+    for lane in generation.lanes.values():
+        mark = SUBAGENT[lane.state]
+        line: Line = [(f"{lane.id.label} ", "strong"), (f"{safe_line(lane.plan.strategy.name, 24):<24} ", "text")]
+        line += [(f"{mark.glyph} {mark.word:<9} ", mark.ink), (f"{lane.turn:>3} turns ", "faint")]
+        line += [(f"{words.tokens(lane.spend.usage.total):>7} tok {words.money(lane.spend):>8}", "faint")]
+        lines.append(line)
+        if lane.checked:
+            lines.append([(f"     {verdict(lane.checked)}", "faint")])
+    return lines
+
+
+def _lane(store: "Store", lane: Lane) -> list[Line]:
+    plan, mark = lane.plan, SUBAGENT[lane.state]
+    lines: list[Line] = [[mark.span, (f"  {verdict(lane.checked)}" if lane.checked else "", "text")], []]
+    lines += [[("Approach  ", "faint"), (safe_line(plan.strategy.approach), "text")]]
+    lines += pairs(
+        ("triage", ", ".join(plan.strategy.triage)),
+        ("repairs", ", ".join(plan.strategy.heuristics)),
+        ("why", plan.why),
+        ("memory", "none: this is a clean lane" if plan.clean else words.count(len(lane.injected), "observation")),
+        ("model", lane.model),
+        ("turns", f"{lane.turn} of {lane.limits.turns}" if lane.limits.turns else str(lane.turn)),
+        ("tokens", words.tokens(lane.spend.usage.total)),
+        ("cost", words.money(lane.spend)),
+        ("ended", f"{lane.ended.ending.value} {lane.ended.detail}" if lane.ended else ""),
+        ("judged", f"{lane.validity.value}: {lane.reason}" if lane.validity else ""),
+    )
+    if lane.checked is not None:
+        lines += _checked(store, lane.checked)
+    if lane.observations:
+        lines += title("The observations in its prompt")
+        lines += paint.prose(_blob(store, lane.observations))
+    return lines
+
+
+def _checked(store: "Store", checked: SubagentChecked) -> list[Line]:
+    lines: list[Line] = []
+    if checked.result is not None:
+        lines += title("The check, run by the harness on its patch in a clean sandbox")
+        lines += check(checked.result)
+    if checked.left_out:
+        lines += title("Left out, for these files are protected")
+        lines += [[(safe_line(path), "warn")] for path in checked.left_out]
+    if checked.patch:
+        lines += title(f"The patch, +{checked.insertions} −{checked.deletions}")
+        lines += paint.diff(_blob(store, checked.patch))
+    return lines
+
+
+def check(result: CheckResult) -> list[Line]:
+    """One run of the check."""
+    ink = "good" if result.passed else "bad"
+    said = "passed" if result.passed else f"could not be run: {safe_line(result.broken)}" if result.broken else "failed"
+    code = "" if result.exit_code is None else f", exit code {result.exit_code}"
+    failures = "" if result.failures is None else f", {words.count(result.failures, 'failure')}"
+    head: Line = [(said, ink), (f"{code}{failures}, {result.seconds:.1f}s", "faint")]
+    return [head, *paint.indent(paint.guess(result.tail), 2)]
+
+
+def _turn(store: "Store", turn: OfTurn) -> list[Line]:
+    from store import tapes
+
+    lines: list[Line] = []
+    for name in turn.calls:
+        call = tapes.call(store, name)
+        lines += [*_call(call), []]
+        for block in _blocks_of(store, call):
+            lines += [*_block(block), []]
+    return lines or [[("no call was made in this turn", "faint")]]
+
+
+def _call(call: Call) -> list[Line]:
+    first = "" if call.first_byte is None else f"{call.first_byte - call.started:.2f}s"
+    usage = call.usage
+    if call.ended is None:
+        state: Line = [("▶ in progress", "accent")]
+    elif call.error:
+        state = [(f"✗ {safe_line(call.error)}", "bad")]
+    else:
+        state = [("✔ whole", "good"), (f"  {safe_line(call.stop_reason)}", "faint")]
+    return [
+        [("call ", "faint"), (call.id, "text"), ("  ", "text"), *state],
+        *pairs(
+            ("model", f"{call.model} ({call.provider})"),
+            ("status", str(call.status or "")),
+            ("first byte", first),
+            ("whole answer", "" if call.seconds is None else f"{call.seconds:.2f}s, {call.response_size:,} bytes"),
+            ("tokens", f"{usage.input:,} in, {usage.output:,} out"),
+            ("cache", f"{usage.cache_read:,} read, {usage.cache_write:,} written"),
+            ("cost", "unknown" if call.usd is None else f"${call.usd:.4f}"),
+        ),
+    ]
+
+
+def _block(block: Block) -> list[Line]:
+    match block.kind:
+        case BlockKind.REASONING:
+            return [[("reasoning", "faint")], *paint.plain(block.text, "reasoning")]
+        case BlockKind.TEXT:
+            return paint.prose(block.text)
+        case BlockKind.TOOL_CALL:
+            return _input(block.name, block.input)
+        case BlockKind.IMAGE | BlockKind.DOCUMENT:
+            return [[(f"({block.kind.value} {safe_line(block.name)}, not drawn here)", "faint")]]
+        case _:
+            return paint.guess(block.text)
+
+
+def _input(name: str, value: Any) -> list[Line]:
+    """A tool call's input as what it is."""
+    head: list[Line] = [[("› ", "tool"), (safe_line(name), "tool")]]
+    given: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    match name:
+        case "run" if isinstance(given.get("command"), str):
+            return [*head, *paint.code(given["command"], language="bash")]
+        case "edit" if all(isinstance(given.get(key), str) for key in ("path", "old", "new")):
+            return [*head, *paint.edit(given["path"], given["old"], given["new"])]
+        case "submit" if isinstance(given.get("summary"), str):
+            return [*head, *paint.prose(given["summary"])]
+        case _:
+            return [*head, *paint.as_json(value)]
+
+
+def _asked(store: "Store", tool: OfTool) -> Block | None:
+    for name in reversed(tool.turn.calls):
+        for block in _answer(store, name):
+            if block.kind is BlockKind.TOOL_CALL and block.id == tool.started.tool_call:
+                return block
+    return None
+
+
+def _tool(store: "Store", tool: OfTool) -> list[Line]:
+    block = _asked(store, tool)
+    lines = _input(block.name, block.input) if block else [[("› ", "tool"), (safe_line(tool.started.summary), "tool")]]
+    return [*lines, [], *_result(store, tool)]
+
+
+def _result(store: "Store", tool: OfTool) -> list[Line]:
+    finished = tool.finished
+    if finished is None:
+        return [[("▶ runs", "accent")]]
+    head: Line = [
+        ("✔ went well", "good") if finished.ok else ("✗ failed", "bad"),
+        (f"  {finished.seconds:.2f}s", "faint"),
+    ]
+    text = _blob(store, finished.result) or finished.summary
+    given = _given(store, tool)
+    path = given.get("path")
+    if finished.name == "read" and finished.ok and isinstance(path, str):
+        return [head, *paint.numbered(text, path)]
+    return [head, *paint.guess(text)]
+
+
+def _given(store: "Store", tool: OfTool) -> Mapping[str, Any]:
+    block = _asked(store, tool)
+    return block.input if block and isinstance(block.input, dict) else {}
+
+
+def _event(store: "Store", shown: OfEvent) -> list[Line]:
+    payload = shown.event.payload
+    if isinstance(payload, SubagentChecked):
+        return _checked(store, payload)
+    kind, data = encode_payload(payload)
+    return [[(kind, "strong")], *paint.as_json(data)]
+
+
+def _raw(store: "Store", shown: Shown) -> list[Line]:
+    from store import tapes
+
+    match shown:
+        case OfTurn():
+            names = shown.calls
+        case OfTool():
+            names = shown.turn.calls
+        case OfResult():
+            names = shown.tool.turn.calls
+        case OfBlock():
+            names = [shown.call]
+        case OfEvent():
+            return _event(store, shown)
+        case _:
+            return [[("Only a turn and what is in it has a request and a response: choose one of those.", "faint")]]
+    lines: list[Line] = []
+    for name in names:
+        call = tapes.call(store, name)
+        lines += [*_call(call), *title(f"Request  {call.method} {safe_line(call.path)}")]
+        lines += _headers(call.request_headers)
+        try:
+            lines += paint.code(json.dumps(tapes.request(store, call), indent=2, ensure_ascii=False), language="json")
+        except ValueError:
+            lines += paint.shell((tapes.request_body(store, call) or b"").decode("utf-8", "replace"))
+        lines += title(f"Response  {call.status or 'none'}")
+        lines += _headers(call.response_headers)
+        lines += paint.shell(tapes.response(store, call).decode("utf-8", "replace"))
+    return lines
+
+
+def _headers(headers: tuple[tuple[str, str], ...]) -> list[Line]:
+    return [[(f"{safe_line(name)}: ", "faint"), (safe_line(value), "text")] for name, value in headers] + [[]]

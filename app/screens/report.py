@@ -1,0 +1,140 @@
+"""Report: how the run converged, in numbers and two lines; then the report itself."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+
+from app.screens.base import StudioScreen, bindings
+from app.world import Track
+from store.domain.board import Generation
+from store.domain.safe_text import safe_line
+from widgets import paint, words
+from widgets.chart import Series, chart
+from widgets.docview import DocView
+from widgets.ink import Line, width
+
+SIDE = 150
+"""Cells from which the two charts stand beside each other."""
+
+
+class ReportRead(Message):
+    """The report file of a run, painted; None when there is none."""
+
+    def __init__(self, run: str, lines: list[Line] | None) -> None:
+        super().__init__()
+        self.run, self.lines = run, lines
+
+
+class ReportScreen(StudioScreen):
+    """One text that scrolls: charts and table live, the report when it is written."""
+
+    NAME: ClassVar[str] = "report"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("report")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: tuple[str, int] = ("", -1)
+        self._report: tuple[str, list[Line] | None] = ("", None)
+
+    def body(self) -> ComposeResult:
+        yield DocView(id="report")
+
+    def on_mount(self) -> None:
+        self.query_one(DocView).focus()
+
+    def update(self) -> None:
+        track = self.track
+        if track is None or not track.read:
+            said = "Reading the run …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
+            self.query_one(DocView).show([[(said, "faint")]], said)
+            return
+        if self._asked != (track.id, track.version):
+            self._asked = (track.id, track.version)
+            self._read(track.id)
+        lines = summary(track, max(self.size.width - 2, 20))
+        run, report = self._report
+        if run == track.id and report:
+            lines += [[("─" * max(self.size.width - 3, 1), "frame")], [], *report]
+        elif track.board.state.final:
+            lines.append([("There is no report file: the run ended before one could be written.", "faint")])
+        else:
+            lines.append([("The report is written when the run ends; the numbers above are live.", "faint")])
+        self.query_one(DocView).show([[(" ", "text"), *line] for line in lines], (track.id, "report"))
+
+    def _read(self, run: str) -> None:
+        path = self.studio.home.folder(run).report
+
+        def read() -> None:
+            try:
+                lines = paint.prose(path.read_text("utf-8", "replace"))
+            except OSError:
+                lines = None
+            self.post_message(ReportRead(run, lines))
+
+        self.studio.in_thread(read, group="report")
+
+    def on_report_read(self, message: ReportRead) -> None:
+        if self._report != (message.run, message.lines):
+            self._report = (message.run, message.lines)
+            self.update()
+
+
+def summary(track: Track, cells: int) -> list[Line]:
+    """The two lines that tell the story, and the table behind them."""
+    board = track.board
+    generations = [board.generations[number] for number in sorted(board.generations)]
+    lines: list[Line] = []
+    if board.finished is not None:
+        lines += [[track.mark.span, (f"  {safe_line(board.finished.reason)}", "text")], []]
+    if not generations:
+        return [*lines, [("No generation has been designed yet.", "faint")], []]
+    planned = max(track.planned, len(generations))
+    lines += charts(generations, planned, cells)
+    return [*lines, [], *table(generations, track.scripted), []]
+
+
+def charts(generations: list[Generation], planned: int, cells: int) -> list[Line]:
+    """Observations and solved lanes by generation, on axes of their own: counts of two kinds share no scale."""
+    seen = [each if each.observed is not None else None for each in generations]
+    known = Series("known", [each.known if each else None for each in seen], "●", "accent")
+    injected = Series("in the prompts", [each.injected for each in generations], "○", "code-keyword")
+    solved = Series("with memory", [each.solved(clean=False) if each else None for each in seen], "●", "good")
+    clean = Series("clean lanes", [each.solved(clean=True) if each else None for each in seen], "○", "warn")
+    side = cells >= SIDE
+    room = (cells - 4) // 2 if side else cells
+    most = max(*(each.known for each in generations), *(each.injected for each in generations), 4)
+    lanes = max(max(each.count(clean=False), each.count(clean=True)) for each in generations)
+    left = chart([injected, known], planned, room, 9, most, "Observations by generation")
+    right = chart([clean, solved], planned, room, max(lanes + 4, 7), lanes, "Solved lanes by generation")
+    if not side:
+        return [*left, [], *right]
+    height = max(len(left), len(right))
+    left += [[] for _ in range(height - len(left))]
+    right += [[] for _ in range(height - len(right))]
+    return [[*a, (" " * (room + 4 - width(a)), "text"), *b] for a, b in zip(left, right, strict=True)]
+
+
+def table(generations: list[Generation], scripted: bool) -> list[Line]:
+    """One row a generation, live ones too."""
+    head = (
+        f"{'generation':<12}{'solved':>8}{'clean':>8}{'known':>8}{'in prompts':>12}{'turns':>8}{'tokens':>9}{'cost':>9}"
+    )
+    lines: list[Line] = [[(head, "faint")]]
+    for each in generations:
+        spend = each.spend
+        solved, lanes = each.solved(clean=False), each.count(clean=False)
+        line: Line = [(f"{each.number:<12}", "strong"), (f"{f'{solved}/{lanes}':>8}", "good" if solved else "text")]
+        line.append((f"{f'{each.solved(clean=True)}/{each.count(clean=True)}':>8}", "faint"))
+        line.append((f"{each.known if each.observed else '':>8}{each.injected:>12}{spend.turns:>8}", "text"))
+        line.append((f"{words.tokens(spend.usage.total):>9}{words.money(spend):>9}", "text"))
+        if each.observed is None:
+            line.append(("   goes on", "accent"))
+        lines.append(line)
+    if scripted:
+        lines += [
+            [],
+            [("The scripted model answered, not a real one: costs are what its tokens would have cost.", "warn")],
+        ]
+    return lines
