@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def here(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> Here:
     task = Task(goal="mend it", repository=str(repository), check=Check("make check"))
     with open_store(home.store) as store:
         for at, run in enumerate((OTHER, RUN)):
-            store.write(lambda connection, run=run, at=at: runs.create(connection, run, f"shop {ESCAPE}", at=NOW + at))
+            store.write(partial(runs.create, run=run, title=f"shop {ESCAPE}", at=NOW + at))
             home.folder(run).create()
     here = Here(home, repository, capsys)
     for run in (OTHER, RUN):
@@ -156,11 +157,7 @@ def engine(home: Home, run: str, answer: Callable[[str], tuple[bool, str]]) -> I
             while not over.is_set():
                 for order in pending(store, run):
                     applied, outcome = answer(order.name)
-                    store.write(
-                        lambda connection, order=order, applied=applied, outcome=outcome: settle(
-                            connection, order.id, applied=applied, outcome=outcome, at=NOW
-                        )
-                    )
+                    store.write(partial(settle, command=order.id, applied=applied, outcome=outcome, at=NOW))
                 over.wait(0.02)
 
     lock = RunLock(home.folder(run).lock)
