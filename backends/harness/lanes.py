@@ -214,8 +214,10 @@ class LaneRunner:
             tool_call: (blobs.get(store, finished.result).decode("utf-8", "surrogatepass"), finished.ok)
             for tool_call, finished in self.lane.results.items()
         }
-        messages = [message.message for message in tapes.messages(store, call)]
-        return Progress(messages=messages, answer=answer.message, results=results, turn=self.lane.turn)
+        messages = tapes.request(store, call)["messages"]
+        # The turn after it may have begun, but its call was never finished: it begins again.
+        turn = sum(message["role"] == "assistant" for message in messages) + 1
+        return Progress(messages=messages, answer=answer.message, results=results, turn=turn)
 
     async def _check(self) -> None:
         task, lane = self._journal.board.task, self.lane

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from backends.agents import Agent
@@ -46,6 +45,4 @@ class Ports:
     revision: str
     portfolio: tuple[Strategy, ...]
     folder: RunFolder
-    workspace: Path
-    """Where the command of `on_finish` runs."""
     shuffled: Injection | None = None
