@@ -1,0 +1,118 @@
+"""The report: every number from the board, and no text that could leave its place."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.harness.report import chart, code, fence, report, table
+from store.domain.board import Board, Generation, Lane
+from store.domain.events import (
+    BaselineChecked,
+    CheckResult,
+    GenerationObserved,
+    RunCreated,
+    RunFinished,
+    SubagentChecked,
+    SubagentEnded,
+)
+from store.domain.ids import SubagentId
+from store.domain.limits import Limits, Spend, Usage
+from store.domain.safe_text import safe
+from store.domain.states import Ending, RunState, SubagentState, Validity
+from store.domain.strategy import LanePlan, Strategy
+from store.domain.task import Check, Memory, Task
+
+RUN = "abcde"
+BEFORE = CheckResult(False, 1, 9, 0.1, "", "9 broken")
+PATCH = b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+
+
+def lane(number: int, generation: int, *, solved: bool, clean: bool = False) -> Lane:
+    plan = LanePlan(number, Strategy(f"way {number}", "look"), clean)
+    made = Lane(SubagentId(RUN, generation, number), plan, Limits(turns=9))
+    made.state = SubagentState.SOLVED if solved else SubagentState.UNSOLVED
+    made.turn, made.model = 7, "scripted-debugger"
+    made.spend = Spend(7, Usage(1000, 200), 0.5)
+    made.injected = () if clean or generation == 1 else ("o-1", "o-2")
+    made.ended = SubagentEnded(Ending.SUBMITTED if solved else Ending.TURNS, "", made.spend)
+    result = replace(BEFORE, passed=solved, exit_code=0 if solved else 1, failures=0 if solved else 4, tail="0 broken")
+    made.checked = SubagentChecked(solved, "blob", ("x",), 3, 1, result=result)
+    made.validity = Validity.VALID
+    return made
+
+
+def board(*, title: str = "A hard bug", memory: Memory = Memory.OWN) -> Board:
+    task = Task("Make it hold under load.", "/somewhere/repository", Check("./check"), memory=memory)
+    made = Board(RUN, order=RunCreated(task, title, "f" * 40, 7, scripted="one"), baseline=BaselineChecked((BEFORE,)))
+    for number, solved in ((1, 0), (2, 2)):
+        lanes = {1: lane(1, number, solved=solved > 0), 2: lane(2, number, solved=solved > 1)}
+        lanes[3] = lane(3, number, solved=False, clean=True)
+        observed = GenerationObserved(number, 5 * number, 5, 0)
+        made.generations[number] = Generation(number, lanes, observed)
+    made.finished = RunFinished(RunState.SOLVED, "Solved in generation 2.", "report.md")
+    made.state = RunState.SOLVED
+    return made
+
+
+def test_it_says_what_the_board_says() -> None:
+    text = report(board(), None, PATCH, now=100.0)
+    assert text.startswith("# A hard bug: solved\n")
+    assert "scripted model, no LLM" in text
+    assert "| 1 | 0 of 2 | 0 of 1 | 5 | 0 | 4 | $1.50 |" in text
+    assert "| 2 | 2 of 2 | 0 of 1 | 10 | 2 | 0 | $1.50 |" in text
+    assert "Solved: subagent 2.1, “way 1”, +3 −1 in 1 files." in text
+    assert PATCH.decode().strip() in text
+    assert "passed (exit code 0, 0 failures)" in text
+    assert "| turn limit | 4 |" in text
+    assert "| `scripted-debugger` | 42 | 6,000 | 1,200 | 0 | 0 | $3.00 |" in text
+
+
+def test_a_control_run_says_that_it_is_one() -> None:
+    assert "Control run without memory" in report(board(memory=Memory.NONE), None, b"", now=1.0)
+    assert "Control run with shuffled memory" in report(board(memory=Memory.SHUFFLED), None, b"", now=1.0)
+    assert "Control run" not in report(board(), None, b"", now=1.0)
+
+
+def test_a_run_without_generations_has_a_report() -> None:
+    bare = board()
+    bare.generations.clear()
+    text = report(bare, None, b"", now=1.0, ending=(RunState.FAILED, "The check cannot be run: no such file."))
+    assert text.startswith("# A hard bug: failed\n\nThe check cannot be run: no such file.")
+    assert "No attempt left a patch." in text
+
+
+def test_the_chart_draws_each_line_on_its_own_scale() -> None:
+    lines = chart(board(), width=10).splitlines()
+    assert lines[0] == "observations (of 10)"
+    assert lines[1] == "  gen  1 │█████     │ 5"
+    assert lines[2] == "  gen  2 │██████████│ 10"
+    assert lines[3] == "solved (of 2)"
+    assert lines[5].endswith("│ 2")
+
+
+@given(st.text())
+def test_no_text_leaves_a_fence(text: str) -> None:
+    shown = safe(text)
+    block = fence(shown, "text").split("\n")
+    ticks = block[0].removesuffix("text")
+    assert block[-1] == ticks
+    assert not any(line.strip().startswith(ticks) for line in block[1:-1])
+
+
+@given(st.text(), st.binary())
+def test_nothing_that_acts_on_a_terminal_gets_in(text: str, patch: bytes) -> None:
+    hostile = board(title=text)
+    checked = hostile.generations[2].lanes[1].checked
+    assert checked is not None
+    assert checked.result is not None
+    hostile.generations[2].lanes[1].checked = replace(checked, result=replace(checked.result, tail=text))
+    written = report(hostile, None, patch, now=1.0)
+    assert safe(written) == written
+
+
+@given(st.text(), st.text())
+def test_a_cell_stays_in_its_column(one: str, two: str) -> None:
+    lines = table(("a", "b"), [(code(one), code(two))]).split("\n")
+    assert len(lines) == 3
+    assert lines[2].replace("\\|", "").count("|") == 3
