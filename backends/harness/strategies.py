@@ -1,4 +1,4 @@
-"""The strategies that a run designs from when its task names none: five ways into a fault that shows only under load."""
+"""The strategies that a run designs from when its task names none: five ways into a fault that only load shows."""
 
 from store.domain.strategy import Strategy
 
@@ -18,8 +18,8 @@ PORTFOLIO: tuple[Strategy, ...] = (
     ),
     Strategy(
         name="time budgets first",
-        approach="Write down who waits how long for whom, from the outermost caller inwards, and find the timeout that is "
-        "longer than the patience of its caller.",
+        approach="Write down who waits how long for whom, from the outermost caller inwards, and find the timeout that "
+        "is longer than the patience of its caller.",
         triage=(
             "A timeout or deadline that is not smaller than the budget of the call around it",
             "Retries whose attempts together outlast the timeout of the caller: a storm",
@@ -32,8 +32,8 @@ PORTFOLIO: tuple[Strategy, ...] = (
     ),
     Strategy(
         name="retries and side effects first",
-        approach="Follow each request that is sent again, and ask what happens when the first one was carried out and only "
-        "its answer was lost: is it idempotent?",
+        approach="Follow each request that is sent again, and ask what happens when the first one was carried out and "
+        "only its answer was lost: is it idempotent?",
         triage=(
             "A retry without an idempotency key, or with a new key for each attempt",
             "A receiver that repeats a side effect for a duplicate request",

@@ -4,12 +4,18 @@ A practice task is a Git repository made on the spot, with a history, whose chec
 upstream in place of a provider: a program of its own that speaks the Anthropic Messages protocol.
 """
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from store.domain.observations.injection import Injection, tokens
+
 MODEL = "scripted-debugger"
 """The name under which the scripted model is asked for."""
+
+PRICES = {MODEL: (0.0, 0.0)}
+"""US dollars per million tokens of input and output: it costs nothing."""
 
 TASKS = ("one", "two")
 """The practice tasks by name; `renamed:SEED` is the first with every name in it replaced."""
@@ -38,9 +44,10 @@ def make_repository(task: str, folder: Path) -> PracticeTask:
     return make(task, folder)
 
 
-def other_memory() -> str:
-    """The observations of a finished run of task two, as they would be injected: memory that is of no use here."""
-    return (Path(__file__).parent / "other_memory.md").read_text(encoding="utf-8")
+def other_memory() -> Injection:
+    """What a finished run on task two had learned, as it would be injected: memory that is of no use on another task."""
+    text = (Path(__file__).parent / "other_memory.md").read_text(encoding="utf-8").rstrip("\n")
+    return Injection(text, tuple(re.findall(r"^- \[\w+\] \((o-[0-9a-z]+) ", text, re.MULTILINE)), tokens(text))
 
 
 def model_command(seed: int, pace: float = 0.0) -> list[str]:
