@@ -15,6 +15,7 @@ from pathlib import Path
 
 from backends.sandboxes import PATCH_CAP, SandboxError
 from backends.sandboxes.git import git
+from backends.sandboxes.patches import read
 
 _PLAIN = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.logAllRefUpdates=false")
 
@@ -72,9 +73,9 @@ class Clone:
             index.unlink(missing_ok=True)
 
     def apply(self, patch: bytes) -> None:
-        """Apply a patch to the files, all of it or nothing. SandboxError when it doesn't fit, or when what came out
-        is not what the patch says."""
-        if not patch.strip():
+        """Apply a patch to the files, all of it or nothing. SandboxError when it is none that Git writes, when it
+        doesn't fit, or when what came out is not what it says."""
+        if not read(patch):
             return
         index = self._current()
         try:

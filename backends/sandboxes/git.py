@@ -55,7 +55,7 @@ def git(
 def _name(arguments: Sequence[str | bytes | Path]) -> str:
     words = iter(arguments)
     for word in words:
-        if word == "-c":
+        if word in {"-c", "-C"}:
             next(words)
         elif not str(word).startswith("-"):
             return str(word)
@@ -79,7 +79,13 @@ def mirror_repository(
     """
     environment = _operator(os.environ if environ is None else environ)
     commit = _resolve(source, revision, environment)
-    dirt = () if commit != _head(source, environment) else _uncommitted(source, besides, environment)
+    checked_out = commit == _head(source, environment)
+    dirt = _uncommitted(source, besides, environment) if checked_out or uncommitted is Dirt.TAKE else ()
+    if dirt and not checked_out:
+        raise SandboxError(
+            f"uncommitted changes of {source} can only be taken along from the revision that is checked out, "
+            f'and {safe_line(revision, 80)!r} is another: check it out, or leave them with uncommitted = "refuse"'
+        )
     if dirt and uncommitted is Dirt.REFUSE:
         shown = "".join(f"\n  {safe_line(name, 120)}" for name in dirt[:_SHOWN])
         more = f"\n  … and {len(dirt) - _SHOWN} more" if len(dirt) > _SHOWN else ""
@@ -117,7 +123,7 @@ def notices(source: Path, revision: str, *, environ: Mapping[str, str] | None = 
 
 def _operator(environ: Mapping[str, str]) -> dict[str, str]:
     """The operator's own environment, for their ignore rules and filters, without what points Git elsewhere."""
-    kept = {key: value for key, value in environ.items() if not key.startswith("GIT_")}
+    kept = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key.startswith("GIT_CONFIG_")}
     # Without optional locks, `status` doesn't write the index of the operator's repository.
     return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
@@ -151,10 +157,12 @@ def _resolve(source: Path, revision: str, environment: Mapping[str, str]) -> str
     return named.decode().strip()
 
 
+def _bare(source: Path, environment: Mapping[str, str]) -> bool:
+    return git(["-C", source, "rev-parse", "--is-bare-repository"], environment=environment).strip() == b"true"
+
+
 def _head(source: Path, environment: Mapping[str, str]) -> str | None:
     """The commit that is checked out; None where nothing is."""
-    if git(["-C", source, "rev-parse", "--is-bare-repository"], environment=environment).strip() == b"true":
-        return None
     try:
         return git(["-C", source, "rev-parse", "--verify", "--quiet", "HEAD"], environment=environment).decode().strip()
     except SandboxError:
@@ -162,9 +170,11 @@ def _head(source: Path, environment: Mapping[str, str]) -> str | None:
 
 
 def _uncommitted(source: Path, besides: Collection[Path], environment: Mapping[str, str]) -> tuple[str, ...]:
+    if _bare(source, environment):
+        return ()
     listing = git(
         ["-C", source, *_QUIET, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all",
-         "--ignore-submodules=none"],
+         "--ignore-submodules=dirty"],
         environment=environment,
     )  # fmt: skip
     names = [os.fsdecode(line[3:]) for line in listing.split(b"\0") if line]

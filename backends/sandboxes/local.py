@@ -6,6 +6,7 @@ is ours. Its processes are known by a variable in their environment, so that the
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -113,7 +114,7 @@ class LocalSandbox:
                 command, cwd=self._root, environment=merged, seconds=seconds, cap=cap, memory=self._memory
             )
         except OSError as error:
-            if error.errno == 7:
+            if error.errno == errno.E2BIG:
                 return Executed(126, b"the command is too long", 0, 0.0)
             raise SandboxError(f"no command can be started in {self._root}: {error}") from error
         except asyncio.CancelledError:
@@ -170,11 +171,13 @@ class LocalSandbox:
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             if stat.S_ISDIR(found.st_mode):
-                raise IsADirectoryError(21, "is a folder", path)
+                raise IsADirectoryError(errno.EISDIR, "is a folder", path)
             if not stat.S_ISREG(found.st_mode):
-                raise OSError(22, "is no ordinary file", path)
+                raise OSError(errno.EINVAL, "is no ordinary file", path)
             if found.st_size > FILE_CAP:
-                raise OSError(27, f"has {found.st_size} bytes, more than the {FILE_CAP} that can be read at once", path)
+                raise OSError(
+                    errno.EFBIG, f"has {found.st_size} bytes, more than the {FILE_CAP} that can be read at once", path
+                )
             return file.read(FILE_CAP)
 
     def _write(self, path: str, data: bytes) -> None:

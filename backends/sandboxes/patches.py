@@ -102,6 +102,8 @@ def _file(lines: _Lines) -> FilePatch:
     moved: dict[bytes, bytes] = {}
     while (line := lines.take(*_HEADERS)) is not None:
         for word in (b"rename from ", b"rename to ", b"copy from ", b"copy to "):
+            if line.startswith(word) and word in moved:
+                raise lines.fail("a second rename")
             if line.startswith(word):
                 moved[word] = _name(line.removeprefix(word), lines)
     insertions = deletions = 0
@@ -111,10 +113,14 @@ def _file(lines: _Lines) -> FilePatch:
         if new is None:
             raise lines.fail("no `+++`")
         content = _side(old[4:], b"a/", lines) | _side(new[4:], b"b/", lines)
-        while (hunk := lines.take(b"@@ ")) is not None:
+        hunk = lines.take(b"@@ ")
+        if hunk is None:
+            raise lines.fail("no hunk")
+        while hunk is not None:
             added, removed = _hunk(hunk, lines)
             insertions += added
             deletions += removed
+            hunk = lines.take(b"@@ ")
     elif lines.take(b"GIT binary patch\n") is not None:
         _binary(lines)
     paths = _paths(head.removeprefix(b"diff --git "), moved, lines)
