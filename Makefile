@@ -60,7 +60,7 @@ clean:
 
 $(VENV)/.made:
 	@test -n '$(PYTHON)' || { echo 'Multitrack needs Python 3.11 or later, and found none. Install it, or name it: make demo PYTHON=/path/to/python3' >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo 'Multitrack needs Python 3.11 or later; $(PYTHON) is older, or missing. Name another: make demo PYTHON=python3.12' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo '$(PYTHON) has no venv module. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }

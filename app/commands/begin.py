@@ -100,6 +100,7 @@ def _demo(context: Context, options: Namespace) -> int:
             memory=options.memory or Memory.OWN,
             generations=options.generations or GENERATIONS,
         )
+        task = replace(task, sandbox=options.sandbox)
     except ValueError as error:
         raise CommandError(f"{error}. There are: {', '.join(TASKS)}.") from error
     note("The scripted model answers in place of a real one: this run costs nothing.")
