@@ -1,0 +1,43 @@
+"""The observer: reads the tapes of a generation and writes down what was learned, by rule. The face of the trade.
+
+The rules are in `docs/observations.md`. Nothing is written here: the harness saves what comes back.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from store.domain.ids import SubagentId
+from store.domain.observations import Document
+from store.domain.states import Validity
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What came of observing a generation. `added` counts observations that are new, `supported` those that were known
+    before and that an attempt of this generation stands behind now."""
+
+    document: Document
+    judged: dict[SubagentId, tuple[Validity, str]]
+    added: int
+    supported: int
+
+
+def observe(store: "Store", run: str, generation: int, *, at: float) -> Observed:
+    """Judge each attempt of a generation, and merge what the valid ones teach into the run's latest observations.
+
+    Only reads. Observing a generation twice gives the same document; a tape that has grown since is read again. `at`
+    is when; the rules need no clock.
+    """
+    from backends.observer.observing import read_and_observe
+
+    return read_and_observe(store, run, generation)
+
+
+def check_evidence(store: "Store", document: Document) -> list[str]:
+    """What is wrong with a document's evidence, a line each: every quote must be what its node says at that place."""
+    from backends.observer import evidence
+
+    return evidence.check_evidence(store, document)

@@ -1,0 +1,105 @@
+"""One attempt as the observer reads it: a plain value, whatever it was read from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from store.domain.events import SubagentChecked
+from store.domain.ids import SubagentId
+from store.domain.limits import Spend
+from store.domain.states import Ending
+
+INTERRUPTED = "interrupted:"
+"""How the result of a tool call begins that was open when the engine died."""
+
+_EXIT = re.compile(r"(?:exit code (-?\d+)|timed out after ([\d.e+]+) s)\b[^\n]*(?:\n|$)")
+
+
+@dataclass(frozen=True)
+class Said:
+    """The text of one block, and where it is on the tape: `node` is "" when it got no further than the events."""
+
+    text: str
+    turn: int
+    call: str = ""
+    node: str = ""
+    block: int = 0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the `run` tool answered. `exit_code` is None when the time ran out; `output` begins at `start` in the
+    result's text."""
+
+    exit_code: int | None
+    seconds: str
+    output: str
+    start: int
+
+    @property
+    def timed_out(self) -> bool:
+        return self.exit_code is None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tool call with its result, which is None when it never had one."""
+
+    name: str
+    input: Mapping[str, Any]
+    asked: Said
+    result: Said | None = None
+    ok: bool = False
+
+    @property
+    def ran(self) -> Ran | None:
+        """The outcome of a command; None for another tool, and for a command that was not carried out."""
+        if self.name != "run" or self.result is None:
+            return None
+        match = _EXIT.match(self.result.text)
+        if match is None:
+            return None
+        code = int(match[1]) if match[1] is not None else None
+        return Ran(code, match[2] or "", self.result.text[match.end() :], match.end())
+
+    @property
+    def interrupted(self) -> bool:
+        """Nobody knows whether it took effect."""
+        return self.result is None or self.result.text.startswith(INTERRUPTED)
+
+    def argument(self, name: str) -> str:
+        """A text among its inputs, "" when there is none."""
+        value = self.input.get(name)
+        return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One subagent's work. `answers` counts whole answers of the model, `failed_calls` what went wrong with the other
+    calls. `baseline` is what the check counted on the unchanged code. `root` is the path of its sandbox, "" when that
+    is no folder. `patch` is the patch that the harness checked."""
+
+    subagent: SubagentId
+    strategy: str
+    goal: str
+    check: str
+    protected: tuple[str, ...] = ()
+    clean: bool = False
+    model: str = ""
+    ending: Ending | None = None
+    detail: str = ""
+    checked: SubagentChecked | None = None
+    baseline: int | None = None
+    steps: tuple[Step, ...] = ()
+    said: tuple[Said, ...] = ()
+    answers: int = 0
+    failed_calls: tuple[str, ...] = ()
+    spend: Spend = field(default_factory=Spend)
+    root: str = ""
+    patch: str = ""
+
+    @property
+    def solved(self) -> bool:
+        """By the harness's word."""
+        return self.checked is not None and self.checked.solved

@@ -1,0 +1,245 @@
+"""What an attempt had changed at any moment, from its `read` and `edit` calls.
+
+Of each file the pieces are followed that the tape shows: what a `read` printed, or else the text that an `edit`
+replaced. Each is kept as it was at first and as it is now, so edits of one place fold together and an edit that is
+taken back leaves nothing.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from backends.observer.attempt import Step
+from store.domain.observations import Subject, fingerprint
+
+_NUMBERED = re.compile(r" *\d+\t")
+_RANGE = re.compile(r"\(lines (\d+) to (\d+) of (\d+)\)")
+_DEFINITION = re.compile(
+    r"(\s*)(?:(?:export|default|pub|public|private|protected|static|async|abstract|final|unsafe|override)\b\s*(?:\(\w+\))?\s*)*"
+    r"(?:def|class|func|fn|function|impl|struct|trait|interface|module|object|enum)\b\s*\*?\s*(?:\([^)]*\)\s*)?([A-Za-z_$][\w$]*)"
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A run of lines that was replaced in one place. `above` is the line before it (or, at the top, the one after it);
+    `symbol` is the definition around it, "" when the tape doesn't show it."""
+
+    path: str
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    above: str = ""
+    symbol: str = field(default="", compare=False)
+
+    @cached_property
+    def key(self) -> str:
+        """The same for the same change, whoever made it. An insertion is told from another by its neighbour."""
+        lines = [f"-{line.rstrip()}" for line in self.removed] + [f"+{line.rstrip()}" for line in self.added]
+        return fingerprint(Subject.EDITS, self.path, *lines, "" if self.removed else self.above.strip())
+
+    def excerpt(self) -> list[str]:
+        """Its lines as a diff has them, without the path."""
+        return [f"- {line}" for line in self.removed] + [f"+ {line}" for line in self.added]
+
+
+@dataclass
+class _Piece:
+    """A part of a file: as it was, as it is."""
+
+    before: str
+    now: str
+    whole: bool = False
+
+
+@dataclass
+class Workspace:
+    """The files of one attempt as far as its tape shows them. `uncertain` says what made them unknown, "" while they
+    are known."""
+
+    root: str = ""
+    uncertain: str = ""
+    _pieces: dict[str, list[_Piece]] = field(default_factory=dict)
+    _steps: dict[str, list[Step]] = field(default_factory=dict)
+
+    def path(self, step: Step) -> str:
+        """The file that a tool call names, from the root of the workspace."""
+        path = posixpath.normpath(step.argument("path") or ".")
+        root = self.root.rstrip("/")
+        return path.removeprefix(f"{root}/") if root else path
+
+    def read(self, step: Step) -> None:
+        """Take in what a `read` shows."""
+        if step.result is None or not step.ok:
+            return
+        head, _, rest = step.result.text.partition("\n")
+        span = _RANGE.fullmatch(head)
+        lines = (rest if span else step.result.text).split("\n")
+        if lines[-1].startswith("… "):
+            # What was left out for its size is in the range that the head names no more.
+            lines.pop()
+        if not all(_NUMBERED.match(line) for line in lines):
+            return
+        text = "\n".join(_NUMBERED.sub("", line, count=1).removesuffix("\r") for line in lines)
+        whole = span is not None and span[1] == "1" and span[2] == span[3]
+        self._learn(self.path(step), text, whole=whole)
+
+    def edit(self, step: Step) -> None:
+        """Take in an `edit` that was carried out."""
+        path, old, new = self.path(step), step.argument("old"), step.argument("new")
+        self._steps.setdefault(path, []).append(step)
+        pieces = self._pieces.setdefault(path, [])
+        if not old:
+            self._pieces[path] = [_Piece("", new, whole=True)]
+            return
+        hit = [piece for piece in pieces if piece.now.count(old) == 1]
+        for piece in hit:
+            piece.now = piece.now.replace(old, new, 1)
+        if not hit:
+            before = old
+            for piece in [p for p in pieces if p.now and old.count(p.now) == 1]:
+                before = before.replace(piece.now, piece.before, 1)
+                pieces.remove(piece)
+            pieces.append(_Piece(before, new))
+
+    def changes(self) -> tuple[Change, ...]:
+        """All that is changed now, file by file."""
+        found: dict[str, Change] = {}
+        for path in sorted(self._pieces):
+            for piece in self._pieces[path]:
+                for change in _differences(path, piece.before, piece.now):
+                    found.setdefault(change.key, change)
+        return tuple(found.values())
+
+    def step(self, change: Change) -> Step | None:
+        """The edit behind a change: the last one that wrote it."""
+        there = self._steps.get(change.path, [])
+        lines = [line.strip() for line in change.added or change.removed if line.strip()]
+        side = "new" if change.added else "old"
+        wrote = [step for step in there if any(line in step.argument(side) for line in lines)]
+        return next(reversed(wrote or there), None)
+
+    def _learn(self, path: str, text: str, *, whole: bool) -> None:
+        pieces = self._pieces.get(path, [])
+        if whole and any(piece.whole and piece.now.removesuffix("\n") != text for piece in pieces):
+            self.uncertain = self.uncertain or f"`{path}` was changed by something else than an edit"
+        if any(text in piece.now for piece in pieces):
+            return
+        before, kept = text, []
+        for piece in pieces:
+            if piece.now and before.count(piece.now) == 1:
+                before = before.replace(piece.now, piece.before, 1)
+            elif piece.now != piece.before:
+                # What was changed is not wholly in what is shown: the pieces known so far say more.
+                return
+            else:
+                kept.append(piece)
+        self._pieces[path] = [*kept, _Piece(before, text, whole)]
+
+
+def places(changes: Sequence[Change]) -> str:
+    """Where changes are, in words."""
+    named = []
+    for change in changes:
+        name = f"`{_quotable(change.path)}`" + (f", `{_quotable(change.symbol)}`" if change.symbol else "")
+        if name not in named:
+            named.append(name)
+    if len(named) > 4:
+        named = [*named[:4], f"{len(named) - 4} more places"]
+    return " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+
+
+def excerpt(changes: Sequence[Change]) -> tuple[str, ...]:
+    """Changes as the lines of an observation's excerpt."""
+    lines: list[str] = []
+    path = ""
+    for change in changes:
+        if change.path != path:
+            path = change.path
+            lines.append(f"@ {path}")
+        lines += change.excerpt()
+    return tuple(lines)
+
+
+def patch_changes(patch: str) -> tuple[Change, ...]:
+    """The changes of a Git patch."""
+    found: list[Change] = []
+    path = symbol = above = ""
+    removed: list[str] = []
+    added: list[str] = []
+    left = [0, 0]
+
+    def finish() -> None:
+        if removed or added:
+            found.append(Change(path, tuple(removed), tuple(added), above, symbol))
+        removed.clear()
+        added.clear()
+
+    for line in patch.split("\n"):
+        if left[0] > 0 or left[1] > 0:
+            mark, text = line[:1], line[1:]
+            if mark == "-":
+                removed.append(text)
+            elif mark == "+":
+                added.append(text)
+            elif mark != "\\":
+                finish()
+                above = text
+            left[0] -= mark in ("-", " ", "")
+            left[1] -= mark in ("+", " ", "")
+            continue
+        finish()
+        if match := re.match(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@ ?(.*)", line):
+            left = [int(match[1] or 1), int(match[2] or 1)]
+            above = ""
+            defined = _DEFINITION.match(match[3])
+            symbol = defined[2] if defined else ""
+        elif line.startswith(("+++ ", "--- ")) and (name := line[4:].split("\t")[0].strip('"')) != "/dev/null":
+            path = PurePosixPath(*PurePosixPath(name).parts[1:]).as_posix()
+    finish()
+    return tuple(found)
+
+
+def _differences(path: str, before: str, now: str) -> Iterator[Change]:
+    if before == now:
+        return
+    old, new = (text.removesuffix("\n").split("\n") if text else [] for text in (before, now))
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    middle_old, middle_new = old[same : len(old) - tail], new[same : len(new) - tail]
+    for tag, a, b, c, d in SequenceMatcher(None, middle_old, middle_new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            at, end = same + c, same + d
+            above = new[at - 1] if at else new[end] if end < len(new) else ""
+            yield Change(path, tuple(middle_old[a:b]), tuple(middle_new[c:d]), above, _symbol(new, at - (c == d)))
+
+
+def _symbol(lines: Sequence[str], at: int) -> str:
+    """The dotted name of the definitions around a line, by their indentation."""
+    names: list[str] = []
+    first = next((line for line in lines[max(at, 0) :] if line.strip()), "")
+    width = len(first) - len(first.lstrip())
+    definition = _DEFINITION.match(first)
+    if definition:
+        names.append(definition[2])
+    for line in reversed(lines[: max(at, 0)]):
+        if not line.strip() or line.lstrip()[0] in ")]}":
+            continue
+        indent = len(line) - len(line.lstrip())
+        if indent < width and (match := _DEFINITION.match(line)):
+            names.append(match[2])
+        width = min(width, indent)
+        if width == 0:
+            break
+    return ".".join(reversed(names))
+
+
+def _quotable(text: str) -> str:
+    return text.replace("`", "'")

@@ -1,0 +1,173 @@
+"""From the store to attempts: the tapes of a generation, with what the events say of each."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backends.observer.attempt import Attempt, Said, Step
+from store import blobs, events, tapes
+from store.domain.blocks import Block, BlockKind, blocks
+from store.domain.events import (
+    BaselineChecked,
+    Event,
+    GenerationDesigned,
+    RunCreated,
+    SubagentChecked,
+    SubagentEnded,
+    SubagentLaunched,
+    ToolFinished,
+)
+from store.domain.ids import SubagentId
+from store.domain.strategy import LanePlan
+from store.domain.tape import Call, Message
+from store.domain.task import Task
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+
+@dataclass
+class _Lane:
+    """What the events of one lane say."""
+
+    plan: LanePlan | None = None
+    launched: SubagentLaunched | None = None
+    ended: SubagentEnded | None = None
+    checked: SubagentChecked | None = None
+    results: dict[str, ToolFinished] = field(default_factory=dict)
+
+
+@dataclass
+class _Record:
+    """What the events of a run say of one generation."""
+
+    task: Task | None = None
+    baseline: int | None = None
+    lanes: dict[int, _Lane] = field(default_factory=dict)
+
+    def take(self, event: Event, generation: int) -> None:
+        match event.payload:
+            case RunCreated(task=task):
+                self.task = task
+            case BaselineChecked(results=results):
+                self.baseline = next((r.failures for r in results if r.failures is not None), self.baseline)
+        if event.generation != generation:
+            return
+        if isinstance(event.payload, GenerationDesigned):
+            for plan in event.payload.lanes:
+                self.lanes.setdefault(plan.lane, _Lane()).plan = plan
+        if event.lane is None:
+            return
+        lane = self.lanes.setdefault(event.lane, _Lane())
+        match event.payload:
+            case SubagentLaunched() as launched:
+                lane.launched = launched
+            case SubagentEnded() as ended:
+                lane.ended = ended
+            case SubagentChecked() as checked:
+                lane.checked = checked
+            case ToolFinished() as finished:
+                lane.results[finished.tool_call] = finished
+
+
+def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
+    """The attempts of a generation, by lane. What is not in the record yet is left empty."""
+    record = _Record()
+    for event in events.read(store, run=run):
+        record.take(event, generation)
+    by_lane: dict[int, list[Call]] = {lane: [] for lane in record.lanes}
+    for call in tapes.calls(store, run=run, generation=generation):
+        if call.subagent is not None:
+            by_lane.setdefault(call.subagent.lane, []).append(call)
+    return [
+        _attempt(store, SubagentId(run, generation, number), record, record.lanes.get(number, _Lane()), calls)
+        for number, calls in sorted(by_lane.items())
+    ]
+
+
+def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane, calls: list[Call]) -> Attempt:
+    steps, said = _walk(store, calls, lane.results)
+    task, plan, ended, checked = record.task, lane.plan, lane.ended, lane.checked
+    patch = blobs.get(store, checked.patch).decode(errors="replace") if checked is not None and checked.patch else ""
+    spend = tapes.spend(store, subagent) if ended is None else ended.spend
+    return Attempt(
+        subagent=subagent,
+        strategy=plan.strategy.name if plan is not None else "",
+        goal=task.goal if task is not None else "",
+        check=task.check.command if task is not None else "",
+        protected=task.check.protected if task is not None else (),
+        clean=plan is not None and plan.clean,
+        model=lane.launched.model if lane.launched is not None else "",
+        ending=ended.ending if ended is not None else None,
+        detail=ended.detail if ended is not None else "",
+        checked=checked,
+        baseline=record.baseline,
+        steps=tuple(steps),
+        said=tuple(said),
+        answers=sum(call.complete and not call.error and call.answer is not None for call in calls),
+        failed_calls=tuple(
+            call.error or f"status {call.status}" for call in calls if call.ended is not None and not call.complete
+        ),
+        spend=spend,
+        root=lane.launched.sandbox if lane.launched is not None and lane.launched.sandbox.startswith("/") else "",
+        patch=patch,
+    )
+
+
+def _walk(store: "Store", calls: list[Call], results: Mapping[str, ToolFinished]) -> tuple[list[Step], list[Said]]:
+    """The tool calls and the words of a tape, in order, however its conversation branched."""
+    open_steps: dict[str, int] = {}
+    steps: list[Step] = []
+    said: list[Said] = []
+    answered: set[str] = set()
+    for turn, call, message in _messages(store, calls):
+        for place, block in enumerate(blocks(message.message)):
+            here = Said(block.text, turn, call.id, message.node, place)
+            if block.kind is BlockKind.TOOL_CALL and message.role == "assistant":
+                open_steps[block.id] = len(steps)
+                steps.append(_asked(block, here))
+            elif block.kind is BlockKind.TOOL_RESULT and block.id in open_steps and block.id not in answered:
+                answered.add(block.id)
+                at = open_steps[block.id]
+                steps[at] = Step(steps[at].name, steps[at].input, steps[at].asked, here, bool(block.ok))
+            elif block.kind in (BlockKind.TEXT, BlockKind.REASONING) and message.role == "assistant":
+                said.append(here)
+    for name, at in open_steps.items():
+        # The last results of a subagent that reached a limit went to no model; the events have them.
+        if name not in answered and (finished := results.get(name)) is not None:
+            text = blobs.get(store, finished.result).decode(errors="replace")
+            old = steps[at]
+            steps[at] = Step(old.name, old.input, old.asked, Said(text, old.asked.turn), finished.ok)
+    return steps, said
+
+
+def _asked(block: Block, here: Said) -> Step:
+    return Step(block.name, block.input if isinstance(block.input, dict) else {}, here)
+
+
+def _messages(store: "Store", calls: list[Call]) -> Iterator[tuple[int, Call, Message]]:
+    """The messages of a tape, each once, in the order in which they came onto it, with the call that brought it and the
+    number of its turn."""
+    known: dict[str, Message] = {}
+    for call in reversed(calls):
+        # The last call's request holds most of what the earlier ones had.
+        if call.tail is not None and call.tail not in known:
+            known.update((message.node, message) for message in tapes.messages(store, call))
+    shown: set[str] = set()
+    turn = 0
+    for call in calls:
+        path: list[Message] = []
+        at = call.tail
+        while at is not None and at not in shown and at in known:
+            path.append(known[at])
+            at = known[at].parent
+        for message in reversed(path):
+            shown.add(message.node)
+            # What a request brings are the results of the turn before.
+            yield max(turn, 1), call, message
+        if call.answer is not None:
+            turn += 1
+            answer = known.get(call.answer) or tapes.answer(store, call)
+            if answer is not None and answer.node not in shown:
+                shown.add(answer.node)
+                yield turn, call, answer
