@@ -66,6 +66,10 @@ class Provider:
     asked: list[Asked] = field(default_factory=list)
     port: int = 0
 
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         gone = asyncio.Event()
         try:
@@ -267,31 +271,40 @@ def prepare(connection: Connection) -> None:
 
 
 @asynccontextmanager
+async def provided(handler: Handler) -> AsyncIterator[Provider]:
+    """A provider that answers so."""
+    provider = Provider(handler)
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, limit=1 << 26)
+    provider.port = server.sockets[0].getsockname()[1]
+    try:
+        yield provider
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
 async def rig(
     root: Path, handler: Handler, *, admit: Admit | None = None, timeouts: Timeouts | None = None
 ) -> AsyncIterator[Rig]:
     """Everything up, with that provider behind the proxy, its key `real`."""
-    provider = Provider(handler)
-    upstream = await asyncio.start_server(provider.serve, "127.0.0.1", 0, limit=1 << 26)
-    provider.port = upstream.sockets[0].getsockname()[1]
-    with open_store(root / "store.sqlite3") as store:
-        store.write(prepare)
-        tail = TailWriter(tail_path(store.path))
-        proxy = Proxy(
-            store,
-            upstreams={"anthropic": Upstream(f"http://127.0.0.1:{provider.port}", "real")},
-            tail=tail,
-            prices=PRICES,
-            admit=admit,
-            timeouts=timeouts,
-        )
-        async with serve(proxy) as address:
-            made = Rig(store, proxy, provider, address.port, tail)
-            try:
-                yield made
-            finally:
-                for client in made.clients:
-                    client.close()
-        tail.close()
-    upstream.close()
-    await upstream.wait_closed()
+    async with provided(handler) as provider:
+        with open_store(root / "store.sqlite3") as store:
+            store.write(prepare)
+            tail = TailWriter(tail_path(store.path))
+            proxy = Proxy(
+                store,
+                upstreams={"anthropic": Upstream(provider.base_url, "real")},
+                tail=tail,
+                prices=PRICES,
+                admit=admit,
+                timeouts=timeouts,
+            )
+            async with serve(proxy) as address:
+                made = Rig(store, proxy, provider, address.port, tail)
+                try:
+                    yield made
+                finally:
+                    for client in made.clients:
+                        client.close()
+            tail.close()

@@ -80,11 +80,11 @@ class Exchange:
 
     async def _run(self) -> None:
         problem = await self._asked()
-        answering = self._answering
+        answering, left = self._answering, b""
         if answering is not None:
             if problem is not None:
                 # What came together with the break, and was not read, came.
-                self._take(answering.left())
+                left = self._take(answering.left())
             answering.close()
         try:
             await self._recording.close(
@@ -102,8 +102,8 @@ class Exchange:
         if problem is None:
             await self._finish()
         elif self._stopped != HUNG_UP:
-            if self._begun and (rest := self._hold.rest()):
-                await self._pass(rest, more=True)
+            if self._begun:
+                await self._pass(left + self._hold.rest(), more=True)
             await self._fail(problem)
 
     async def _asked(self) -> UpstreamError | None:

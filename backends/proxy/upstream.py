@@ -1,7 +1,6 @@
 """The connection to the providers: one aiohttp session, which neither follows, decodes, stores cookies nor retries."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -37,6 +36,13 @@ class Answering:
         self._response = response
         self.status = response.status
         self.headers: Headers = response.raw_headers
+        # aiohttp closes a connection whose framing breaks in the middle of a body, and doesn't tell the body's reader.
+        protocol = response.connection.protocol if response.connection is not None else None
+        self._gone = protocol.closed if protocol is not None else None
+        if self._gone is not None:
+            self._gone.add_done_callback(self._lost)
+        elif protocol is not None:
+            self._lost(None)
 
     async def read(self) -> bytes:
         """What has come, at least a byte; b"" at its proper end. UpstreamError when it breaks off."""
@@ -48,14 +54,19 @@ class Answering:
 
     def left(self) -> bytes:
         """What had come by the time it broke off, and was not read."""
-        # The reader's public methods only raise by now, but the bytes came, and so they count.
-        kept: Sequence[bytes] = tuple(self._response.content._buffer)
-        offset = self._response.content._buffer_offset
-        return b"".join(kept)[offset:]
+        # The reader's public methods only raise by now, but the bytes came, and so they count. (They are taken whole.)
+        return b"".join(getattr(self._response.content, "_buffer", ()))
 
     def close(self) -> None:
         """End it: a provider that is still sending sees the connection close; one that has ended it stays connected."""
+        if self._gone is not None:
+            self._gone.remove_done_callback(self._lost)
         self._response.close()
+
+    def _lost(self, _: "asyncio.Future[None] | None") -> None:
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("it is not framed as HTTP has it"))
 
 
 class Client:
