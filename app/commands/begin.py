@@ -170,7 +170,11 @@ def _attach(context: Context, options: Namespace, run: str) -> int:
     if _headless(options):
         from app.follow import follow
 
-        return follow(context.home, run, json=options.json)
+        try:
+            return follow(context.home, run, json=options.json)
+        except KeyboardInterrupt:
+            note(f"\nRun {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it.")
+            raise
     from app.studio import Studio
 
     Studio(context.home, run=run, screen="grid").run()
