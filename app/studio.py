@@ -3,7 +3,9 @@
 import asyncio
 import locale
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import ClassVar, cast
@@ -102,6 +104,21 @@ class Studio(App[None]):
 
     async def on_unmount(self) -> None:
         await asyncio.to_thread(self.feed.close)
+
+    def _fatal_error(self) -> None:
+        """A fault of our own ends the screen with a sentence; what is to be mended is in a file, without the values of
+        variables, which may be secret."""
+        lines = traceback.format_exc()
+        log = self.home.root / "screen.log"
+        try:
+            log.write_text(lines, "utf-8")
+            where = f"What happened is in {log}."
+        except OSError:
+            where = lines
+        error = sys.exc_info()[1]
+        said = f"The screen failed ({type(error).__name__}: {safe_line(str(error), 200)}). {where} "
+        self._exit_renderables.append(Text(said + "Engines go on; `multitrack` opens the screen again."))
+        self._close_messages_no_wait()
 
     def _tick(self) -> None:
         if isinstance(self.screen, StudioScreen):

@@ -304,10 +304,10 @@ def _label(turn: Item) -> None:
     data = turn.data
     assert isinstance(data, OfTurn)
     turn.line = [(f"turn {data.turn}", "text")]
+    if data.first:
+        turn.line.append((f"  {safe_line(data.first)}", "tool"))
     if data.usage.total:
         turn.line.append((f"  {words.tokens(data.usage.total)} tok {data.seconds:.1f}s", "faint"))
-    if data.first:
-        turn.line.append((f"  {safe_line(data.first)}", "faint"))
 
 
 def _named(name: str, summary: str) -> Line:

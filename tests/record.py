@@ -195,7 +195,8 @@ def _end(writer: Writer, who: SubagentId, turns: int, *, solved: bool, ending: E
     detail = "the check passes in my clone" if solved else ""
     writer.add(SubagentEnded(ending, detail, Spend(turns=turns)), after=0.2, generation=who.generation, lane=who.lane)
     result = PASSED if solved else FAILED
-    checked = SubagentChecked(solved, "", ("shop/stock.py", "shop/pay.py"), 14, 6, (), result)
+    patch = writer.store.write(lambda connection: blobs.put(connection, script.PATCH.encode()))
+    checked = SubagentChecked(solved, patch, ("shop/pay.py", "shop/stock.py"), 5, 4, ("check.py",), result)
     writer.add(checked, after=0.2, generation=who.generation, lane=who.lane)
     writer.add(
         SubagentJudged(Validity.VALID, "it changed code and ran the check"),

@@ -59,6 +59,21 @@ NEW = """\
             self.count = held - 1
 """
 
+PATCH = """\
+diff --git a/shop/stock.py b/shop/stock.py
+--- a/shop/stock.py
++++ b/shop/stock.py
+@@ -38,6 +38,7 @@ class Stock:
+     async def reserve(self, order):
+-        held = self.count
+-        await self.log(order)
+-        self.count = held - 1
++        async with self._lock:
++            held = self.count
++            await self.log(order)
++            self.count = held - 1
+"""
+
 STEPS = (
     Step(
         "The counts are off by exactly the number of concurrent requests, so a read and a write are separated by an "

@@ -1,12 +1,15 @@
 """Small charts out of characters, with honest axes: they start at zero, name their scale, and invent no value."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from widgets.ink import Line
 
-BARS = " ▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇"
+"""Never a full cell, so that the rows of a list stay apart."""
+MARGIN = 4
+"""Cells left of an axis: charts above each other line up."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Series:
 def spark(values: Sequence[float], most: float | None = None) -> str:
     """One character a value, from zero to `most` (the largest value when None)."""
     top = max(most if most is not None else max(values, default=0.0), 1e-9)
-    return "".join(BARS[max(1, round(8 * min(max(value, 0) / top, 1)))] for value in values)
+    return "".join(BARS[round(6 * min(max(value, 0) / top, 1))] for value in values)
 
 
 def chart(series: Sequence[Series], count: int, cells: int, height: int, most: float, title: str) -> list[Line]:
@@ -34,9 +37,9 @@ def chart(series: Sequence[Series], count: int, cells: int, height: int, most: f
     for one in series:
         legend += [("   ", "text"), (f"{one.glyph} ", one.ink), (one.name, "text")]
     plot = max(height - 3, 2)
-    margin = len(_number(most)) + 1
+    margin = max(len(_number(most)) + 1, MARGIN)
     room = max(cells - margin - 2, count)
-    step = max(min(room // max(count, 1), 12), 1)
+    step = max(min(room // max(count, 1), 20), 1)
     top = max(most, 1e-9)
     grid: list[dict[int, tuple[str, str]]] = [{} for _ in range(plot)]
     for one in series:
@@ -56,16 +59,29 @@ def chart(series: Sequence[Series], count: int, cells: int, height: int, most: f
 def _trace(
     grid: Sequence[dict[int, tuple[str, str]]], one: Series, count: int, step: int, plot: int, top: float
 ) -> None:
-    def y(value: float) -> int:
-        return plot - 1 - round((plot - 1) * min(max(value / top, 0.0), 1.0))
+    """Draw one series: a line of dots, eight to a cell, and its points on it."""
+
+    def share(value: float) -> float:
+        return 1.0 - min(max(value / top, 0.0), 1.0)
 
     points = [(index * step + step - 1, value) for index, value in enumerate(one.values[:count]) if value is not None]
-    for (x1, v1), (x2, v2) in itertools.pairwise(points):
-        for x in range(x1 + 1, x2):
-            at = y(v1 + (v2 - v1) * (x - x1) / (x2 - x1))
-            grid[at].setdefault(x, ("·", one.ink))
+    dots: dict[tuple[int, int], int] = {}
+    for (x1, v1), (x2, v2) in pairwise(points):
+        y1, y2 = (round(share(value) * (plot - 1)) * 4 + 1.5 for value in (v1, v2))
+        steps = max(abs(y2 - y1), (x2 - x1) * 2)
+        for number in range(int(steps) + 1):
+            x, y = x1 * 2 + (x2 - x1) * 2 * number / steps, y1 + (y2 - y1) * number / steps
+            column, row = int(x), int(y)
+            cell = column // 2, row // 4
+            dots[cell] = dots.get(cell, 0) | _DOTS[row % 4][column % 2]
+    for (x, row), bits in dots.items():
+        grid[row][x] = (chr(0x2800 + bits), one.ink)
     for x, value in points:
-        grid[y(value)][x] = (one.glyph, one.ink)
+        grid[round(share(value) * (plot - 1))][x] = (one.glyph, one.ink)
+
+
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""The bits of a Braille cell's dots, by row and column."""
 
 
 def _spans(cells: Mapping[int, tuple[str, str]], count: int) -> Line:

@@ -25,8 +25,8 @@ class DocView(ScrollView, Inked, can_focus=True):
         Binding("end,G", "scroll_end", "Bottom", show=False),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id, classes=classes)
         self._key: object = None
         self._lines: Sequence[Line] = ()
         self._rows: list[Line] = []

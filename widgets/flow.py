@@ -21,6 +21,7 @@ from store.domain.events import (
 )
 from store.domain.safe_text import safe_line
 from widgets.ink import Line, clean, wrap
+from widgets.words import count
 
 KEPT = 120
 """Parts that a flow keeps: more than the tallest pane shows."""
@@ -125,11 +126,11 @@ def verdict(checked: SubagentChecked) -> str:
         return "nothing was changed, nothing to check" if not checked.patch else "not checked"
     if result.broken:
         return f"the check could not be run: {safe_line(result.broken)}"
-    changed = f"+{checked.insertions} −{checked.deletions} in {len(checked.files)} files"
+    changed = f"+{checked.insertions} −{checked.deletions} in {count(len(checked.files), 'file')}"
     if checked.solved:
         return f"check passed in {result.seconds:.1f}s, {changed}"
-    failures = "" if result.failures is None else f" with {result.failures} failures"
-    return f"check failed{failures}, {changed}" if checked.patch else f"check failed{failures}, nothing was changed"
+    failures = "" if result.failures is None else f", {count(result.failures, 'failure')}"
+    return f"check failed{failures}, {changed if checked.patch else 'nothing was changed'}"
 
 
 def _tool(name: str, summary: str) -> str:

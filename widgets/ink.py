@@ -61,6 +61,7 @@ ASCII = str.maketrans(
         "’": "'", "↵": "/", "◦": "o", "╱": "/", "╲": "\\", "┼": "+", "┴": "+", "┬": "+", "▏": "|", "▌": "#", "▐": "#",
     }
 )  # fmt: skip
+ASCII.update(dict.fromkeys(range(0x2801, 0x2900), "."))
 """One ASCII character for each glyph that we draw ourselves, for terminals and screen readers that want no others."""
 
 

@@ -162,14 +162,14 @@ def prose(text: str) -> list[Line]:
     text, more = _cap(text)
     lines: list[Line] = []
     fence: str | None = None
-    language, block = "", list[str]()
+    language, block, lead = "", list[str](), 0
     for line in clean(text).split("\n"):
         mark = re.match(r"\s*(`{3,}|~{3,})\s*([\w+-]*)", line)
         if fence is None and mark:
-            fence, language, block = mark[1], mark[2], []
+            fence, language, block, lead = mark[1], mark[2], [], len(line) - len(line.lstrip())
             lines.append([(line, "faint")])
         elif fence is not None and line.strip().startswith(fence):
-            lines += _fenced(block, language)
+            lines += _fenced(block, language, lead)
             lines.append([(line, "faint")])
             fence = None
         elif fence is not None:
@@ -177,28 +177,42 @@ def prose(text: str) -> list[Line]:
         else:
             lines.append(_prose_line(line))
     if fence is not None:
-        lines += _fenced(block, language)
+        lines += _fenced(block, language, lead)
     return lines + more
 
 
-def _fenced(block: list[str], language: str) -> list[Line]:
-    text = "\n".join(block)
+def _fenced(block: list[str], language: str, lead: int) -> list[Line]:
+    """A fence's inside; `lead` is how far the fence is indented."""
+    text = "\n".join(line[lead:] if not line[:lead].strip() else line for line in block)
     if language in ("diff", "patch"):
-        return diff(text)
-    return code(text, language=language) if language and block else [[(line, "text")] for line in block]
+        lines = diff(text)
+    else:
+        lines = code(text, language=language) if language and block else [[(line, "text")] for line in text.split("\n")]
+    return indent(lines, lead) if lead else lines
 
 
 def _prose_line(line: str) -> Line:
     if re.match(r"#{1,6} ", line):
         level = len(line) - len(line.lstrip("#"))
-        return [(line, "accent" if level == 1 else "strong")]
+        tagged = re.search(r"\[(important|possible|informational)\]", line)
+        return [(line, _TAG_INKS[tagged[1]] if tagged else "accent" if level == 1 else "strong")]
     if tag := _TAG.match(line):
-        return [(tag[1] or "", "faint"), (f"[{tag[2]}]", _TAG_INKS[tag[2]]), *_inline(line[tag.end() :])]
+        return [(tag[1] or "", "faint"), (f"[{tag[2]}]", _TAG_INKS[tag[2]]), *_item(line[tag.end() :])]
+    if re.match(r"- \(o-", line):
+        return [("- ", "faint"), *_item(line[2:])]
+    if re.match(r"\s+- .*, call ", line):
+        return [(line, "faint")]
     if added := re.match(r"\s+([+-]) ", line):
         return [(line, "added" if added[1] == "+" else "removed")] if line.startswith("    ") else _inline(line)
     if line.startswith(("> ", "---")) or re.match(r"\|[\s:|-]+\|$", line):
         return [(line, "faint")]
     return _inline(line)
+
+
+def _item(line: str) -> Line:
+    """An observation's own words; its id, claim and support stand back."""
+    head = re.match(r" ?\(o-[^)]*\)", line)
+    return [(head[0], "faint"), *_inline(line[head.end() :])] if head else _inline(line)
 
 
 def _inline(line: str) -> Line:

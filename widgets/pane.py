@@ -142,7 +142,7 @@ def _verdict(view: View, cells: int) -> list[Line]:
     lane = view.lane
     if lane.checked is not None:
         state = SUBAGENT[lane.state]
-        return [[(f" {state.glyph} {state.word.upper()} ", state.ink), (verdict(lane.checked), state.ink)]]
+        return [[(f" {state.glyph} {verdict(lane.checked)}", state.ink)]]
     if lane.state is SubagentState.CHECKING:
         return [[(" ◐ the harness checks the patch in a clean sandbox", "accent")]]
     return []

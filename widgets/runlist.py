@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.ink import INK_CLASSES, Inked, Line, Span, cut, width
+from widgets.ink import INK_CLASSES, Inked, Line, Span, cut, spread, width
 from widgets.states import Mark
 
 
@@ -119,21 +119,20 @@ class RunList(ScrollView, Inked, can_focus=True):
         cells = self.size.width
         at = y + self.scroll_offset.y
         if at == 0 or y == 0:
-            return self.strip(_line(_HEADINGS, cells), cells)
+            return self.strip(_line(_HEADINGS, cells - 1), cells)
         if at - 1 >= len(self._rows):
             return Strip.blank(cells, self.rich_style)
         row = self._rows[at - 1]
         here = row.id == self.cursor
-        line: Line = [("▌" if here else " ", "accent"), *_line(_cells(row), cells - 1)]
+        line: Line = [("▌" if here else " ", "accent"), *_line(_cells(row), cells - 2)]
         return self.strip(line, cells, self.ink("cursor" if self.has_focus else "cursor-away") if here else None)
 
 
-def _cells(row: RunRow) -> list[Line]:
+def _cells(row: RunRow) -> list[tuple[Line, Line]]:
+    """What stands in each column: what gives way when there is no room, and what stays."""
     observed, solved = row.curve
-    title: Line = [(row.title, "text")]
-    if row.note:
-        title.append((f"  {row.note}", "warn"))
-    return [
+    note: Line = [(f" {row.note}", "warn")] if row.note else []
+    cells: list[Line] = [
         [(row.id, "strong")],
         [row.mark.span],
         [(row.generation, "text")],
@@ -143,23 +142,28 @@ def _cells(row: RunRow) -> list[Line]:
         [(row.cost, "text")],
         [(observed, "accent"), (" ", "text"), (solved, "good")],
         [(row.age, "faint")],
-        title,
     ]
+    return [*((cell, _NONE) for cell in cells), ([(row.title, "text")], note)]
 
 
-_HEADINGS: list[Line] = [
-    [((" " if not index else "") + heading, "faint")] for index, (heading, *_) in enumerate(_COLUMNS)
+_NONE: Line = []
+_HEADINGS: list[tuple[Line, Line]] = [
+    ([((" " if not index else "") + heading, "faint")], _NONE) for index, (heading, *_) in enumerate(_COLUMNS)
 ]
+TITLED = 40
+"""Cells of the title's column from which there is room for a note beside it."""
 
 
-def _line(cells: Sequence[Line], room: int) -> Line:
+def _line(cells: Sequence[tuple[Line, Line]], room: int) -> Line:
     line: Line = []
-    for (_, size, right, least), cell in zip(_COLUMNS, cells, strict=True):
+    for (_, size, right, least), (cell, note) in zip(_COLUMNS, cells, strict=True):
         if room < least:
             continue
-        size = size or max(room - width(line), 0)
-        cell = cut(list(cell), size)
+        if not size:
+            left = max(room - width(line), 0)
+            return [*line, *spread(cell, note if left >= TITLED else [], left)]
+        cell = cut(cell, size)
         pad: Span = (" " * (size - width(cell)), "text")
         line += [pad, *cell] if right else [*cell, pad]
         line.append(("  ", "text"))
-    return cut(line, room)
+    return line

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NARROW = 100
 """Cells under which a screen shows less beside each other."""
+WIDE = 140
+"""Cells from which there is room for everything."""
 
 
 def bindings(screen: str) -> list[BindingType]:
@@ -74,7 +76,7 @@ class StudioScreen(Screen[None]):
 
     def banner(self) -> Line:
         """One line that the operator should see, empty when there is none."""
-        return run_banner(self.track, self.size.width)
+        return run_banner(self.track, self.size.width, self.NAME)
 
     def why_not(self, action: str) -> str:
         """Why an action can't be done now; "" when it can."""
@@ -162,18 +164,18 @@ def run_line(track: Track | None, now: float, cells: int) -> tuple[Line, Line]:
         if cells >= NARROW and generation.count(clean=True):
             right.append((f" · clean {generation.solved(clean=True)}/{generation.count(clean=True)}", "faint"))
         right.append(
-            (f" · {words.count(board.known, 'observation') if cells >= NARROW else f'{board.known} obs'}", "text")
+            (f" · {words.count(board.known, 'observation') if cells >= WIDE else f'{board.known} obs'}", "text")
         )
     spent = board.spent(now if track.alive else board.at)
     right.append((f" · {words.money(spent)}", "text"))
-    if cells >= NARROW:
+    if cells >= WIDE:
         right.append((f" · {words.duration(spent.seconds)}", "faint"))
     if track.scripted:
         right += [(" ", "text"), (" scripted model ", "badge")]
     return left, right
 
 
-def run_banner(track: Track | None, cells: int) -> Line:
+def run_banner(track: Track | None, cells: int, screen: str = "") -> Line:
     """What the run wants of the operator, if anything."""
     if track is None or not track.read:
         return []
@@ -189,8 +191,8 @@ def run_banner(track: Track | None, cells: int) -> Line:
         number = board.generation.number
         line: Line = [(f" ◆ gate after generation {number}", "banner")]
         if cells >= NARROW:
-            line.append((f": {words.count(board.known, 'observation')} known. Read them (", "text"))
-            line += [("4", "key"), ("), then ", "text")]
+            line.append((f": {words.count(board.known, 'observation')} known", "text"))
+            line += [("  4", "key"), (" read them", "text")] if screen != "observations" else []
         return [
             *line,
             ("  l", "key"),

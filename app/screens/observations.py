@@ -10,10 +10,10 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from app.screens.ask import Ask
-from app.screens.base import StudioScreen, bindings
+from app.screens.base import WIDE, StudioScreen, bindings
 from store.domain.commands import EditObservations
 from store.domain.safe_text import safe
-from widgets import paint, words
+from widgets import paint
 from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
@@ -120,6 +120,7 @@ class ObservationsScreen(StudioScreen):
         self.query_one("#file-head", Bar).show(left)
         cap = track.board.task.injected_tokens if track.board.order else 3000
         share = min(round(10 * loaded.tokens / max(cap, 1)), 10)
+        meter: Line = [("▰" * share, "accent"), ("▱" * (10 - share), "faint")] if self.size.width >= WIDE else []
         number = track.latest + 1
         planned = track.planned
         said = (
@@ -127,13 +128,9 @@ class ObservationsScreen(StudioScreen):
             if number <= planned and not track.board.state.final
             else "a prompt would get"
         )
-        right: Line = [
-            ("▰" * share, "accent"),
-            ("▱" * (10 - share), "faint"),
-            (f" {loaded.tokens:,}/{cap:,} tokens ", "text"),
-        ]
+        right: Line = [*meter, (f" {loaded.tokens:,} of {cap:,} tokens ", "text")]
         self.query_one("#told-head", Bar).show(
-            [(said, "strong"), (f"  {words.count(loaded.ids, 'observation')} of {track.board.known}", "faint")], right
+            [(said, "strong"), (f"  {loaded.ids} of {track.board.known}", "faint")], right
         )
 
     # Editing.

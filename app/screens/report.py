@@ -17,6 +17,8 @@ from widgets.ink import Line, width
 
 SIDE = 150
 """Cells from which the two charts stand beside each other."""
+TALL = 40
+"""Rows from which the charts are taller."""
 
 
 class ReportRead(Message):
@@ -44,6 +46,11 @@ class ReportScreen(StudioScreen):
     def on_mount(self) -> None:
         self.query_one(DocView).focus()
 
+    def banner(self) -> Line:
+        track = self.track
+        # How it ended stands in the text already.
+        return super().banner() if track is not None and track.board.finished is None else []
+
     def update(self) -> None:
         track = self.track
         if track is None or not track.read:
@@ -53,7 +60,7 @@ class ReportScreen(StudioScreen):
         if self._asked != (track.id, track.version):
             self._asked = (track.id, track.version)
             self._read(track.id)
-        lines = summary(track, max(self.size.width - 2, 20))
+        lines = summary(track, max(self.size.width - 2, 20), self.size.height)
         run, report = self._report
         if run == track.id and report:
             lines += [[("─" * max(self.size.width - 3, 1), "frame")], [], *report]
@@ -81,7 +88,7 @@ class ReportScreen(StudioScreen):
             self.update()
 
 
-def summary(track: Track, cells: int) -> list[Line]:
+def summary(track: Track, cells: int, height: int) -> list[Line]:
     """The two lines that tell the story, and the table behind them."""
     board = track.board
     generations = [board.generations[number] for number in sorted(board.generations)]
@@ -91,11 +98,12 @@ def summary(track: Track, cells: int) -> list[Line]:
     if not generations:
         return [*lines, [("No generation has been designed yet.", "faint")], []]
     planned = max(track.planned, len(generations))
-    lines += charts(generations, planned, cells)
-    return [*lines, [], *table(generations, track.scripted), []]
+    lines += charts(generations, planned, cells, 9 if height < TALL else 12)
+    lines += [[], *table(generations), []]
+    return [*lines, [("The scripted model answered, not a real one.", "warn")], []] if track.scripted else lines
 
 
-def charts(generations: list[Generation], planned: int, cells: int) -> list[Line]:
+def charts(generations: list[Generation], planned: int, cells: int, height: int) -> list[Line]:
     """Observations and solved lanes by generation, on axes of their own: counts of two kinds share no scale."""
     seen = [each if each.observed is not None else None for each in generations]
     known = Series("known", [each.known if each else None for each in seen], "●", "accent")
@@ -106,17 +114,16 @@ def charts(generations: list[Generation], planned: int, cells: int) -> list[Line
     room = (cells - 4) // 2 if side else cells
     most = max(*(each.known for each in generations), *(each.injected for each in generations), 4)
     lanes = max(max(each.count(clean=False), each.count(clean=True)) for each in generations)
-    left = chart([injected, known], planned, room, 9, most, "Observations by generation")
-    right = chart([clean, solved], planned, room, max(lanes + 4, 7), lanes, "Solved lanes by generation")
+    left = chart([injected, known], planned, room, height, most, "Observations by generation")
+    right = chart(
+        [clean, solved], planned, room, height if side else max(lanes + 4, 7), lanes, "Solved lanes by generation"
+    )
     if not side:
         return [*left, [], *right]
-    height = max(len(left), len(right))
-    left += [[] for _ in range(height - len(left))]
-    right += [[] for _ in range(height - len(right))]
     return [[*a, (" " * (room + 4 - width(a)), "text"), *b] for a, b in zip(left, right, strict=True)]
 
 
-def table(generations: list[Generation], scripted: bool) -> list[Line]:
+def table(generations: list[Generation]) -> list[Line]:
     """One row a generation, live ones too."""
     head = (
         f"{'generation':<12}{'solved':>8}{'clean':>8}{'known':>8}{'in prompts':>12}{'turns':>8}{'tokens':>9}{'cost':>9}"
@@ -132,9 +139,4 @@ def table(generations: list[Generation], scripted: bool) -> list[Line]:
         if each.observed is None:
             line.append(("   goes on", "accent"))
         lines.append(line)
-    if scripted:
-        lines += [
-            [],
-            [("The scripted model answered, not a real one: costs are what its tokens would have cost.", "warn")],
-        ]
     return lines

@@ -5,7 +5,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from app.nodes import pairs
 from app.screens.base import StudioScreen, bindings, run_banner
+from app.screens.report import table
 from app.world import Track
 from store.domain.safe_text import safe_line
 from widgets import words
@@ -34,6 +36,8 @@ _NOTHING: list[Line] = [
     [],
     [("Start one in another terminal: it appears here by itself.", "faint")],
 ]
+SHORT = 30
+"""Rows under which the list has the screen to itself."""
 _OPENING: list[Line] = [[("Opening the record …", "faint")]]
 
 
@@ -46,18 +50,21 @@ class RunsScreen(StudioScreen):
 
     def body(self) -> ComposeResult:
         yield RunList(classes="full")
+        yield DocView(id="about", classes="full")
         yield DocView(id="empty")
 
     def on_mount(self) -> None:
         self.add_class("empty")
-        self.query_one(DocView).show(_OPENING)
-        self.query_one(DocView).can_focus = False
+        for view in self.query(DocView):
+            view.can_focus = False
+        self.query_one("#empty", DocView).show(_OPENING)
 
     def update(self) -> None:
         world = self.world
         if world.opened:
-            self.query_one(DocView).show(_NOTHING, "nothing")
+            self.query_one("#empty", DocView).show(_NOTHING, "nothing")
         self.set_class(not world.tracks, "empty")
+        self.set_class(self.size.height < SHORT, "short")
         now = self.studio.now()
         rows = self.query_one(RunList)
         rows.show([row(track, now) for track in world.newest()])
@@ -65,6 +72,12 @@ class RunsScreen(StudioScreen):
             rows.focus()
             if self.studio.run_name:
                 rows.point(self.studio.run_name)
+
+        track = world.tracks.get(rows.cursor)
+        lines = about(track) if track else []
+        view = self.query_one("#about", DocView)
+        view.styles.height = len(lines) + 1
+        view.show(lines, track.id if track else "")
 
     def banner(self) -> Line:
         track = self.world.tracks.get(self.query_one(RunList).cursor)
@@ -87,6 +100,32 @@ class RunsScreen(StudioScreen):
         self.studio.action_do("grid")
 
 
+def about(track: Track) -> list[Line]:
+    """The run under the cursor: its orders, and its generations."""
+    board = track.board
+    if board.order is None:
+        return [[("Reading the run …", "faint")]]
+    task = board.task
+    lines: list[Line] = [[(safe_line(track.title), "strong")], [(safe_line(task.goal, 300), "text")], []]
+    lines += pairs(
+        ("repository", f"{task.repository} at {board.order.revision[:10]}"),
+        ("check", task.check.command),
+        ("model", "scripted model, not a real one" if track.scripted else task.model),
+        ("engine", _engine(track)),
+        ("ended", board.finished.reason if board.finished else ""),
+    )
+    if board.generations:
+        lines += [[], *table([board.generations[number] for number in sorted(board.generations)])]
+    return lines
+
+
+def _engine(track: Track) -> str:
+    engine = track.board.engine
+    if track.alive:
+        return f"process {engine.pid}" if engine else "starting"
+    return "none: r resumes the run" if track.interrupted else "none, the run is over"
+
+
 def row(track: Track, now: float) -> RunRow:
     """A run as the list shows it."""
     board = track.board
@@ -105,5 +144,5 @@ def row(track: Track, now: float) -> RunRow:
         curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
         age=words.age(now - track.created),
         title=safe_line(track.title),
-        note="scripted model" if track.scripted else "",
+        note="scripted" if track.scripted else "",
     )
