@@ -168,17 +168,18 @@ class LocalSandbox:
     def _read(self, path: str) -> bytes:
         # Not blocking, because opening a pipe that nobody writes to would hang.
         handle = os.open(self._place(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
+        try:
             found = os.fstat(handle)
             if stat.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "is a folder", path)
             if not stat.S_ISREG(found.st_mode):
                 raise OSError(errno.EINVAL, "is no ordinary file", path)
             if found.st_size > FILE_CAP:
-                raise OSError(
-                    errno.EFBIG, f"has {found.st_size} bytes, more than the {FILE_CAP} that can be read at once", path
-                )
-            return file.read(FILE_CAP)
+                raise OSError(errno.EFBIG, f"has {found.st_size} bytes; at once, {FILE_CAP} can be read", path)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                return file.read(FILE_CAP)
+        finally:
+            os.close(handle)
 
     def _write(self, path: str, data: bytes) -> None:
         place = self._place(path)
