@@ -46,6 +46,8 @@ def money(usd: float | None, *, priced: bool = True) -> str:
 def duration(seconds: float) -> str:
     """A stretch of time in its two largest units."""
     whole = round(seconds)
+    if seconds < 0.95:
+        return f"{seconds * 1000:.0f} ms"
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"
     minutes, rest = divmod(whole, 60)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -467,6 +467,31 @@ def test_what_a_run_may_cost_is_said_before_it_starts(
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("This run may use: at most $100.00, 50,000,000 tokens, 5 h")
     assert told[1].startswith("multitrack: ")
+
+
+def test_a_run_goes_on_when_who_follows_it_is_interrupted(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(home: Home, run: str, environ: Mapping[str, str]) -> int:
+        assert "ANTHROPIC_API_KEY" not in environ, "the scripted model needs none"
+        return 1
+
+    def interrupt(home: Home, run: str, *, json: bool) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
+    monkeypatch.setattr("app.engines.start", start)
+    monkeypatch.setattr("app.follow.follow", interrupt)
+    assert main(["demo", "--headless"]) == Exit.INTERRUPTED
+    told = capsys.readouterr().err
+    run = json.loads((main(["runs", "--json"]), capsys.readouterr().out)[1])[0]["run"]
+    assert f"Run {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it." in told
+    assert (nowhere / "home").stat().st_mode & 0o777 == 0o700
+
+
+def test_there_is_no_such_practice_bug(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--headless", "--practice", "nine"]) == Exit.USAGE
+    assert "There are: one, two." in capsys.readouterr().err
 
 
 def test_init_writes_a_file_once(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

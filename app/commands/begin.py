@@ -11,6 +11,7 @@ from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import note
 from backends.practice import TASKS
+from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, Memory, Task
 
 TASK_FILE = "multitrack.toml"
@@ -55,13 +56,11 @@ def _configure_run(parser: ArgumentParser) -> None:
 
 def _configure_resume(parser: ArgumentParser) -> None:
     add_run(parser)
-    _add_screen(parser)
+    _add_screen(parser, gates="")
 
 
-def _add_screen(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--headless", action="store_true", help="print progress in place of the app; gates open by themselves"
-    )
+def _add_screen(parser: ArgumentParser, *, gates: str = "; gates open by themselves") -> None:
+    parser.add_argument("--headless", action="store_true", help=f"print progress in place of the app{gates}")
     add_json(parser, "headless, with nothing printed but one JSON object at the end")
 
 
@@ -93,6 +92,7 @@ def _demo(context: Context, options: Namespace) -> int:
     pace = options.pace
     if pace is None:
         pace = 0.0 if _headless(options) else LIVE_PACE
+    context.home.create()
     try:
         task = demo_task(
             context.home,
@@ -103,7 +103,7 @@ def _demo(context: Context, options: Namespace) -> int:
         task = replace(task, sandbox=options.sandbox)
     except ValueError as error:
         raise CommandError(f"{error}. There are: {', '.join(TASKS)}.") from error
-    note("The scripted model answers in place of a real one: this run costs nothing.")
+    note("The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up.")
     environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
     return _begin(context, options, task, environ=environ, scripted=options.practice, pace=pace)
 
@@ -176,15 +176,17 @@ def _attach(context: Context, options: Namespace, run: str) -> int:
             note(f"\nRun {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it.")
             raise
     from app.studio import Studio
+    from store.lock import holder
 
     Studio(context.home, run=run, screen="grid").run()
-    note(f"The engine goes on. `multitrack watch {run}` follows it, `multitrack` opens the app again.")
+    if holder(context.home.folder(run).lock) is not None:
+        note(f"The engine goes on. `multitrack watch {run}` follows it, `multitrack` opens the app again.")
     return Exit.FINE
 
 
 def title(goal: str) -> str:
     """The goal's first line, as the run's title."""
-    return next((line.strip() for line in goal.splitlines() if line.strip()), "")[:80]
+    return safe_line(goal.strip().partition("\n")[0], 80)
 
 
 GROUP = Group(
