@@ -18,32 +18,40 @@ from store.domain.observations import Subject, fingerprint
 
 _NUMBERED = re.compile(r" *\d+\t")
 _RANGE = re.compile(r"\(lines (\d+) to (\d+) of (\d+)\)")
+_CAT = re.compile(r"(?:cat|sed -n ['\"]?\d+,\d+p['\"]?) ([\w./-]+)")
 _DEFINITION = re.compile(
     r"(\s*)(?:(?:export|default|pub|public|private|protected|static|async|abstract|final|unsafe|override)\b\s*(?:\(\w+\))?\s*)*"
     r"(?:def|class|func|fn|function|impl|struct|trait|interface|module|object|enum)\b\s*\*?\s*(?:\([^)]*\)\s*)?([A-Za-z_$][\w$]*)"
 )
 
 
+_MOVED = 20
+"""Lines that something may be moved past and still be one change."""
+
+
 @dataclass(frozen=True)
 class Change:
-    """A run of lines that was replaced in one place. `above` is the line before it (or, at the top, the one after it);
-    `symbol` is the definition around it, "" when the tape doesn't show it."""
+    """A run of lines that was replaced in one place. `above` and `below` are the lines around it; `symbol` is the
+    definition that it stands in; each "" where the tape doesn't show it."""
 
     path: str
     removed: tuple[str, ...]
     added: tuple[str, ...]
     above: str = ""
-    symbol: str = field(default="", compare=False)
+    below: str = ""
+    symbol: str = ""
 
     @cached_property
     def key(self) -> str:
         """The same for the same change, whoever made it. An insertion is told from another by its neighbour."""
         lines = [f"-{line.rstrip()}" for line in self.removed] + [f"+{line.rstrip()}" for line in self.added]
-        return fingerprint(Subject.EDITS, self.path, *lines, "" if self.removed else self.above.strip())
+        neighbour = "" if self.removed else self.above.strip() or self.below.strip()
+        return fingerprint(Subject.EDITS, self.path, *lines, neighbour)
 
     def excerpt(self) -> list[str]:
-        """Its lines as a diff has them, without the path."""
-        return [f"- {line}" for line in self.removed] + [f"+ {line}" for line in self.added]
+        """Its lines as a diff has them, without the path; an insertion with the line above it, to say where."""
+        around = [f"  {self.above}"] if not self.removed and self.above.strip() else []
+        return [*around, *(f"- {line}" for line in self.removed), *(f"+ {line}" for line in self.added)]
 
 
 @dataclass
@@ -67,9 +75,7 @@ class Workspace:
 
     def path(self, step: Step) -> str:
         """The file that a tool call names, from the root of the workspace."""
-        path = posixpath.normpath(step.argument("path") or ".")
-        root = self.root.rstrip("/")
-        return path.removeprefix(f"{root}/") if root else path
+        return self._within(step.argument("path") or ".")
 
     def read(self, step: Step) -> None:
         """Take in what a `read` shows."""
@@ -86,6 +92,13 @@ class Workspace:
         text = "\n".join(_NUMBERED.sub("", line, count=1).removesuffix("\r") for line in lines)
         whole = span is not None and span[1] == "1" and span[2] == span[3]
         self._learn(self.path(step), text, whole=whole)
+
+    def shown(self, step: Step) -> None:
+        """Take in what a command printed of a file."""
+        ran = step.ran
+        match = _CAT.fullmatch(step.argument("command").strip())
+        if match and ran is not None and ran.exit_code == 0 and ran.output and "bytes left out" not in ran.output:
+            self._learn(self._within(match[1]), ran.output.removesuffix("\n"), whole=False)
 
     def edit(self, step: Step) -> None:
         """Take in an `edit` that was carried out."""
@@ -121,6 +134,10 @@ class Workspace:
         side = "new" if change.added else "old"
         wrote = [step for step in there if any(line in step.argument(side) for line in lines)]
         return next(reversed(wrote or there), None)
+
+    def _within(self, path: str) -> str:
+        path, root = posixpath.normpath(path), self.root.rstrip("/")
+        return path.removeprefix(f"{root}/") if root else path
 
     def _learn(self, path: str, text: str, *, whole: bool) -> None:
         pieces = self._pieces.get(path, [])
@@ -174,7 +191,7 @@ def patch_changes(patch: str) -> tuple[Change, ...]:
 
     def finish() -> None:
         if removed or added:
-            found.append(Change(path, tuple(removed), tuple(added), above, symbol))
+            found.append(Change(path, tuple(removed), tuple(added), above, symbol=symbol))
         removed.clear()
         added.clear()
 
@@ -213,12 +230,30 @@ def _differences(path: str, before: str, now: str) -> Iterator[Change]:
     tail = 0
     while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]:
         tail += 1
-    middle_old, middle_new = old[same : len(old) - tail], new[same : len(new) - tail]
-    for tag, a, b, c, d in SequenceMatcher(None, middle_old, middle_new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            at, end = same + c, same + d
-            above = new[at - 1] if at else new[end] if end < len(new) else ""
-            yield Change(path, tuple(middle_old[a:b]), tuple(middle_new[c:d]), above, _symbol(new, at - (c == d)))
+    for a, b, c, d in _runs(old[same : len(old) - tail], new[same : len(new) - tail]):
+        a, b, c, d = a + same, b + same, c + same, d + same
+        above, below = new[c - 1] if c else "", new[d] if d < len(new) else ""
+        yield Change(path, tuple(old[a:b]), tuple(new[c:d]), above, below, _symbol(new, c - (c == d)))
+
+
+def _runs(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """The runs of lines that differ. Lines that were moved a little way are one run with what they were moved past."""
+    opcodes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    runs = [(a, b, c, d) for tag, a, b, c, d in opcodes if tag != "equal"]
+    at = 0
+    while at < len(runs):
+        a, b, c, d = runs[at]
+        for last in range(len(runs) - 1, at, -1):
+            e, f, g, h = runs[last]
+            if e - b <= _MOVED and (_words(old[a:b]) & _words(new[g:h]) or _words(new[c:d]) & _words(old[e:f])):
+                at, b, d = last, f, h
+                break
+        yield a, b, c, d
+        at += 1
+
+
+def _words(lines: Sequence[str]) -> set[str]:
+    return {line.strip() for line in lines} - {""}
 
 
 def _symbol(lines: Sequence[str], at: int) -> str:

@@ -104,14 +104,18 @@ def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane,
         baseline=record.baseline,
         steps=tuple(steps),
         said=tuple(said),
-        answers=sum(call.complete and not call.error and call.answer is not None for call in calls),
+        answers=sum(map(_whole, calls)),
         failed_calls=tuple(
-            call.error or f"status {call.status}" for call in calls if call.ended is not None and not call.complete
+            call.error or f"status {call.status}" for call in calls if call.ended is not None and not _whole(call)
         ),
         spend=spend,
         root=lane.launched.sandbox if lane.launched is not None and lane.launched.sandbox.startswith("/") else "",
         patch=patch,
     )
+
+
+def _whole(call: Call) -> bool:
+    return call.complete and not call.error and call.answer is not None
 
 
 def _walk(store: "Store", calls: list[Call], results: Mapping[str, ToolFinished]) -> tuple[list[Step], list[Said]]:

@@ -67,6 +67,7 @@ def trials(attempt: Attempt) -> Trials:
                 space.edit(step)
         elif step.name == "run":
             command = step.argument("command")
+            space.shown(step)
             if changes_files(command):
                 disturbing.append(step)
                 space.uncertain = space.uncertain or "a shell command changed files"
