@@ -218,6 +218,15 @@ async def test_close_leaves_nothing(sandboxes: LocalSandboxes, mirror: tuple[Pat
         await sandbox.patch()
 
 
+async def test_one_of_the_same_name_takes_the_place_of_the_older(
+    sandboxes: LocalSandboxes, sandbox: LocalSandbox, mirror: tuple[Path, str], nap: str
+) -> None:
+    await shell(sandbox, f"echo old > old.txt; {nap} &")
+    again = await sandboxes.create("1.1", mirror[1])
+    assert not running(nap)
+    assert await shell(again, "ls") == "b.txt\npack"
+
+
 async def test_sandboxes_are_told_apart_when_they_are_ended(
     sandboxes: LocalSandboxes, mirror: tuple[Path, str], nap: str
 ) -> None:

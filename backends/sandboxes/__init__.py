@@ -57,7 +57,8 @@ class Sandbox(Protocol):
     async def run(
         self, command: str, *, seconds: float, cap: int = OUTPUT_CAP, environment: Mapping[str, str] | None = None
     ) -> Executed:
-        """Run a shell command; when the time is up, or the caller is cancelled, its whole process group is killed."""
+        """Run a shell command; when the time is up, or the caller is cancelled, all that it started is killed. What a
+        command that ends by itself leaves in the background lives on until `interrupt` or `close`."""
 
     async def read(self, path: str) -> bytes:
         """A file's bytes. OSError when it can't be read."""

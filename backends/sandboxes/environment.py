@@ -51,7 +51,8 @@ def sandbox_environment(environ: Mapping[str, str], *, run: str, name: str, home
 def search_path(environ: Mapping[str, str]) -> str:
     """The operator's PATH without our own virtual environment, so that the program's packages don't stand in for the
     repository's. A `python3` is on it in any case."""
-    ours = {Path(sys.prefix, "bin")} if sys.prefix != sys.base_prefix else set()
+    own = Path(sys.prefix, "bin")
+    ours = {own, own.resolve()} if sys.prefix != sys.base_prefix else set()
     entries = [entry for entry in environ.get("PATH", "").split(":") if entry.startswith("/")]
     kept = [entry for entry in entries if Path(entry) not in ours and Path(entry).resolve() not in ours]
     path = ":".join(kept) or "/usr/local/bin:/usr/bin:/bin"

@@ -41,7 +41,8 @@ class LocalSandboxes:
     async def create(self, name: str, revision: str) -> "LocalSandbox":
         """See `Sandboxes.create`."""
         sandbox = self._sandbox(name)
-        await sandbox.close()
+        if Path(sandbox.handle).exists():
+            await sandbox.close()
         try:
             await in_thread(sandbox.make, revision)
         except BaseException:
