@@ -32,17 +32,20 @@ def put(connection: Connection, data: bytes) -> str:
 
 
 def get(store: "Store", name: str) -> bytes:
-    """The bytes of a blob. KeyError when there is no such blob."""
+    """The bytes of a blob. KeyError when there is no such blob, ValueError when it is damaged."""
     with store.read() as connection:
         return load(connection, name)
 
 
 def load(connection: Connection, name: str) -> bytes:
-    """The bytes of a blob, on a connection. KeyError when there is no such blob."""
-    data = connection.execute(_data, {"of": name}).scalar_one_or_none()
-    if data is None:
+    """The bytes of a blob, on a connection. KeyError when there is no such blob, ValueError when it is damaged."""
+    packed = connection.execute(_data, {"of": name}).scalar_one_or_none()
+    if packed is None:
         raise KeyError(f"no blob {name}")
-    return decompress(data)
+    data = decompress(packed)
+    if digest(data) != name:
+        raise ValueError(f"blob {name} is not what its digest says")
+    return data
 
 
 def existing(connection: Connection, names: Iterable[str]) -> set[str]:
@@ -65,8 +68,11 @@ def compress(data: bytes) -> bytes:
 
 
 def decompress(data: bytes) -> bytes:
-    """Back from `compress`."""
+    """Back from `compress`. ValueError when the bytes are damaged."""
     decompressor: zstandard.ZstdDecompressor | None = getattr(_codecs, "decompressor", None)
     if decompressor is None:
         decompressor = _codecs.decompressor = zstandard.ZstdDecompressor()
-    return decompressor.decompress(data)
+    try:
+        return decompressor.decompress(data)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"damaged: {error}") from error

@@ -25,8 +25,10 @@ _insert = insert(_calls)
 _open = select(_calls.c.run, _calls.c.generation, _calls.c.lane, _calls.c.started, _calls.c.tail, _calls.c.ended).where(
     _calls.c.id == bindparam("of")
 )
-_left_open = select(_calls.c.id, _calls.c.generation, _calls.c.lane, _calls.c.started).where(
-    _calls.c.run == bindparam("of"), _calls.c.ended.is_(None)
+_left_open = (
+    select(_calls.c.id, _calls.c.generation, _calls.c.lane, _calls.c.started)
+    .where(_calls.c.run == bindparam("of"), _calls.c.ended.is_(None))
+    .order_by(_calls.c.started, _calls.c.id)
 )
 _close = update(_calls).where(_calls.c.id == bindparam("of"))
 _depth = select(metadata.tables["nodes"].c.depth).where(metadata.tables["nodes"].c.key == bindparam("of"))

@@ -178,20 +178,11 @@ def verify(store: "Store", run: str) -> list[str]:
             with store.read() as connection:
                 problems.extend(f"call {one.id}: {problem}" for problem in _problems(connection, one))
         except (KeyError, ValueError) as error:
-            problems.append(f"call {one.id}: {error}")
+            problems.append(f"call {one.id}: {error.args[0]}")
     return problems
 
 
 def _problems(connection: Connection, call: Call) -> Iterator[str]:
-    if call.body is not None:
-        body = blobs.load(connection, call.body)
-        if blobs.digest(body) != call.body:
-            yield "the request's bytes are not what their digest says"
-        found = body_digest(body)
-    else:
-        found = request_digest(_request(connection, call)) if call.tail is not None else ""
-    if found != call.request_digest:
-        yield "the request that is rebuilt is not the one that was sent"
     chain = _messages(connection, call.tail)
     if call.answer is not None:
         row = connection.execute(_node, {"of": call.answer}).one_or_none()
@@ -201,11 +192,21 @@ def _problems(connection: Connection, call: Call) -> Iterator[str]:
             chain.append(_message(row))
     parent = None
     for depth, item in enumerate(chain):
-        if item.parent != parent or item.depth != depth or node_key(parent, item.message) != item.node:
+        message: Any = item.message
+        if not isinstance(message, dict) or node_key(parent, message) != item.node:
             yield f"node {item.node} is not what its key says"
+            return
+        if (item.parent, item.depth, item.role) != (parent, depth, item.message["role"]):
+            yield f"node {item.node} is out of its place"
         parent = item.node
-    if call.response is not None and blobs.digest(blobs.load(connection, call.response)) != call.response:
-        yield "the answer's bytes are not what their digest says"
+    if call.body is not None:
+        found = body_digest(blobs.load(connection, call.body))
+    else:
+        found = request_digest(_request(connection, call)) if call.tail is not None else ""
+    if found != call.request_digest:
+        yield "the request that is rebuilt is not the one that was sent"
+    if call.response is not None:
+        blobs.load(connection, call.response)
 
 
 def _request(connection: Connection, call: Call) -> Any:
