@@ -45,7 +45,7 @@ def make_repository(task: str, folder: Path) -> PracticeTask:
 
 
 def other_memory() -> Injection:
-    """What a finished run on task two had learned, as it would be injected: memory that is of no use on another task."""
+    """What a finished run on task two had learned, as it would be injected: memory that is of no use elsewhere."""
     text = (Path(__file__).parent / "other_memory.md").read_text(encoding="utf-8").rstrip("\n")
     return Injection(text, tuple(re.findall(r"^- \[\w+\] \((o-[0-9a-z]+) ", text, re.MULTILINE)), tokens(text))
 

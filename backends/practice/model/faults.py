@@ -17,20 +17,20 @@ class Fault(Enum):
     LOST_UPDATE = 0.6, "race lost update shared state stale read write lock interleaving"
     PRIVATE_LOCK = 0.6, "lock shared state race guard nobody"
     EARLY_RELEASE = 0.6, "lock shared state race released early"
-    COUNTER = 0.2, "counter shared state race lock"
-    WIDE_LOCK = 0.2, "lock held contention shared"
+    COUNTER = 0.4, "counter shared state race lock"
+    WIDE_LOCK = 0.4, "lock held contention shared"
     BUDGET = 0.6, "timeout deadline budget time patience slow cascade"
     NEW_KEY = 0.6, "retry idempotent idempotency key duplicate twice side effect"
     IGNORED_KEY = 0.6, "retry idempotent idempotency key duplicate twice side effect receiver"
     BLIND_RETRY = 0.5, "retry idempotent timeout twice side effect"
-    STORM = 0.3, "retry backoff storm attempts load"
-    ENDLESS = 0.3, "retry attempts endless storm bound"
+    STORM = 0.4, "retry backoff storm attempts load"
+    ENDLESS = 0.4, "retry attempts endless storm bound"
     LEAK = 0.6, "resource release leak slot cleanup finally error path exception"
     ORDER = 0.6, "order publish save side effect before after"
-    FORGOTTEN = 0.3, "task background forget await side effect cleanup"
-    SWALLOWED = 0.2, "exception swallow error path hidden"
-    CANCELLED = 0.2, "cancel cancellation swallow cleanup task"
-    GATHER = 0.2, "gather sibling exception error path task"
+    FORGOTTEN = 0.4, "task background forget await side effect cleanup"
+    SWALLOWED = 0.4, "exception swallow error path hidden"
+    CANCELLED = 0.4, "cancel cancellation swallow cleanup task"
+    GATHER = 0.4, "gather sibling exception error path task"
 
     def __init__(self, prior: float, words: str) -> None:
         self.prior = prior
@@ -63,4 +63,4 @@ class Hypothesis:
 
     def clashes(self, hunks: Iterable[Hunk]) -> bool:
         """Whether it can't be made together with these."""
-        return any(mine.clashes(theirs) for mine in self.hunks for theirs in hunks)
+        return any(mine.clashes(theirs) for theirs in hunks for mine in self.hunks)

@@ -8,7 +8,8 @@ from backends.practice.model.faults import Hypothesis
 from backends.practice.model.suspects import Change, Suspects, fold
 
 _HEAD = re.compile(r"\s{0,3}- \[(\w+)\] \((o-[0-9a-z]+) · ([^·)]+)")
-_HELPED, _RULED_OUT = ("fix", "half-working fix"), ("failed attempt", "worse", "dead end")
+_FIX = "fix"
+_HELPED, _RULED_OUT = (_FIX, "half-working fix"), ("failed attempt", "worse", "dead end")
 _EXCERPT = 5
 """Spaces that an excerpt is indented by at least."""
 
@@ -51,6 +52,8 @@ class Lessons:
     helped: tuple[tuple[Hypothesis, str], ...]
     ruled_out: Mapping[str, str]
     """By the hypothesis's id."""
+    fix: tuple[str, ...] = ()
+    """Those that together made the check pass; () when none is known to have."""
 
 
 def items(text: str) -> list[Item]:
@@ -79,17 +82,18 @@ def items(text: str) -> list[Item]:
 def lessons(found: Sequence[Item], suspects: Suspects, recalled: str) -> Lessons:
     """Which hypotheses the observations are about. `recalled` is what recall showed of edits that are cut here."""
     whole = fold(recalled.replace("\\n", " ").replace('\\"', '"'))
+    about = [(item, _matching(item, suspects, whole)) for item in found]
+    alone = {each[0].id for item, each in about if item.helped and len(each) == 1}
+    ruled_out = {each[0].id: item.id for item, each in reversed(about) if item.ruled_out and len(each) == 1}
+    ruled_out = {key: value for key, value in ruled_out.items() if key not in alone}
     helped: dict[str, tuple[Hypothesis, str]] = {}
-    ruled_out: dict[str, str] = {}
-    for item in found:
-        matching = _matching(item, suspects, whole)
-        if item.helped:
-            for each in matching:
-                if not each.clashes(hunk for other, _ in helped.values() for hunk in other.hunks):
-                    helped.setdefault(each.id, (each, item.id))
-        elif item.ruled_out and len(matching) == 1:
-            ruled_out.setdefault(matching[0].id, item.id)
-    return Lessons(tuple(helped.values()), {key: value for key, value in ruled_out.items() if key not in helped})
+    for item, matching in about:
+        for each in matching if item.helped else ():
+            others = [hunk for other, _ in helped.values() for hunk in other.hunks]
+            if each.id not in ruled_out and not each.clashes(others):
+                helped.setdefault(each.id, (each, item.id))
+    whole_fix = next((tuple(each.id for each in m) for item, m in about if item.claim == _FIX and len(m) > 1), ())
+    return Lessons(tuple(helped.values()), ruled_out, whole_fix)
 
 
 def _matching(item: Item, suspects: Suspects, whole: str) -> list[Hypothesis]:
@@ -106,8 +110,9 @@ def _matching(item: Item, suspects: Suspects, whole: str) -> list[Hypothesis]:
             ranked.append((explained, sum(line in whole for line in lines), complete, each.fitness, each))
     ranked.sort(key=lambda entry: entry[:4], reverse=True)
     chosen: list[Hypothesis] = []
-    for *_, each in ranked:
-        if not each.clashes(hunk for other in chosen for hunk in other.hunks):
+    for _, _, complete, _, each in ranked:
+        # What is cut can show the beginning of one edit only.
+        if (complete or not chosen) and not each.clashes(hunk for other in chosen for hunk in other.hunks):
             chosen.append(each)
     return chosen
 

@@ -104,9 +104,10 @@ def _try(state: State, present: Hunks) -> Draft:
 def _look(told: Story) -> Draft | None:
     """What is there to read; None once everything has been read."""
     strategy = told.brief.section("Strategy")
-    if told.left <= 1:
-        return Draft("No turn is left.", "I have not got far enough to change anything.", [_submit(words.NO_TIME)])
+    late = Draft("No turn is left.", "I have not got far enough to change anything.", [_submit(words.NO_TIME)])
     if LISTING not in told.outputs:
+        if told.left <= 1:
+            return late
         calls = [_run(LISTING)]
         if wants_history(strategy):
             calls.append(_run(HISTORY))
@@ -114,8 +115,8 @@ def _look(told: Story) -> Draft | None:
         return Draft(words.opening(strategy), "I look around, and see how it fails.", calls)
     wanted = _wanted(told)
     unread = [p for p in wanted if p not in told.base and p not in told.unreadable]
-    if not unread:
-        return None
+    if not unread or told.left <= 1:
+        return late if unread else None
     calls = [_page(told, path) for path in unread[:_BATCH]]
     if "recall" in told.tools and not told.recalled and len(unread) == len(wanted):
         learned = next((t for title, t in told.brief.sections.items() if title.startswith("What earlier")), "")

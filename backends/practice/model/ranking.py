@@ -10,7 +10,7 @@ from backends.practice.model.faults import Hypothesis
 _WORD = re.compile(r"[a-z]+")
 _RECENT = re.compile(r"\b(recent\w*|history|commits?|git log|changed last)\b", re.IGNORECASE)
 _SYMPTOM = re.compile(r"\b(symptoms?|invariants?|what the check (prints|says)|output of the check)\b", re.IGNORECASE)
-_CHANCE = 1.2
+_CHANCE = 2.5
 _APPROACH, _TRIAGE, _REPAIRS = 0.35, 1.2, 0.3
 _FILES = 1.6
 _COMMON = set(

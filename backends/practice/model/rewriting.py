@@ -2,10 +2,10 @@
 does not lend itself to it."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from backends.practice.model.hunks import Hunk
-from backends.practice.model.source import Function, Module
+from backends.practice.model.source import Function, Module, writes
 
 STEP = "    "
 
@@ -57,19 +57,22 @@ def after(module: Module, statement: ast.stmt, *lines: str) -> Hunk:
     return Hunk(module.path, statement.end_lineno or statement.lineno, (), tuple(indent + line for line in lines))
 
 
-def own_attribute(function: Function, name: str, value: str) -> frozenset[Hunk] | None:
-    """Make an attribute in `__init__`; None when there is no `__init__` to make it in."""
+def own_attribute(function: Function, name: str, value: str, beside: Iterable[str] = ()) -> frozenset[Hunk] | None:
+    """Make an attribute in `__init__`, beside the first of some others; None when there is no `__init__`."""
     if function.initialiser is None:
         return None
-    return frozenset({after(function.module, function.initialiser.body[-1], f"self.{name} = {value}")})
+    near = [each for each in function.initialiser.body if writes(each) & set(beside)]
+    place = near[0] if near else function.initialiser.body[-1]
+    return frozenset({after(function.module, place, f"self.{name} = {value}")})
 
 
-def own_lock(function: Function) -> tuple[str, frozenset[Hunk]] | None:
-    """A lock of the object for this function: the header that holds it, and what makes it."""
-    made = own_attribute(function, f"_{function.name.strip('_')}_lock", "asyncio.Lock()")
+def own_lock(function: Function, guarded: Iterable[str] = ()) -> tuple[str, frozenset[Hunk]] | None:
+    """A lock of the object for this function, made beside what it guards: the header that holds it, and the rest."""
+    name = f"_{function.name.strip('_')}_lock"
+    made = own_attribute(function, name, "asyncio.Lock()", guarded)
     if made is None:
         return None
-    return f"async with self._{function.name.strip('_')}_lock:", made | imported(function.module, "asyncio")
+    return f"async with self.{name}:", made | imported(function.module, "asyncio")
 
 
 def imported(module: Module, name: str) -> frozenset[Hunk]:

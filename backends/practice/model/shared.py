@@ -147,7 +147,7 @@ def races(function: Function) -> Iterator[Hypothesis]:
     )
     first = min((each.seen.at for each in loose), key=lambda statement: statement.lineno)
     last = max((each.change for each in loose), key=lambda statement: statement.lineno)
-    lock = rewriting.own_lock(function)
+    lock = rewriting.own_lock(function, [each.seen.attribute for each in loose])
     place = function.module.path, function.where, (first.lineno, last.end_lineno or last.lineno)
     if lock:
         header, made = lock
@@ -247,10 +247,8 @@ def private_locks(function: Function) -> Iterator[Hypothesis]:
 
 def counters(function: Function) -> Iterator[Hypothesis]:
     """Counters that are changed without a lock while others look at them."""
-    lock = rewriting.own_lock(function) if function.awaits and waits_inside(function) else None
-    if lock is None or function.owner is None:
+    if not function.awaits or function.owner is None or not waits_inside(function):
         return
-    header, made = lock
     others = {
         name
         for other in function.module.functions
@@ -263,21 +261,22 @@ def counters(function: Function) -> Iterator[Hypothesis]:
     ]
     for block in blocks(function.node):
         for statement in block:
-            if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Attribute):
+            counted = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Attribute)
+            name = attribute(statement.target) if counted and isinstance(statement, ast.AugAssign) else None
+            if name is None or name not in others or name in both_ways[0] & both_ways[1]:
                 continue
-            if attribute(statement.target) not in others or attribute(statement.target) in both_ways[0] & both_ways[1]:
-                continue
-            hunk = rewriting.wrap(function.module, [statement], header)
-            if hunk and not _guarded(function, statement):
+            lock = rewriting.own_lock(function, [name])
+            hunk = rewriting.wrap(function.module, [statement], lock[0]) if lock else None
+            if lock and hunk and not _guarded(function, statement):
                 yield Hypothesis(
                     Fault.COUNTER,
                     function.module.path,
                     function.where,
                     (statement.lineno, statement.lineno),
-                    f"`self.{attribute(statement.target)}` is counted without a lock",
+                    f"`self.{name}` is counted without a lock",
                     "count under a lock",
                     0.4,
-                    made | {hunk},
+                    lock[1] | {hunk},
                 )
 
 

@@ -58,17 +58,12 @@ class State:
         """Files in such a state."""
         return [p for p in sorted(self.story.touched) if self._recognise({p: self.story.now.get(p, "")}) is None]
 
-    @cached_property
-    def known_to_help(self) -> Hunks:
-        """What others found to help, together."""
-        return NOTHING.union(*(each.hunks for each, _ in self.lessons.helped))
-
     def next(self) -> tuple[Hypothesis, ...]:
         """What to try next: first all together that others found to help; () when nothing is left."""
         helped = tuple(each for each, _ in self.lessons.helped if not self._hopeless(each))
-        together = NOTHING.union(*(each.hunks for each in helped))
-        if helped and not self._counted_with(together):
-            return helped
+        for some in ([each for each in helped if each.id in self.lessons.fix], helped):
+            if some and not self._counted_with(NOTHING.union(*(each.hunks for each in some))):
+                return tuple(some)
         ruled_out = self.lessons.ruled_out
         done = {(each.fault, each.where) for each in self.in_force}
         order = [*helped, *ranked(self.suspects.hypotheses, self.story, self.seed)]
