@@ -161,14 +161,14 @@ def test_an_excerpt_is_the_ends_of_the_stream(pieces: list[bytes], cap: int) -> 
 
 
 async def test_endless_output_ends_with_its_time(sandbox: LocalSandbox) -> None:
-    done = await sandbox.run("yes", seconds=0.3, cap=100)
+    done = await sandbox.run("yes", seconds=1, cap=100)
     assert done.timed_out
     assert len(done.output) == 100
     assert done.left_out > 0
 
 
 async def test_time_out_kills_the_group_and_who_has_left_it(sandbox: LocalSandbox, nap: str) -> None:
-    done = await sandbox.run(f"echo on; (setsid {nap} &) ; {nap} & {nap}", seconds=0.5)
+    done = await sandbox.run(f"echo on; (setsid {nap} &) ; {nap} & {nap}", seconds=1.5)
     assert (done.exit_code, done.output) == (None, b"on\n")
     assert not running(nap)
 
@@ -293,6 +293,12 @@ async def test_one_that_cannot_be_made_leaves_nothing(sandboxes: LocalSandboxes,
     for name in ("", ".", "..", "a/b", "a\0b"):
         with pytest.raises(ValueError, match="no name"):
             await sandboxes.create(name, "HEAD")
+
+
+async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, mirror: tuple[Path, str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SandboxError, match="Not a directory"):
+        await LocalSandboxes("abcde", tmp_path / "file", mirror[0], OPERATOR).create("1.1", mirror[1])
 
 
 async def test_files_stay_inside(sandbox: LocalSandbox, tmp_path: Path) -> None:

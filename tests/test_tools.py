@@ -68,8 +68,8 @@ async def test_run_says_how_it_ended(tools: Tools) -> None:
     # The command was run, so the tool did its work.
     assert (failed.text, failed.ok, failed.summary) == ("exit code 2\n3 failed", True, "exit code 2 · 3 failed")
     assert (await tools.call("run", {"command": "true"})).text == "exit code 0"
-    late = await tools.call("run", {"command": "echo so far; sleep 60", "seconds": 0.3})
-    assert (late.text, late.ok) == ("timed out after 0.3 s, and was killed\nso far", False)
+    late = await tools.call("run", {"command": "echo so far; sleep 60", "seconds": 1.5})
+    assert (late.text, late.ok) == ("timed out after 1.5 s, and was killed\nso far", False)
     capped_time = Tools(tools.sandbox, recall, 0.2)
     assert "timed out after 0.2 s" in (await capped_time.call("run", {"command": "sleep 60", "seconds": 99})).text
 

@@ -1,5 +1,6 @@
 """The built-in subagent: model calls and tool calls in turn, through the proxy, until it submits or is ended."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class _Work:
     async def run(self, progress: Progress | None) -> Outcome:
         if progress is not None and (outcome := await self._resume(progress)) is not None:
             return outcome
-        speaking = client(self._assignment.base_url, self._assignment.key)
+        # In a thread, for the first time it imports what is slow.
+        speaking = await asyncio.to_thread(client, self._assignment.base_url, self._assignment.key)
         async with speaking:
             while True:
                 if (ending := await self._session.before_turn()) is not None:
@@ -117,7 +119,7 @@ class _Work:
         for message in self._messages:
             if message["role"] == "assistant" and self._patience.saw(self._usable(tool_calls(message))):
                 self._patience.nudged = True
-        answer = {"role": "assistant", "content": sendable(list(progress.answer["content"]))}
+        answer = {"role": "assistant", "content": sendable(_unmarked(progress.answer)["content"])}
         self._turn = progress.turn
         return await self._do(answer, tool_calls(answer), cut=False, known=progress.results)
 
@@ -189,7 +191,7 @@ def _unmarked(message: Mapping[str, Any]) -> Message:
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     blocks = [{key: value for key, value in block.items() if key != "cache_control"} for block in content]
-    return {"role": message["role"], "content": blocks}
+    return {"role": message.get("role", "assistant"), "content": blocks}
 
 
 def most_tokens(model: str) -> int:

@@ -44,7 +44,7 @@ class LocalSandboxes:
         if Path(sandbox.handle).exists():
             await sandbox.close()
         try:
-            await in_thread(sandbox.make, revision)
+            await in_thread(_said, sandbox.make, revision)
         except BaseException:
             await sandbox.close()
             raise
@@ -137,11 +137,11 @@ class LocalSandbox:
 
     async def patch(self) -> bytes:
         """See `Sandbox.patch`."""
-        return await in_thread(self.clone.patch)
+        return await in_thread(_said, self.clone.patch)
 
     async def apply(self, patch: bytes) -> None:
         """See `Sandbox.apply`."""
-        await in_thread(self.clone.apply, patch)
+        await in_thread(_said, self.clone.apply, patch)
 
     async def interrupt(self) -> None:
         """See `Sandbox.interrupt`."""
@@ -198,6 +198,14 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def _said(function: Callable[..., T], *arguments: Any) -> T:
+    """Call it; a full disk or a folder that can't be written to is a SandboxError."""
+    try:
+        return function(*arguments)
+    except OSError as error:
+        raise SandboxError(f"the sandbox's files could not be read or written: {error}") from error
 
 
 def remove_tree(folder: Path) -> None:
