@@ -7,10 +7,10 @@ taken back leaves nothing.
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from functools import cached_property
 from pathlib import PurePosixPath
 
 from backends.observer.attempt import Step
@@ -25,6 +25,11 @@ _DEFINITION = re.compile(
 )
 
 
+Lines = Counter[tuple[str, str, str]]
+"""Path, "-" or "+", and line."""
+
+_NAMED = 4
+"""Files, and definitions in a file, that a text names."""
 _MOVED = 20
 """Lines that something may be moved past and still be one change."""
 
@@ -40,13 +45,6 @@ class Change:
     above: str = ""
     below: str = ""
     symbol: str = ""
-
-    @cached_property
-    def key(self) -> str:
-        """The same for the same change, whoever made it. An insertion is told from another by its neighbour."""
-        lines = [f"-{line.rstrip()}" for line in self.removed] + [f"+{line.rstrip()}" for line in self.added]
-        neighbour = "" if self.removed else self.above.strip() or self.below.strip()
-        return fingerprint(Subject.EDITS, self.path, *lines, neighbour)
 
     def excerpt(self) -> list[str]:
         """Its lines as a diff has them, without the path; an insertion with the line above it, to say where."""
@@ -120,12 +118,8 @@ class Workspace:
 
     def changes(self) -> tuple[Change, ...]:
         """All that is changed now, file by file."""
-        found: dict[str, Change] = {}
-        for path in sorted(self._pieces):
-            for piece in self._pieces[path]:
-                for change in _differences(path, piece.before, piece.now):
-                    found.setdefault(change.key, change)
-        return tuple(found.values())
+        pieces = ((path, piece) for path in sorted(self._pieces) for piece in self._pieces[path])
+        return tuple(dict.fromkeys(c for path, piece in pieces for c in _differences(path, piece.before, piece.now)))
 
     def step(self, change: Change) -> Step | None:
         """The edit behind a change: the last one that wrote it."""
@@ -157,16 +151,57 @@ class Workspace:
         self._pieces[path] = [*kept, _Piece(before, text, whole)]
 
 
+def lines(changes: Iterable[Change]) -> Lines:
+    """Changes as the lines that they take out and put in, so that one set of changes can be held against another even
+    where edits of the one stand right beside edits of the other. Empty lines don't count."""
+    found: Lines = Counter()
+    for change in changes:
+        for sign, side in (("-", change.removed), ("+", change.added)):
+            found.update((change.path, sign, line.rstrip()) for line in side if line.strip())
+    return found
+
+
+def without(changes: Iterable[Change], known: Lines) -> tuple[Change, ...]:
+    """What is left of changes when some of their lines are taken away."""
+    left = Counter(known)
+
+    def rest(path: str, sign: str, side: Sequence[str]) -> tuple[str, ...]:
+        kept = []
+        for line in side:
+            if left[path, sign, line.rstrip()] > 0:
+                left[path, sign, line.rstrip()] -= 1
+            else:
+                kept.append(line)
+        return tuple(kept) if any(line.strip() for line in kept) else ()
+
+    remaining = (replace(c, removed=rest(c.path, "-", c.removed), added=rest(c.path, "+", c.added)) for c in changes)
+    return tuple(change for change in remaining if change.removed or change.added)
+
+
+def mark(changes: Sequence[Change]) -> str:
+    """The same for the same set of changes, whoever made them. Insertions are told apart by their neighbours."""
+    parts: list[str] = []
+    for change in sorted(changes, key=lambda change: change.path):
+        parts.append(f"@{change.path}")
+        parts += [f"-{line.rstrip()}" for line in change.removed if line.strip()]
+        parts += [f"+{line.rstrip()}" for line in change.added if line.strip()]
+    if not any(change.removed for change in changes):
+        parts += [change.above.strip() or change.below.strip() for change in changes]
+    return fingerprint(Subject.EDITS, *parts)
+
+
 def places(changes: Sequence[Change]) -> str:
     """Where changes are, in words."""
-    named = []
+    by_path: dict[str, dict[str, None]] = {}
     for change in changes:
-        name = f"`{_quotable(change.path)}`" + (f", `{_quotable(change.symbol)}`" if change.symbol else "")
-        if name not in named:
-            named.append(name)
-    if len(named) > 4:
-        named = [*named[:4], f"{len(named) - 4} more places"]
-    return " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+        by_path.setdefault(change.path, {}).setdefault(change.symbol)
+    named = []
+    for path, symbols in by_path.items():
+        names = [path, *(symbol for symbol in symbols if symbol)]
+        named.append(", ".join(f"`{name.replace('`', chr(39))}`" for name in names[: _NAMED + 1]))
+    if len(named) > _NAMED:
+        named = [*named[:_NAMED], f"{len(named) - _NAMED} more files"]
+    return " and ".join(part for part in ("; ".join(named[:-1]), named[-1]) if part)
 
 
 def excerpt(changes: Sequence[Change]) -> tuple[str, ...]:
@@ -274,7 +309,3 @@ def _symbol(lines: Sequence[str], at: int) -> str:
         if width == 0:
             break
     return ".".join(reversed(names))
-
-
-def _quotable(text: str) -> str:
-    return text.replace("`", "'")

@@ -145,7 +145,7 @@ def dead_end(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
     start = next((trial.count for trial in tried.runs if not trial.changes), attempt.baseline)
     if any(trial.passed for trial in tried.runs) or (counts and start is not None and min(counts) < start):
         return
-    states = len({trial.keys for trial in tried.runs if trial.changes})
+    states = len({frozenset(trial.lines.items()) for trial in tried.runs if trial.changes})
     if not states:
         got = "without running the check on any change"
     else:

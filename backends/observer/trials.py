@@ -1,20 +1,22 @@
 """What was tried, and what the check said to it.
 
-At each run of the check the changes in force are a set. It is held against the earlier run whose set was the largest
-proper part of it (the unchanged code is the empty one); what is in the one and not in the other is what was tried.
+At each run of the check the changes in force are a set. It is held against the run whose set was the largest proper
+part of it (the unchanged code is the empty one), be that an earlier run or, when something was taken back, a later one.
+What is in the one and not in the other is what was tried.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cached_property
 
 from backends.observer.attempt import Attempt, Said, Step
-from backends.observer.changes import Change, Workspace, excerpt, patch_changes, places
+from backends.observer.changes import Change, Lines, Workspace, excerpt, lines, mark, patch_changes, places, without
 from backends.observer.evidence import argument, span
 from backends.observer.findings import finding
 from backends.observer.shell import changes_files, runs_check
 from store.domain import failures
-from store.domain.observations import Claim, Evidence, Observation, Subject, fingerprint
+from store.domain.observations import Claim, Evidence, Observation, Subject
 
 EXCERPT = 400
 """Lines of an excerpt that are kept; a prompt has fewer."""
@@ -35,9 +37,10 @@ class Trial:
     step: Step | None = None
     edits: tuple[Step | None, ...] = ()
 
-    @property
-    def keys(self) -> frozenset[str]:
-        return frozenset(change.key for change in self.changes)
+    @cached_property
+    def lines(self) -> Lines:
+        """What tells one state of the code from another."""
+        return lines(self.changes)
 
 
 @dataclass(frozen=True)
@@ -112,24 +115,24 @@ def tried_fixes(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
         yield solution
     known = [Trial((), passed=False, count=attempt.baseline)]
     for trial in tried.runs:
-        if trial.uncertain or any(trial.keys == earlier.keys and earlier.step is not None for earlier in known):
+        if trial.uncertain:
             continue
-        if not trial.keys:
+        if not trial.lines and known[0].step is None:
             known[0] = trial
-            continue
-        before = max((t for t in known if t.keys < trial.keys), key=lambda t: len(t.keys), default=None)
-        known.append(trial)
-        if before is None:
-            continue
-        observation = _effect(attempt, before, trial)
+        elif all(trial.lines != earlier.lines for earlier in known):
+            known.append(trial)
+    for trial in known[1:]:
+        # Of several as large, the latest.
+        parts = [earlier for earlier in reversed(known) if earlier.lines < trial.lines]
+        observation = _effect(attempt, max(parts, key=lambda part: part.lines.total()), trial)
         if solution is None or observation.fingerprint != solution.fingerprint:
             yield observation
 
 
 def _effect(attempt: Attempt, before: Trial, after: Trial) -> Observation:
-    """One observation on what was tried between two runs of the check."""
-    fresh = [pair for pair in zip(after.changes, after.edits, strict=True) if pair[0].key not in before.keys]
-    tried, behind = [change for change, _ in fresh], [step for _, step in fresh]
+    """One observation on what is in one state of the code and not in the other."""
+    tried = without(after.changes, before.lines)
+    behind = [step for change, step in zip(after.changes, after.edits, strict=True) if without([change], before.lines)]
     edits = "the edit below" if len(tried) == 1 else "the edits below"
     if before.changes:
         paths = list(dict.fromkeys(f"`{change.path}`" for change in before.changes))
@@ -197,19 +200,19 @@ def _about(
 ) -> Observation:
     changes = sorted(changes, key=lambda change: change.path)
     quoted = list({id(step): step for step in edits if step is not None}.values())
-    lines = [
-        line
+    spans = [
+        one
         for step in quoted[:QUOTED_EDITS]
-        for line in argument(attempt.subagent, step, *(("new", "old") if step.name == "edit" else ("command",)))
+        for one in argument(attempt.subagent, step, *(("new", "old") if step.name == "edit" else ("command",)))
     ]
     return finding(
         attempt,
         Subject.EDITS,
         claim,
         f"In {places(changes)}: {said}",
-        mark=fingerprint(Subject.EDITS, *sorted({change.key for change in changes})),
+        mark=mark(changes),
         excerpt=excerpt(changes)[:EXCERPT],
-        evidence=(*lines, *verdict),
+        evidence=(*spans, *verdict),
     )
 
 

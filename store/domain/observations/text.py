@@ -28,7 +28,7 @@ NEW = "item "
 """With an item's place in the sheet, the anchor of notes after an item that has no id of its own yet."""
 QUOTED = 120
 """Characters of a quote that the file shows."""
-SHOWN = 6
+SHOWN = 4
 """Spans of evidence that the file shows; the store has them all."""
 
 _SUMMARY = re.compile(r"Version (\d+), after generation \d+ of run \S+: .*\.")
