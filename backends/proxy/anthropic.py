@@ -71,7 +71,7 @@ class MessageReader:
         if not isinstance(value, dict):
             self._error = self._error or f"an event {event.name!r} is no JSON object"
             return event.name in _LAST
-        kind = value.get("type", event.name)
+        kind = _text(value.get("type")) or event.name
         try:
             self._read(kind, value)
         except (TypeError, ValueError, KeyError, AttributeError):
@@ -118,14 +118,14 @@ class MessageReader:
     def _read(self, kind: str, value: dict[str, Any]) -> None:
         match kind:
             case "content_block_delta":
-                index = value["index"]
-                if index not in self._blocks:
-                    # A delta of a block that never began: kept in one that has nothing else.
-                    self._blocks[index] = _Block({})
-                if not self._blocks[index].add(value["delta"], self._live):
+                block = self._blocks.get(index := _index(value))
+                if block is None:
+                    # A delta of a block that never began is kept in one that has nothing else.
+                    block = self._blocks[index] = _Block({})
+                if not block.add(value["delta"], self._live):
                     self._strange.append(value)
             case "content_block_start":
-                self._blocks[value["index"]] = block = _Block(dict(value["content_block"]))
+                self._blocks[_index(value)] = block = _Block(dict(value["content_block"]))
                 block.show(self._live)
             case "message_start":
                 self._start = dict(value["message"])
@@ -237,6 +237,13 @@ def _error_text(error: Any) -> str:
     if not isinstance(error, dict):
         return "error"
     return f"{_text(error.get('type')) or 'error'}: {_text(error.get('message'))}".rstrip(": ")
+
+
+def _index(value: dict[str, Any]) -> int:
+    index = value["index"]
+    if not isinstance(index, int):
+        raise TypeError("index")
+    return index
 
 
 def _text(value: Any) -> str:

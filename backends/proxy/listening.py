@@ -3,12 +3,15 @@
 It works on a copy with the content coding taken off. What can't be read is passed on and recorded all the same.
 """
 
+import logging
 from dataclasses import replace
 
 from backends.proxy.decoding import CannotDecodeError, Decoder
 from backends.proxy.headers import Headers, get
 from backends.proxy.protocol import Answer, AnswerReader
 from backends.proxy.sse import EventReader
+
+log = logging.getLogger("multitrack.proxy")
 
 LONGEST_END = 64 * 1024
 """An event that may be the last one, for its name has not come yet, is held back up to this many bytes. The events that
@@ -41,14 +44,18 @@ class Listener:
         if events is None or decoder is None:
             return None
         try:
-            plain = decoder.decode(chunk)
+            for event in events.feed(decoder.decode(chunk)):
+                if self._reader.event(event) and self.ended is None:
+                    # In a compressed stream the event is somewhere in this piece: nobody can read it without it.
+                    self.ended = event.start if decoder.plain else before
         except CannotDecodeError as error:
             self._problem, self._decoder = str(error), None
             return None
-        for event in events.feed(plain):
-            if self._reader.event(event) and self.ended is None:
-                # In a compressed stream the event is somewhere in this piece: nobody can read it without it.
-                self.ended = event.start if decoder.plain else before
+        except Exception:
+            # Whatever a reader stumbles over, the bytes go on and are kept.
+            log.exception("an answer could not be read")
+            self._problem, self._decoder = "a fault of the reader's own", None
+            return None
         if self.ended is not None:
             return self.ended
         if not decoder.plain or not 0 < events.pending <= LONGEST_END:
@@ -58,16 +65,22 @@ class Listener:
 
     def finish(self, body: bytes) -> Answer:
         """The body is over. What was understood of it."""
+        try:
+            self._end(body)
+            answer = self._reader.answer()
+        except CannotDecodeError as error:
+            self._problem, answer = str(error), self._reader.answer()
+        except Exception:
+            log.exception("an answer could not be read")
+            self._problem, answer = "a fault of the reader's own", Answer()
+        if self._problem and not answer.error:
+            return replace(answer, whole=False, error=f"the answer could not be read: {self._problem}")
+        return answer
+
+    def _end(self, body: bytes) -> None:
         if self._events is not None:
             event = self._events.finish()
             if event is not None and self.ended is None:
                 self._reader.event(event)
         elif self._decoder is not None:
-            try:
-                self._reader.body(self._decoder.decode(body))
-            except CannotDecodeError as error:
-                self._problem = str(error)
-        answer = self._reader.answer()
-        if self._problem and not answer.error:
-            return replace(answer, whole=False, error=f"the answer could not be read: {self._problem}")
-        return answer
+            self._reader.body(self._decoder.decode(body))

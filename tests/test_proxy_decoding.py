@@ -1,0 +1,117 @@
+"""Content codings come off whole however the bytes are cut, and nothing that claims to be in one does harm."""
+
+import gzip
+import zlib
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.proxy.decoding import CannotDecodeError, Decoder
+from backends.proxy.headers import get, kept, to_client, to_upstream
+from backends.proxy.holding import Hold
+from tests.proxyrig import compress
+
+PLAIN = b"The quick brown fox. " * 50
+
+
+def bare(data: bytes) -> bytes:
+    inner = zlib.compressobj(wbits=-15)
+    return inner.compress(data) + inner.flush()
+
+
+CODED = {
+    "gzip": gzip.compress(PLAIN),
+    "x-gzip": gzip.compress(PLAIN),
+    "deflate": zlib.compress(PLAIN),
+    "zstd": zstandard.ZstdCompressor().compress(PLAIN),
+    "identity": PLAIN,
+    "": PLAIN,
+    "gzip, zstd": zstandard.ZstdCompressor().compress(gzip.compress(PLAIN)),
+    " GZIP ": gzip.compress(PLAIN),
+}
+
+
+@pytest.mark.parametrize("encoding", CODED)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_it_comes_off_in_pieces_of_any_size(encoding: str, step: int) -> None:
+    decoder, body = Decoder(encoding), CODED[encoding]
+    assert b"".join(decoder.decode(body[at : at + step]) for at in range(0, len(body), step)) == PLAIN
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_members_and_frames_follow_each_other(step: int) -> None:
+    for encoding, body in (
+        ("gzip", gzip.compress(b"one ") + gzip.compress(b"two ") + gzip.compress(b"three")),
+        ("zstd", b"".join(zstandard.ZstdCompressor().compress(part) for part in (b"one ", b"two ", b"three"))),
+    ):
+        decoder = Decoder(encoding)
+        assert b"".join(decoder.decode(body[at : at + step]) for at in range(0, len(body), step)) == b"one two three"
+
+
+def test_deflate_may_lack_its_header() -> None:
+    assert Decoder("deflate").decode(bare(PLAIN)) == PLAIN
+
+
+@pytest.mark.parametrize("encoding", ["lzma", "gzip, compress", "br;q=1"])
+def test_an_unknown_coding_is_said_at_once(encoding: str) -> None:
+    with pytest.raises(CannotDecodeError, match="not known"):
+        Decoder(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_a_bomb_is_not_decoded(encoding: str) -> None:
+    bomb = compress(encoding, bytes(50_000_000))
+    with pytest.raises(CannotDecodeError, match="more than is read"):
+        Decoder(encoding, limit=1_000_000).decode(bomb)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["gzip", "deflate", "zstd", "gzip, zstd"]), st.lists(st.binary(max_size=30), max_size=5))
+def test_garbage_is_refused_or_read_and_nothing_else(encoding: str, pieces: list[bytes]) -> None:
+    decoder = Decoder(encoding)
+    try:
+        for piece in pieces:
+            decoder.decode(piece)
+    except CannotDecodeError:
+        pass
+
+
+PIECES = st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=10)
+
+
+@given(PIECES)
+def test_a_body_with_a_length_is_held_at_its_last_byte(pieces: list[bytes]) -> None:
+    body = b"".join(pieces)
+    hold = Hold(len(body))
+    assert b"".join(hold.take(piece, None) for piece in pieces) == body[:-1]
+    assert hold.rest() == body[-1:]
+
+
+@given(PIECES)
+def test_a_body_without_one_is_held_at_its_last_piece(pieces: list[bytes]) -> None:
+    hold = Hold(None)
+    assert b"".join(hold.take(piece, None) for piece in pieces) == b"".join(pieces[:-1])
+    assert hold.rest() == pieces[-1]
+
+
+@given(PIECES, st.lists(st.integers(0, 30), min_size=10, max_size=10))
+def test_an_event_stream_is_held_from_where_its_end_may_be(pieces: list[bytes], behind: list[int]) -> None:
+    hold, came, gone = Hold(None), 0, b""
+    for piece, back in zip(pieces, behind, strict=False):
+        came += len(piece)
+        safe = max(came - back, 0)
+        gone += hold.take(piece, safe)
+        assert len(gone) >= safe
+    assert gone + hold.rest() == b"".join(pieces)
+
+
+def test_headers_are_compared_without_case_and_kept_in_order() -> None:
+    headers = [(b"Connection", b"X-Hop"), (b"x-hop", b"1"), (b"B", b"2"), (b"a", b"3"), (b"b", b"4"), (b"Cookie", b"c")]
+    assert to_upstream(headers) == [(b"B", b"2"), (b"a", b"3"), (b"b", b"4")]
+    assert get(headers, b"b") == b"2, 4" and get(headers, b"none") == b""
+    assert kept([(b"Authorization", b"x"), (b"Set-Cookie", b"y"), (b"Date", b"\xe9")]) == [("Date", "é")]
+    lengthy = [(b"Content-Length", b"3"), (b"Transfer-Encoding", b"chunked")]
+    assert to_client(lengthy, length=True) == [(b"Content-Length", b"3")]
+    assert to_client(lengthy, length=False) == []
