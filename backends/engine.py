@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import signal
 import sys
 import time
@@ -32,7 +31,6 @@ from backends.sandboxes import Sandboxes
 from store import tapes
 from store.database import Store, StoreError, open_store
 from store.domain.events import EngineStarted, EngineStopped, FinishRan
-from store.domain.observations import Injection, tokens
 from store.domain.safe_text import safe
 from store.domain.states import RunState
 from store.domain.task import Memory
@@ -135,7 +133,7 @@ class Engine:
                     revision=self._order.revision,
                     portfolio=board.task.strategies or PORTFOLIO,
                     folder=self._folder,
-                    shuffled=_remembered(other_memory()) if board.task.memory is Memory.SHUFFLED else None,
+                    shuffled=other_memory() if board.task.memory is Memory.SHUFFLED else None,
                 ),
             )
             return await until_signalled(harness.run())
@@ -179,11 +177,6 @@ class Engine:
         except OSError as error:
             output = str(error)
         await self._journal.record(FinishRan(command, code, output))
-
-
-def _remembered(text: str) -> Injection:
-    """What another task's run would have been told."""
-    return Injection(text, tuple(re.findall(r"^- \[\w+\] \((o-\w+)", text, re.MULTILINE)), tokens(text))
 
 
 async def until_signalled(work: Coroutine[Any, Any, RunState]) -> RunState | None:
