@@ -2,14 +2,20 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("app", "widgets", "backends", "store", "themes")
@@ -149,3 +155,45 @@ def test_the_installed_demo_runs_headless(installed: Path, decoys: Path, tmp_pat
     assert summary["generations"][0]["lanes"] == 4
     assert summary["turns"] > 0
     assert Path(summary["report"]).read_text(encoding="utf-8").startswith("# ")
+
+
+def pins(name: str) -> dict[str, Version]:
+    """Every package that a file of requirements names, with its version."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return {canonicalize_name(package): Version(version) for package, version in found}
+
+
+def test_what_the_project_asks_for_is_pinned_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    run, dev, build = pins("requirements.txt"), pins("requirements-dev.txt"), pins("requirements-build.txt")
+    for file, asked in (
+        (run, project["project"]["dependencies"]),
+        (dev, project["project"]["optional-dependencies"]["dev"]),
+        (build, project["build-system"]["requires"]),
+    ):
+        for requirement in map(Requirement, asked):
+            assert file[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+    assert run.items() <= dev.items()
+    assert build.items() <= dev.items()
+
+
+@pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="the source distribution is without it")
+def test_pins_without_a_hash_or_with_an_address_are_refused(tmp_path: Path) -> None:
+    good = "a==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:0\n    # via b\n"
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+
+    def refused(text: str) -> bool:
+        (tmp_path / "requirements.txt").write_text(text, encoding="utf-8")
+        done = subprocess.run([tmp_path / ".ci" / "requirements"], capture_output=True, check=False)
+        return done.returncode != 0
+
+    assert not refused(good)
+    for bad in (
+        good.replace("==", ">="),
+        "a==1.0\n",
+        good + "b @ git+https://example.org/b\n",
+        "--index-url https://example.org/simple\n" + good,
+        "--find-links /wheels\n" + good,
+    ):
+        assert refused(bad), bad
+    assert subprocess.run([ROOT / ".ci" / "requirements"], check=False).returncode == 0
