@@ -25,8 +25,8 @@ _DEFINITION = re.compile(
 )
 
 
-Lines = Counter[tuple[str, str, str]]
-"""Path, "-" or "+", and line."""
+Parts = Counter[tuple[str, ...]]
+"""Each a path and lines that begin with "-" or "+"."""
 
 _NAMED = 4
 """Files, and definitions in a file, that a text names."""
@@ -151,43 +151,57 @@ class Workspace:
         self._pieces[path] = [*kept, _Piece(before, text, whole)]
 
 
-def lines(changes: Iterable[Change]) -> Lines:
-    """Changes as the lines that they take out and put in, so that one set of changes can be held against another even
-    where edits of the one stand right beside edits of the other. Empty lines don't count."""
-    found: Lines = Counter()
-    for change in changes:
-        for sign, side in (("-", change.removed), ("+", change.added)):
-            found.update((change.path, sign, line.rstrip()) for line in side if line.strip())
-    return found
+def parts(changes: Iterable[Change]) -> Parts:
+    """Changes as the smallest pieces that stand for themselves, so that one set of changes can be held against another
+    even where edits of the one stand right beside edits of the other. Empty lines don't count."""
+    return Counter(part for change in changes for part, _ in _parts(change))
 
 
-def without(changes: Iterable[Change], known: Lines) -> tuple[Change, ...]:
-    """What is left of changes when some of their lines are taken away."""
+def without(changes: Iterable[Change], known: Parts) -> tuple[Change, ...]:
+    """What is left of changes when some of their parts are taken away."""
     left = Counter(known)
-
-    def rest(path: str, sign: str, side: Sequence[str]) -> tuple[str, ...]:
-        kept = []
-        for line in side:
-            if left[path, sign, line.rstrip()] > 0:
-                left[path, sign, line.rstrip()] -= 1
+    remaining = []
+    for change in changes:
+        removed: list[str] = []
+        added: list[str] = []
+        for part, (old, new) in _parts(change):
+            if left[part] > 0:
+                left[part] -= 1
             else:
-                kept.append(line)
-        return tuple(kept) if any(line.strip() for line in kept) else ()
+                removed += old
+                added += new
+        if removed or added:
+            remaining.append(replace(change, removed=tuple(removed), added=tuple(added)))
+    return tuple(remaining)
 
-    remaining = (replace(c, removed=rest(c.path, "-", c.removed), added=rest(c.path, "+", c.added)) for c in changes)
-    return tuple(change for change in remaining if change.removed or change.added)
+
+def _parts(change: Change) -> Iterator[tuple[tuple[str, ...], tuple[Sequence[str], Sequence[str]]]]:
+    """The pieces of a change: what only goes in or only goes out, and lines replaced one for one, by lines; any other
+    change whole."""
+    removed = [line for line in change.removed if line.strip()]
+    added = [line for line in change.added if line.strip()]
+    if not removed:
+        pairs: list[tuple[list[str], list[str]]] = [([], [line]) for line in added]
+    elif not added:
+        pairs = [([line], []) for line in removed]
+    elif len(removed) == len(added):
+        pairs = [([old], [new]) for old, new in zip(removed, added, strict=True)]
+    else:
+        pairs = [(list(change.removed), list(change.added))]
+    for old, new in pairs:
+        yield (change.path, *(f"-{line.rstrip()}" for line in old), *(f"+{line.rstrip()}" for line in new)), (old, new)
 
 
 def mark(changes: Sequence[Change]) -> str:
     """The same for the same set of changes, whoever made them. Insertions are told apart by their neighbours."""
-    parts: list[str] = []
+    words: list[str] = []
     for change in sorted(changes, key=lambda change: change.path):
-        parts.append(f"@{change.path}")
-        parts += [f"-{line.rstrip()}" for line in change.removed if line.strip()]
-        parts += [f"+{line.rstrip()}" for line in change.added if line.strip()]
+        words.append(f"@{change.path}")
+        words += [f"-{line.rstrip()}" for line in change.removed if line.strip()]
+        words += [f"+{line.rstrip()}" for line in change.added if line.strip()]
     if not any(change.removed for change in changes):
-        parts += [change.above.strip() or change.below.strip() for change in changes]
-    return fingerprint(Subject.EDITS, *parts)
+        words += [change.above.strip() or change.below.strip() for change in changes]
+    return fingerprint(Subject.EDITS, *words)
 
 
 def places(changes: Sequence[Change]) -> str:

@@ -114,7 +114,7 @@ def _paths(attempt: Attempt) -> set[str]:
 def loops(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
     """The same call with the same answer, again and again, with nothing changed in between."""
     disturbing = {id(step) for step in tried.disturbing}
-    seen: defaultdict[tuple[str, str, str], list[Step]] = defaultdict(list)
+    seen: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
     for step in attempt.steps:
         if (step.name == "edit" and step.ok) or id(step) in disturbing:
             seen.clear()
@@ -122,8 +122,12 @@ def loops(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
         if step.result is None or step.interrupted:
             continue
         given = json.dumps(dict(step.input), sort_keys=True, default=str)
-        same = seen[step.name, given, masked(step.result.text)]
-        same.append(step)
+        calls = seen[step.name, given]
+        calls.append(step)
+        if len(calls) < REPEATS:
+            continue
+        answer = masked(step.result.text)
+        same = [call for call in calls if call.result is not None and masked(call.result.text) == answer]
         if len(same) == REPEATS:
             told = step.argument("command") or step.argument("path") or step.argument("pattern") or given
             yield finding(
@@ -145,7 +149,7 @@ def dead_end(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
     start = next((trial.count for trial in tried.runs if not trial.changes), attempt.baseline)
     if any(trial.passed for trial in tried.runs) or (counts and start is not None and min(counts) < start):
         return
-    states = len({frozenset(trial.lines.items()) for trial in tried.runs if trial.changes})
+    states = len({frozenset(trial.parts.items()) for trial in tried.runs if trial.changes})
     if not states:
         got = "without running the check on any change"
     else:

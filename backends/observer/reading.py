@@ -4,13 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from backends.observer.attempt import Attempt, Said, Step
-from store import blobs, events, tapes
+from store import blobs, tapes
 from store.domain.blocks import Block, BlockKind, blocks
+from store.domain.codec import decode_payload
 from store.domain.events import (
     BaselineChecked,
     Event,
     GenerationDesigned,
+    Payload,
     RunCreated,
     SubagentChecked,
     SubagentEnded,
@@ -21,9 +25,21 @@ from store.domain.ids import SubagentId
 from store.domain.strategy import LanePlan
 from store.domain.tape import Call, Message
 from store.domain.task import Task
+from store.jsontext import loads
+from store.tables import metadata
 
 if TYPE_CHECKING:
     from store.database import Store
+
+_TAKEN: tuple[type[Payload], ...] = (
+    RunCreated,
+    BaselineChecked,
+    GenerationDesigned,
+    SubagentLaunched,
+    SubagentEnded,
+    SubagentChecked,
+    ToolFinished,
+)
 
 
 @dataclass
@@ -73,7 +89,7 @@ class _Record:
 def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
     """The attempts of a generation, by lane. What is not in the record yet is left empty."""
     record = _Record()
-    for event in events.read(store, run=run):
+    for event in _events(store, run, generation):
         record.take(event, generation)
     by_lane: dict[int, list[Call]] = {lane: [] for lane in record.lanes}
     for call in tapes.calls(store, run=run, generation=generation):
@@ -83,6 +99,21 @@ def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
         _attempt(store, SubagentId(run, generation, number), record, record.lanes.get(number, _Lane()), calls)
         for number, calls in sorted(by_lane.items())
     ]
+
+
+def _events(store: "Store", run: str, generation: int) -> Iterator[Event]:
+    """The events that matter here: a run's log is long, and reading it whole would cost more than all the rest."""
+    columns = metadata.tables["events"].c
+    statement = (
+        select(columns.seq, columns.at, columns.generation, columns.lane, columns.kind, columns.data)
+        .where(columns.run == run, columns.kind.in_([payload.kind for payload in _TAKEN]))
+        .where(columns.generation.is_(None) | (columns.generation == generation))
+        .order_by(columns.seq)
+    )
+    with store.read() as connection:
+        rows = connection.execute(statement).all()
+    for seq, at, number, lane, kind, data in rows:
+        yield Event(seq, at, run, number, lane, decode_payload(kind, loads(data)))
 
 
 def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane, calls: list[Call]) -> Attempt:

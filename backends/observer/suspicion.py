@@ -5,6 +5,7 @@ fence that says it is data.
 """
 
 import re
+from functools import lru_cache
 
 from store.domain.observations import Flag
 from store.domain.safe_text import safe
@@ -39,8 +40,8 @@ _ORDERS = (
 )
 """What programs say to people, and what is an order to whoever reads it."""
 
-_IN_CODE = re.compile(_INJECTED, re.IGNORECASE)
-_IN_TEXT = re.compile(f"{_INJECTED}|{_ORDERS}", re.IGNORECASE)
+_IN_CODE = re.compile(_INJECTED, re.IGNORECASE | re.DOTALL)
+_IN_TEXT = re.compile(f"{_INJECTED}|{_ORDERS}", re.IGNORECASE | re.DOTALL)
 
 _SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}"
@@ -53,11 +54,12 @@ _SECRET = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def flags(text: str, code: str = "") -> tuple[Flag, ...]:
     """What is to be held against a text, and against the code with it, both as they came. Code may say "you must" in a
     comment."""
     found = []
-    if _reads_like(_IN_TEXT, text) or _reads_like(_IN_CODE, code):
+    if _IN_TEXT.search(text) or _IN_CODE.search(code):
         found.append(Flag.INSTRUCTION)
     both = f"{text}\n{code}"
     if _SECRET.search(both):
@@ -65,10 +67,6 @@ def flags(text: str, code: str = "") -> tuple[Flag, ...]:
     if safe(both) != both.replace("\r\n", "\n"):
         found.append(Flag.ESCAPE)
     return tuple(found)
-
-
-def _reads_like(pattern: re.Pattern[str], text: str) -> bool:
-    return pattern.search(text) is not None or pattern.search(" ".join(text.split())) is not None
 
 
 def without_colour(text: str) -> str:

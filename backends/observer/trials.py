@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 
 from backends.observer.attempt import Attempt, Said, Step
-from backends.observer.changes import Change, Lines, Workspace, excerpt, lines, mark, patch_changes, places, without
+from backends.observer.changes import Change, Parts, Workspace, excerpt, mark, parts, patch_changes, places, without
 from backends.observer.evidence import argument, span
 from backends.observer.findings import finding
 from backends.observer.shell import changes_files, runs_check
@@ -38,9 +38,9 @@ class Trial:
     edits: tuple[Step | None, ...] = ()
 
     @cached_property
-    def lines(self) -> Lines:
+    def parts(self) -> Parts:
         """What tells one state of the code from another."""
-        return lines(self.changes)
+        return parts(self.changes)
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,22 @@ def tried_fixes(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
     for trial in tried.runs:
         if trial.uncertain:
             continue
-        if not trial.lines and known[0].step is None:
+        if not trial.parts and known[0].step is None:
             known[0] = trial
-        elif all(trial.lines != earlier.lines for earlier in known):
+        elif all(trial.parts != earlier.parts for earlier in known):
             known.append(trial)
     for trial in known[1:]:
         # Of several as large, the latest.
-        parts = [earlier for earlier in reversed(known) if earlier.lines < trial.lines]
-        observation = _effect(attempt, max(parts, key=lambda part: part.lines.total()), trial)
+        smaller = [other for other in reversed(known) if other.parts < trial.parts]
+        observation = _effect(attempt, max(smaller, key=lambda other: other.parts.total()), trial)
         if solution is None or observation.fingerprint != solution.fingerprint:
             yield observation
 
 
 def _effect(attempt: Attempt, before: Trial, after: Trial) -> Observation:
     """One observation on what is in one state of the code and not in the other."""
-    tried = without(after.changes, before.lines)
-    behind = [step for change, step in zip(after.changes, after.edits, strict=True) if without([change], before.lines)]
+    tried = without(after.changes, before.parts)
+    behind = [step for change, step in zip(after.changes, after.edits, strict=True) if without([change], before.parts)]
     edits = "the edit below" if len(tried) == 1 else "the edits below"
     if before.changes:
         paths = list(dict.fromkeys(f"`{change.path}`" for change in before.changes))
