@@ -3,11 +3,14 @@
 import asyncio
 import gzip
 import re
+import sqlite3
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import zstandard
@@ -270,6 +273,24 @@ def prepare(connection: Connection) -> None:
     keys.mint(connection, OTHER, OTHER_KEY, at=1.0)
 
 
+@cache
+def template() -> bytes:
+    """A fresh store's file: made once, for making one takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite3"
+        with open_store(path) as store:
+            store.write(prepare)
+        with closing(sqlite3.connect(path)) as driver:
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.read_bytes()
+
+
+def prepared(path: Path) -> Store:
+    """A store with a run and the keys of two subagents."""
+    path.write_bytes(template())
+    return open_store(path)
+
+
 @asynccontextmanager
 async def provided(handler: Handler) -> AsyncIterator[Provider]:
     """A provider that answers so."""
@@ -289,8 +310,7 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """Everything up, with that provider behind the proxy, its key `real`."""
     async with provided(handler) as provider:
-        with open_store(root / "store.sqlite3") as store:
-            store.write(prepare)
+        with prepared(root / "store.sqlite3") as store:
             tail = TailWriter(tail_path(store.path))
             proxy = Proxy(
                 store,

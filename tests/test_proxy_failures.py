@@ -25,7 +25,7 @@ from tests.proxyrig import (
     Handler,
     chunk,
     fixed,
-    prepare,
+    prepared,
     recorded,
     rig,
     split,
@@ -88,8 +88,7 @@ async def test_a_connection_that_is_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with open_store(tmp_path / "store.sqlite3") as store:
-            store.write(prepare)
+        with prepared(tmp_path / "store.sqlite3") as store:
             async with serve(Proxy(store, upstreams={"anthropic": Upstream(url, "real")})) as address:
                 client = Client(*await asyncio.open_connection(address.host, address.port))
                 await client.ask()

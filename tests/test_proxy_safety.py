@@ -18,7 +18,7 @@ from tests.proxyrig import (
     SUBAGENT,
     Client,
     Rig,
-    prepare,
+    prepared,
     provided,
     recorded,
     rig,
@@ -127,8 +127,7 @@ async def test_the_real_key_is_nowhere_but_on_the_wire_to_the_provider(
         async with provided(streamed(recorded("error.sse"))) as provider:
             upstream = Upstream(provider.base_url, real)
             upstream_repr = repr(upstream)
-            with open_store(tmp_path / "store.sqlite3") as store:
-                store.write(prepare)
+            with prepared(tmp_path / "store.sqlite3") as store:
                 async with serve(Proxy(store, upstreams={"anthropic": upstream})) as address:
                     client = Client(*await asyncio.open_connection(address.host, address.port))
                     await client.ask()
@@ -304,8 +303,7 @@ def test_an_upstream_is_a_plain_address(url: str) -> None:
 
 async def test_an_upstream_may_have_a_path(tmp_path: Path) -> None:
     async with provided(MESSAGE) as provider:
-        with open_store(tmp_path / "store.sqlite3") as store:
-            store.write(prepare)
+        with prepared(tmp_path / "store.sqlite3") as store:
             upstreams = {
                 "first": Upstream(provider.base_url),
                 "gateway": Upstream(f"{provider.base_url}/team/a/", "real"),
