@@ -24,7 +24,7 @@ DEADLINE = 240.0
 
 
 def order(
-    home: Home, *, practice: str = "two", seed: int = 3, gates_open: bool = True, pace: float = 0.0, **changes: object
+    home: Home, *, practice: str = "one", seed: int = 3, gates_open: bool = True, pace: float = 0.0, **changes: object
 ) -> str:
     """A small run on a practice bug: two generations of two lanes, one of them clean, unless told otherwise."""
     task = replace(demo_task(home, practice), **{"generations": 2, "lanes": 2, **changes})  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def order(
 
 
 def order_task(
-    home: Home, task: Task, *, seed: int = 3, gates_open: bool = True, pace: float = 0.0, practice: str = "two"
+    home: Home, task: Task, *, seed: int = 3, gates_open: bool = True, pace: float = 0.0, practice: str = "one"
 ) -> str:
     return create_run(home, task, title="A test", seed=seed, scripted=practice, gates_open=gates_open, pace=pace)
 
