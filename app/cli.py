@@ -7,12 +7,14 @@ from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpForm
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from app.commands import Command, all_groups
 from app.context import Context
 from app.failure import CommandError, Exit
 from app.output import note, prepare, say
+
+if TYPE_CHECKING:
+    from app.commands import Command, Group
 
 DESCRIPTION = """\
 A recording studio for subagents, in a terminal.
@@ -30,22 +32,24 @@ class _UsageError(Exception):
 
 
 class _Parser(ArgumentParser):
+    """Raises where argparse would print its usage and leave."""
+
+    names: tuple[str, ...] = ()
+    """The commands, for whoever mistypes one."""
+
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"invalid choice: '([^']*)'", message)
-        if wrong and self._names:
-            near = get_close_matches(wrong[1], self._names, 1)
-            message = f"there is no command `{wrong[1]}`" + (f"; did you mean `{near[0]}`?" if near else ".")
-        raise _UsageError(
-            f"{message.rstrip('.')}{'' if message.endswith(('?', '.')) else '.'} See `{self.prog} --help`."
-        )
-
-    _names: tuple[str, ...] = ()
+        if wrong and self.names:
+            near = get_close_matches(wrong[1], self.names, 1)
+            message = f"there is no command `{wrong[1]}`" + (f"; did you mean `{near[0]}`?" if near else "")
+        stop = "" if message.endswith(("?", ".")) else "."
+        raise _UsageError(f"{message}{stop} See `{self.prog} --help`.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Never raises for what an operator, a machine or a store can do wrong."""
     prepare()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments or os.environ.get("MULTITRACK_DEBUG", "") not in ("", "0")
     try:
         code = _run(arguments, debug=debug)
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The interpreter flushes once more on its way out, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE
-    except SystemExit as leaving:  # argparse, after --help and --version
+    except SystemExit as leaving:  # argparse, after --help
         return leaving.code if isinstance(leaving.code, int) else Exit.FINE
     except KeyboardInterrupt:
         note("interrupted")
@@ -67,21 +71,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], *, debug: bool) -> int:
+    if arguments[:1] == ["--version"]:
+        # Before the commands are imported: who asks for the version wants nothing else.
+        return _version()
     parser, commands = build_parser()
     options = parser.parse_args(arguments)
     if options.version:
-        from importlib.metadata import version
-
-        say(f"multitrack {version('multitrack')}")
-        return Exit.FINE
+        return _version()
     context = _context(options, debug=debug)
     if options.command is None:
         return _open_app(context, parser)
     return commands[options.command].run(context, options)
 
 
-def build_parser() -> tuple[ArgumentParser, dict[str, Command]]:
+def _version() -> int:
+    from importlib.metadata import version
+
+    say(f"multitrack {version('multitrack')}")
+    return Exit.FINE
+
+
+def build_parser() -> "tuple[ArgumentParser, dict[str, Command]]":
     """The parser of everything, and the commands by name."""
+    from app.commands import all_groups
+
     common = _Parser(add_help=False)
     _add_common(common, default=SUPPRESS)
     groups = all_groups()
@@ -89,7 +102,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, Command]]:
         prog="multitrack",
         usage="multitrack [--home FOLDER] [--store FILE] [COMMAND …]",
         description=DESCRIPTION,
-        epilog=_epilog(),
+        epilog=_epilog(groups),
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="say which version this is")
@@ -98,7 +111,7 @@ def build_parser() -> tuple[ArgumentParser, dict[str, Command]]:
         dest="command", metavar="COMMAND", prog="multitrack", parser_class=_Parser, help=SUPPRESS
     )
     commands = {command.name: command for group in groups for command in group.commands}
-    parser._names = tuple(commands)
+    parser.names = tuple(commands)
     for command in commands.values():
         command.configure(
             parsers.add_parser(
@@ -120,9 +133,9 @@ def _add_common(parser: ArgumentParser, *, default: str | None) -> None:
     parser.add_argument("--debug", action="store_true", default=default or False, help="show tracebacks")
 
 
-def _epilog() -> str:
+def _epilog(groups: "tuple[Group, ...]") -> str:
     lines: list[str] = []
-    for group in all_groups():
+    for group in groups:
         lines += [f"{group.title}:", *(f"  {command.name:<14}{command.help}" for command in group.commands), ""]
     lines += ["exit codes:", *(f"  {code:<5}{code.meaning}" for code in Exit), ""]
     lines.append("`multitrack COMMAND --help` says more. RUN may be the beginning of a name, or `last`.")
