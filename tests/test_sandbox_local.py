@@ -119,8 +119,10 @@ def test_a_python_is_found_without_our_own_environment(tmp_path: Path) -> None:
     assert bare == f"{tmp_path}:{sys.base_prefix}/bin"
 
 
-SECRETS = st.sampled_from(["ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "GH_TOKEN", "SSH_AUTH_SOCK", "PIP_INDEX_URL",
-                           "HTTPS_PROXY", "PYTHONPATH", "VIRTUAL_ENV", "LD_PRELOAD", "GIT_DIR", "BASH_ENV"])  # fmt: skip
+SECRETS = st.sampled_from(
+    "ANTHROPIC_API_KEY AWS_SECRET_ACCESS_KEY GH_TOKEN SSH_AUTH_SOCK PIP_INDEX_URL HTTPS_PROXY PYTHONPATH "
+    "VIRTUAL_ENV LD_PRELOAD GIT_DIR BASH_ENV".split()
+)
 
 
 @given(st.dictionaries(SECRETS | st.text(min_size=1).map("X_".__add__), st.text(), min_size=1))

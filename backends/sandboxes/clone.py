@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.sandboxes import PATCH_CAP, SandboxError
 from backends.sandboxes.git import git
 from backends.sandboxes.patches import read
+from backends.sandboxes.protocol import PATCH_CAP, SandboxError
 
 _PLAIN = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.logAllRefUpdates=false")
 

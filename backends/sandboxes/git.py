@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from backends.sandboxes import SandboxError
+from backends.sandboxes.protocol import SandboxError
 from store.domain.safe_text import safe_line
 from store.domain.task import Dirt
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backends.sandboxes import FILE_CAP, OUTPUT_CAP, Executed, SandboxError
 from backends.sandboxes.clone import Clone
 from backends.sandboxes.environment import COMMAND_MARKER, MARKER, git_environment, sandbox_environment
 from backends.sandboxes.process import Pipe, end, execute
+from backends.sandboxes.protocol import FILE_CAP, OUTPUT_CAP, Executed, SandboxError
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from backends.sandboxes import SandboxError
 from backends.sandboxes.patterns import Patterns
+from backends.sandboxes.protocol import SandboxError
 
 
 @dataclass(frozen=True)

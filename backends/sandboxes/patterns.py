@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from backends.sandboxes import SandboxError
+from backends.sandboxes.protocol import SandboxError
 
 
 class Patterns:

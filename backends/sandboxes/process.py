@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from backends.sandboxes import Executed
+from backends.sandboxes.protocol import Executed
 
 _CHUNK = 64 * 1024
 _FREE = 16 * 1024 * 1024
