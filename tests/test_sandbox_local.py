@@ -120,8 +120,19 @@ def test_a_python_is_found_without_our_own_environment(tmp_path: Path) -> None:
 
 
 SECRETS = st.sampled_from(
-    "ANTHROPIC_API_KEY AWS_SECRET_ACCESS_KEY GH_TOKEN SSH_AUTH_SOCK PIP_INDEX_URL HTTPS_PROXY PYTHONPATH "
-    "VIRTUAL_ENV LD_PRELOAD GIT_DIR BASH_ENV".split()
+    [
+        "ANTHROPIC_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "GH_TOKEN",
+        "SSH_AUTH_SOCK",
+        "PIP_INDEX_URL",
+        "HTTPS_PROXY",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "LD_PRELOAD",
+        "GIT_DIR",
+        "BASH_ENV",
+    ]
 )
 
 
