@@ -51,7 +51,7 @@ def described(case: WorstCase) -> str:
 
 def _widest(task: Task) -> Limits:
     """The limits of the subagent that may use most."""
-    own = [task.limits.narrowed(strategy.limits) for strategy in task.strategies] or [task.limits]
+    own = [task.limits.with_own(strategy.limits) for strategy in task.strategies] or [task.limits]
     return Limits(
         usd=_most([limits.usd for limits in own]),
         tokens=_whole(_most([limits.tokens for limits in own])),

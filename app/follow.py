@@ -28,7 +28,7 @@ from store.home import Home
 PATIENCE = 0.5
 """Seconds between two looks at a run whose log is silent."""
 
-NAME_WIDTH = 30
+NAME_WIDTH = 38
 
 
 def follow(home: Home, run: str, *, json: bool = False) -> Exit:
@@ -177,7 +177,8 @@ def _observed(generation: Generation, observed: GenerationObserved) -> str:
 
 def _finished(board: Board, finished: RunFinished) -> list[str]:
     spend = board.spent(board.at)
-    word = {RunState.SOLVED: "Solved.", RunState.FAILED: "The run could not be carried out."}.get(finished.state, "")
-    said = " ".join(part for part in (word if word not in finished.reason else "", safe_line(finished.reason)) if part)
+    said = safe_line(finished.reason)
+    if finished.state is RunState.FAILED:
+        said = f"The run could not be carried out. {said}"
     used = f"{spend.turns} turns, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
     return ["", said, f"Used: {used}, {duration(spend.seconds)} of work.", f"Report: {finished.report}"]

@@ -208,6 +208,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", default="")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    # A line for every call would push everything else out of the log's last words.
+    for chatty in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH)
     key = os.environ.pop(KEY, "")
     home = Home(options.home, options.store)

@@ -67,6 +67,7 @@ class LaneSession:
             query,
             run=self._subagent.run,
             before_generation=self._subagent.generation,
+            prompts=False,
             limit=RECALLED,
         )
         return [Recalled(hit.subagent, hit.turn, hit.role, hit.text) for hit in hits if hit.subagent is not None]

@@ -245,7 +245,7 @@ class Board:
                 lane.tool = ""
 
     def _limits(self, plan: LanePlan) -> Limits:
-        return self.task.limits.narrowed(plan.strategy.limits)
+        return self.task.limits.with_own(plan.strategy.limits)
 
 
 def _apply_to_lane(lane: Lane, event: Event) -> None:

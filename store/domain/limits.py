@@ -54,7 +54,7 @@ class Limits:
     usd: float | None = None
     seconds: float | None = None
 
-    def narrowed(self, own: "Limits") -> "Limits":
+    def with_own(self, own: "Limits") -> "Limits":
         """These limits with those of `own` in their place where it has any."""
         return Limits(
             self.turns if own.turns is None else own.turns,

@@ -9,8 +9,8 @@ from store.domain.limits import Limits
 class Strategy:
     """An approach in a sentence, what to look at first, and which repairs to prefer; plain words that any model reads.
 
-    `model` names the model in the provider's words; "" is the run's own. `limits` narrow the run's limits for a
-    subagent: None in a field leaves the run's.
+    `model` names the model in the provider's words; "" is the run's own. `limits` stand in place of those of every
+    other subagent: None in a field leaves the common one.
     """
 
     name: str
