@@ -132,7 +132,9 @@ def _merged(branches: Sequence[list[Seen]]) -> list[Seen]:
 
 def races(function: Function) -> Iterator[Hypothesis]:
     """Check-then-act and lost updates over an await, with a lock around all of it, or only around the change."""
-    found = Flow(function).run() if function.awaits and function.owner else []
+    if not function.awaits or not function.owner or any(_private_locks(function)):
+        return
+    found = Flow(function).run()
     loose = [each for each in found if each.seen.held is None]
     yield from _early_releases(function, [each for each in found if each.seen.held is not None])
     if not loose:
@@ -213,22 +215,11 @@ def _early_releases(function: Function, found: Sequence[Found]) -> Iterator[Hypo
 
 def private_locks(function: Function) -> Iterator[Hypothesis]:
     """A lock that is made for each call guards nothing: make it once."""
-    made = {
-        node.targets[0].id: node
-        for node in own(function.node)
-        if isinstance(node, ast.Assign) and makes_lock(node.value) and isinstance(node.targets[0], ast.Name)
-    }
     lock = rewriting.own_lock(function) if function.awaits else None
     if lock is None:
         return
     header, own_hunks = lock
-    for node in own(function.node):
-        if not isinstance(node, ast.AsyncWith) or len(node.items) != 1:
-            continue
-        held = node.items[0].context_expr
-        maker = made.get(held.id) if isinstance(held, ast.Name) else None
-        if not makes_lock(held) and maker is None:
-            continue
+    for node, maker in _private_locks(function):
         module = function.module
         hunks = {Hunk(module.path, node.lineno - 1, (module.lines[node.lineno - 1],), (module.indent(node) + header,))}
         if maker is not None:
@@ -243,6 +234,21 @@ def private_locks(function: Function) -> Iterator[Hypothesis]:
             0.6,
             own_hunks | hunks,
         )
+
+
+def _private_locks(function: Function) -> Iterator[tuple[ast.AsyncWith, ast.Assign | None]]:
+    """Where a lock is held that the function has made itself, and the statement that makes it."""
+    made = {
+        node.targets[0].id: node
+        for node in own(function.node)
+        if isinstance(node, ast.Assign) and makes_lock(node.value) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in own(function.node):
+        if isinstance(node, ast.AsyncWith) and len(node.items) == 1:
+            held = node.items[0].context_expr
+            maker = made.get(held.id) if isinstance(held, ast.Name) else None
+            if makes_lock(held) or maker is not None:
+                yield node, maker
 
 
 def counters(function: Function) -> Iterator[Hypothesis]:

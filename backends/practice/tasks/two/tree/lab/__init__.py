@@ -1,0 +1,1 @@
+"""The print service of the members' darkroom."""
