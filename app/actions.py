@@ -101,7 +101,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next-hit", "Next hit", "Go to the next place found.", ("n",), ("traces",)),
     Action("previous-hit", "Previous", "Go to the place found before.", ("N",), ("traces",), footer=False),
     Action("errors", "Errors only", "Show only what went wrong, and where it is.", ("e",), ("traces",)),
-    Action("raw", "Raw", "The request and the response as recorded, or the node as what it is.", ("v",), ("traces",)),
+    Action("raw", "Raw", "The request and the response as recorded.", ("v",), ("traces",)),
     Action("follow", "Newest", "Go to what happened last.", ("f",), ("traces",)),
     Action("edit", "Edit", "Edit the observations that the next generation gets.", ("e",), ("observations",)),
     Action("save", "Save", "Hand the edited text to the engine.", ("ctrl+s",), ("observations",)),

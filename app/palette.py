@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from app import actions
-from app.screens.base import StudioScreen
 
 if TYPE_CHECKING:
     from app.studio import Studio
@@ -22,16 +21,15 @@ class Palette(Provider):
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for title, action, run in self._commands():
-            score = matcher.match(f"{action.title} {action.help}")
+            # What an action is called counts for more than what is said of it.
+            score = max(matcher.match(action.title), matcher.match(action.help) / 4)
             if score > 0:
                 yield Hit(score, title, run, text=action.title, help=action.help)
 
     def _commands(self) -> Iterator[tuple[str, actions.Action, Callable[[], None]]]:
         studio = cast("Studio", self.app)
-        screen = self.screen
-        name = screen.NAME if isinstance(screen, StudioScreen) else ""
-        for action in actions.on(name):
-            if action.id != "palette" and not (isinstance(screen, StudioScreen) and screen.why_not(action.id)):
+        for action in actions.on(studio.place.NAME if studio.place else ""):
+            if action.id != "palette" and not studio.why_not(action.id):
                 keys = " ".join(actions.key_name(key) for key in action.keys)
 
                 def run(action_id: str = action.id) -> None:

@@ -16,6 +16,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
 import themes
@@ -31,6 +32,16 @@ from store.home import Home
 
 TICK = 1 / 8
 """Seconds between two looks at what has changed: one clock for the whole app."""
+
+
+class WholeCells(ScrollBarRender):
+    """Scrollbars out of whole cells: no terminal draws a part of one as a gap, and ASCII needs no other."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
+ScrollBar.renderer = WholeCells
 
 StartEngine = Callable[[str], object]
 """Starts an engine for a run and returns when it works. Whatever it raises is told to the operator."""
@@ -83,6 +94,7 @@ class Studio(App[None]):
         self.world = World()
         self.now = clock
         self.ascii = _ascii_wanted() if ascii_only is None else ascii_only
+        self.set_class(self.ascii, "ascii")
         self.feed = feeds.Feed(home, self.post_message)
         self._first = screen
         self._start_engine = start_engine or self._start_in_a_process
@@ -121,8 +133,9 @@ class Studio(App[None]):
         self._close_messages_no_wait()
 
     def _tick(self) -> None:
-        if isinstance(self.screen, StudioScreen):
-            self.screen.tick()
+        # Behind a question the screen goes on; between two screens there is none.
+        if self.place is not None:
+            self.place.tick()
 
     # What the feed says.
 
@@ -253,6 +266,11 @@ class Studio(App[None]):
 
     # Actions of the registry.
 
+    @property
+    def place(self) -> StudioScreen | None:
+        """The screen that the operator is on, whatever asks something in front of it."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, StudioScreen)), None)
+
     def why_not(self, action: str) -> str:
         """Why an action can't be done now; "" when it can. What every screen has to say, then the screen itself."""
         track = self.track
@@ -273,28 +291,28 @@ class Studio(App[None]):
                     return f"run {track.id} is being resumed"
             case _:
                 pass
-        screen = self.screen
-        return screen.why_not(action) if isinstance(screen, StudioScreen) else ""
+        return self.place.why_not(action) if self.place else ""
 
     def action_do(self, action: str) -> None:
         """Carry out an action of the registry, or say why not."""
-        screen = self.screen
+        place = self.place
         reason = self.why_not(action)
         if reason:
             self.say(reason[0].upper() + reason[1:] + ".", "warning")
             return
-        perform = screen.performer(action) if isinstance(screen, StudioScreen) else None
+        perform = place.performer(action) if place else None
         perform = perform or getattr(self, f"do_{action.replace('-', '_')}", None)
         if perform is not None:
             perform()
         elif action in actions.SCREENS:
             self.go(action)
-        if isinstance(self.screen, StudioScreen):
-            self.screen.show_keys()
+        if self.place and self.place.is_mounted:
+            self.place.show_keys()
 
     def go(self, screen: str) -> None:
         """Show another screen."""
-        if isinstance(self.screen, StudioScreen) and screen != self.screen.NAME:
+        place = self.place
+        if place is not None and place is self.screen and screen != place.NAME:
             self.switch_screen(screen)
 
     def open_tape(self, subagent: SubagentId) -> None:
@@ -350,8 +368,7 @@ class Studio(App[None]):
     def do_help(self) -> None:
         from app.screens.help import Help
 
-        name = self.screen.NAME if isinstance(self.screen, StudioScreen) else ""
-        self.push_screen(Help(name))
+        self.push_screen(Help(self.place.NAME if self.place else "", self.size.width))
 
     def do_quit(self) -> None:
         alive = [track.id for track in self.world.newest() if track.alive]

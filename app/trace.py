@@ -94,6 +94,10 @@ class OfResult:
 
     tool: OfTool
 
+    @property
+    def who(self) -> SubagentId:
+        return self.tool.who
+
 
 @dataclass(frozen=True)
 class OfEvent:

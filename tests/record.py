@@ -1,14 +1,21 @@
 """A recorded store for the tests of screens: four runs, made through the store's own API at fixed times."""
 
+import atexit
 import json
+import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
+from textual.pilot import Pilot
 
+from app.studio import Studio
 from store import blobs, events, observations, runs
 from store.database import Store, open_store
 from store.domain.events import (
@@ -43,6 +50,9 @@ from store.home import Home
 from store.lock import RunLock
 from store.tapes import CallEnd, CallStart, close_call, open_call
 from tests import script
+
+PATIENCE = 30.0
+"""Seconds until something that doesn't come is a failure; far above what it takes."""
 
 NOW = 1_795_400_000.0
 """The screens' clock: 2026-11-23, a little after the last event."""
@@ -101,20 +111,30 @@ class Writer:
         )
 
 
+@cache
+def _template() -> Path:
+    """All four runs, recorded once for all tests of a process."""
+    root = Path(tempfile.mkdtemp(prefix="multitrack-recorded-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    home = Home(root).create()
+    with open_store(home.store) as store:
+        for run, title, at, tell in (
+            (BROKEN, "orders: a check that always passes", NOW - 90_000, _broken),
+            (SOLVED, "orders: lost reservations", NOW - 7_300, _solved),
+            (GATE, "orders: lost reservations, other seed", NOW - 900, _gate),
+            (LIVE, "orders: lost reservations under load", NOW - 200, _live),
+        ):
+            store.write(_creation(run, title, at))
+            home.folder(run).create()
+            tell(Writer(store, run, at), home)
+    return root
+
+
 @contextmanager
 def recorded(root: Path, *, alive: tuple[str, ...] = (LIVE, GATE)) -> Iterator[Home]:
     """A home with all four runs; the named ones have an engine for as long as the context is open."""
-    home = Home(root).create()
-    store = open_store(home.store)
-    for run, title, at, tell in (
-        (BROKEN, "orders: a check that always passes", NOW - 90_000, _broken),
-        (SOLVED, "orders: lost reservations", NOW - 7_300, _solved),
-        (GATE, "orders: lost reservations, other seed", NOW - 900, _gate),
-        (LIVE, "orders: lost reservations under load", NOW - 200, _live),
-    ):
-        store.write(_creation(run, title, at))
-        home.folder(run).create()
-        tell(Writer(store, run, at), home)
+    shutil.copytree(_template(), root, dirs_exist_ok=True)
+    home = Home(root)
     locks = [RunLock(home.folder(run).lock) for run in alive]
     assert all(lock.acquire() for lock in locks)
     try:
@@ -122,7 +142,35 @@ def recorded(root: Path, *, alive: tuple[str, ...] = (LIVE, GATE)) -> Iterator[H
     finally:
         for lock in locks:
             lock.release()
-        store.close()
+
+
+def studio(home: Home, screen: str, run: str | None = None, **more: Any) -> Studio:
+    """The app on a recorded home, its clock standing still."""
+    return Studio(home, run, screen, clock=lambda: NOW, ascii_only=more.pop("ascii_only", False), **more)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
+    """Let the app go on until something is true."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        await pilot.pause(0.02)
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Wait until all that was recorded is on the screen."""
+    app = cast("Studio", pilot.app)
+    world = app.world
+    await until(pilot, lambda: world.opened and all(track.read for track in world.tracks.values()), "the runs")
+    await until(pilot, lambda: world.flowed or not world.tracks, "the lanes")
+    place = app.place
+    assert place is not None
+    for _ in range(2):
+        # A message may start a worker, whose message draws.
+        await until(pilot, lambda: not [w for w in app.workers if not w.is_finished], "the readers")
+        await pilot.pause()
+        place.redraw()
+        await pilot.pause()
 
 
 def _creation(run: str, title: str, at: float) -> Callable[[Connection], None]:

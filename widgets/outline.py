@@ -153,6 +153,9 @@ class Outline:
                 return after
         if parent is None:
             return len(self.rows)
+        # What grows at the end of all needs no search.
+        if self.rows and parent.open and self._under(self.rows[-1], parent):
+            return len(self.rows)
         row = self.row(parent)
         return self._end(row) if row is not None and parent.open else None
 

@@ -40,8 +40,8 @@ _COLUMNS: tuple[tuple[str, int, bool, int], ...] = (
     ("clean", 5, True, 110),
     ("obs", 4, True, 0),
     ("cost", 8, True, 0),
-    ("obs/solved", 11, False, 70),
-    ("age", 8, True, 0),
+    ("obs/solved", 11, False, 60),
+    ("age", 8, True, 100),
     ("title", 0, False, 0),
 )
 """Heading, cells (0: what is left), right-aligned, and the width from which the column is shown."""

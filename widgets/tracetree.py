@@ -84,12 +84,18 @@ class TraceTree(ScrollView, Inked, can_focus=True):
             self.grown()
         moved = item is not self.cursor
         self.cursor = item
-        row = self.outline.row(item)
-        if row is not None and scroll:
-            self.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
+        if scroll:
+            self._show_cursor()
+            # Once more when what has grown is laid out: until then it can't be scrolled to.
+            self.call_after_refresh(self._show_cursor)
         self.refresh()
         if moved:
             self.post_message(self.Pointed(item))
+
+    def _show_cursor(self) -> None:
+        row = self.outline.row(self.cursor) if self.cursor is not None else None
+        if row is not None:
+            self.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
         cells = self.size.width

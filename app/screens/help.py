@@ -20,39 +20,51 @@ _MOVING = (
 )
 
 
+BESIDE = 126
+"""Cells of the terminal from which there is room for the twins beside the help."""
+
+
 class Help(ModalScreen[None]):
     """`screen` comes first, then what works everywhere, then the other screens."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "leave", "Leave")]
 
-    def __init__(self, screen: str) -> None:
+    def __init__(self, screen: str, cells: int) -> None:
         super().__init__()
-        self._screen_name = screen
+        self._screen_name, self._cells = screen, cells
 
     def compose(self) -> ComposeResult:
         with Vertical(id="card"):
             yield DocView(id="text")
 
     def on_mount(self) -> None:
-        self.query_one(DocView).show(text(self._screen_name))
+        self.query_one(DocView).show(text(self._screen_name, beside=self._cells >= BESIDE))
         self.query_one(DocView).focus()
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
 
-def text(screen: str) -> list[Line]:
-    """The help, the named screen's actions first."""
+def text(screen: str, *, beside: bool) -> list[Line]:
+    """The help, the named screen's actions first; the twins `beside` them, or under them."""
     lines: list[Line] = [[("Keys", "accent"), ("      what they do, and the same on the command line", "faint")], []]
     order = [screen, *(name for name in actions.SCREENS if name != screen)] if screen else list(actions.SCREENS)
     for index, name in enumerate(order):
         own = [action for action in actions.ACTIONS if name in action.where]
         title = actions.find(name).title
         if own:
-            lines += [[(title, "strong"), (f"   {actions.find(name).help}", "faint")], *map(_line, own), []]
+            lines += [
+                [(title, "strong"), (f"   {actions.find(name).help}", "faint")],
+                *(line for action in own for line in _lines(action, beside=beside)),
+                [],
+            ]
         if index == 0:
             everywhere = [action for action in actions.ACTIONS if actions.EVERYWHERE in action.where]
-            lines += [[("Everywhere", "strong")], *map(_line, everywhere), []]
+            lines += [
+                [("Everywhere", "strong")],
+                *(line for action in everywhere for line in _lines(action, beside=beside)),
+                [],
+            ]
     lines += [[("Moving", "strong")], *([(f"  {key:<9}", "key"), (said, "text")] for key, said in _MOVING), []]
     lines += [
         [
@@ -66,7 +78,12 @@ def text(screen: str) -> list[Line]:
     return lines
 
 
-def _line(action: actions.Action) -> Line:
+def _lines(action: actions.Action, *, beside: bool) -> list[Line]:
     keys = " ".join(actions.key_name(key) for key in action.keys)
-    line: Line = [(f"  {keys:<9}", "key"), (f"{action.title:<14}", "text"), (action.help, "faint")]
-    return [*line, (f"   {action.twin}", "code-string")] if action.twin else line
+    line: Line = [(f"  {keys:<9}", "key"), (f"{action.title:<16}", "text")]
+    if not action.twin:
+        return [[*line, (action.help, "faint")]]
+    twin = (action.twin, "code-string")
+    if beside:
+        return [[*line, (f"{action.help:<56} ", "faint"), twin]]
+    return [[*line, (action.help, "faint")], [(" " * 27, "text"), twin]]

@@ -48,7 +48,7 @@ class ObservationsScreen(StudioScreen):
             with Vertical(classes="left wide"):
                 yield Bar(id="file-head", classes="head")
                 yield DocView(id="file")
-                yield TextArea(id="editor", show_line_numbers=False, soft_wrap=True, tab_behavior="indent")
+                yield TextArea(id="editor", show_line_numbers=False, soft_wrap=True)
             with Vertical(classes="right"):
                 yield Bar(id="told-head", classes="head")
                 yield DocView(id="told")

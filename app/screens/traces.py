@@ -233,6 +233,13 @@ class TracesScreen(StudioScreen):
         if cursor is not None:
             tree.point(cursor)
 
+    def _show_all(self) -> None:
+        """What is gone to may be no error."""
+        if self.errors_only:
+            self.errors_only = False
+            self._filter()
+            self._heads()
+
     def do_raw(self) -> None:
         self.raw = not self.raw
         self._look()
@@ -247,6 +254,7 @@ class TracesScreen(StudioScreen):
             lane = lane.parent
         newest = trace.newest(lane) or trace.newest()
         if newest is not None:
+            self._show_all()
             trace.outline.reveal(newest)
             trace.outline.open(newest)
             tree.grown()
@@ -257,6 +265,7 @@ class TracesScreen(StudioScreen):
         trace, tree = self.trace, self.query_one(TraceTree)
         lane = trace.lane(who) if trace else None
         if trace is not None and lane is not None:
+            self._show_all()
             trace.outline.reveal(lane)
             trace.outline.open(lane)
             tree.grown()
@@ -325,9 +334,7 @@ class TracesScreen(StudioScreen):
         who, turn, key = self._hits[self._hit]
         if trace is None:
             return
-        if self.errors_only:
-            self.errors_only = False
-            self._filter()
+        self._show_all()
         item = trace.outline.find(key) or trace.turn(who, turn) or trace.lane(who)
         if item is None:
             return

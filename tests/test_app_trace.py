@@ -1,0 +1,205 @@
+"""The trace from events, its words from the tape, and its nodes as what they are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import nodes
+from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Trace
+from store import events
+from store.database import Store, open_store
+from store.domain.board import Board
+from store.domain.ids import SubagentId
+from tests import record
+from widgets.ink import Line
+from widgets.outline import Item
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with record.recorded(Path(tmp_path_factory.mktemp("home"))) as home, open_store(home.store) as opened:
+        yield opened
+
+
+def folded(store: Store, run: str = record.LIVE) -> tuple[Trace, Board]:
+    trace, board = Trace(run, "a title"), Board(run)
+    past = events.read(store, run=run)
+    trace.apply(past)
+    for event in past:
+        board.apply(event)
+    return trace, board
+
+
+def text(lines: list[Line]) -> str:
+    return "\n".join("".join(piece for piece, _ in line) for line in lines)
+
+
+def labels(items: list[Item]) -> list[str]:
+    return ["".join(piece for piece, _ in item.line) for item in items]
+
+
+def tools(turn: Item) -> list[Item]:
+    return [item for item in turn.children if isinstance(item.data, OfTool)]
+
+
+def test_the_tree_is_run_generation_subagent_turn_tool_result(store: Store) -> None:
+    trace, _ = folded(store)
+    root = trace.outline.roots[0]
+    assert labels(root.children) == ["generation 1", "generation 2"]
+    assert not root.children[0].open
+    assert root.children[1].open
+    lane = trace.lane(SubagentId(record.LIVE, 2, 3))
+    assert lane is not None
+    assert "history" in labels([lane])[0]
+    assert "solved" in labels([lane])[0]
+    turn = trace.turn(SubagentId(record.LIVE, 2, 3), 5)
+    assert turn is not None
+    assert not turn.loaded
+    (tool,) = tools(turn)
+    assert labels([tool]) == ["› run python check.py"]
+    assert labels(tool.children) == ["✗ exit code 1"]
+    assert turn.bad == 1
+
+
+def test_errors_roll_up(store: Store) -> None:
+    trace, board = folded(store)
+    failed = sum(
+        not result.ok
+        for generation in board.generations.values()
+        for lane in generation.lanes.values()
+        for result in lane.results.values()
+    )
+    alerts = sum(lane.alerts for generation in board.generations.values() for lane in generation.lanes.values())
+    assert trace.outline.roots[0].bad == failed + alerts
+
+
+def test_a_tool_call_that_is_open_has_no_result(store: Store) -> None:
+    trace, board = folded(store)
+    turn = trace.turn(SubagentId(record.LIVE, 2, 2), 5)
+    assert turn is not None
+    (tool,) = tools(turn)
+    assert tool.children == []
+    assert isinstance(tool.data, OfTool)
+    assert "runs" in text(nodes.describe(store, board, tool.data))
+
+
+def test_words_are_filled_in_where_they_were_said(store: Store) -> None:
+    trace, _ = folded(store)
+    turn = trace.turn(SubagentId(record.LIVE, 2, 1), 1)
+    assert turn is not None
+    assert isinstance(turn.data, OfTurn)
+    said = nodes.said(store, turn.data)
+    trace.fill(turn, said)
+    assert [label[:2] for label in labels(turn.children)] == ["∙ ", "  ", "› "]
+    assert turn.loaded
+    before = labels(turn.children)
+    trace.fill(turn, said)
+    assert labels(turn.children) == before
+
+
+def test_applying_event_by_event_gives_the_same_tree(store: Store) -> None:
+    whole, _ = folded(store)
+    pieces = Trace(record.LIVE, "a title")
+    for event in events.read(store, run=record.LIVE):
+        pieces.apply([event])
+    whole.outline.rebuild()
+    assert labels(pieces.outline.rows) == labels(whole.outline.rows)
+
+
+def test_words_read_before_the_tool_began_give_way_to_the_tool(store: Store) -> None:
+    """The answer is on the tape a moment before its tool call starts: a turn that is open then shows it only once."""
+    past = events.read(store, run=record.LIVE)
+    trace = Trace(record.LIVE, "a title")
+    for event in past:
+        trace.apply([event])
+        for item in list(trace.outline.rows):
+            if isinstance(item.data, OfTurn) and item.data.calls and not item.loaded:
+                trace.outline.open(item)
+                trace.fill(item, nodes.said(store, item.data))
+    turn = trace.turn(SubagentId(record.LIVE, 1, 1), 1)
+    assert turn is not None
+    assert len(tools(turn)) == 1
+
+
+def test_the_newest_turn(store: Store) -> None:
+    trace, _ = folded(store)
+    newest = trace.newest()
+    assert newest is not None
+    assert isinstance(newest.data, OfTurn)
+    assert newest.data.who.generation == 2
+    lane = trace.lane(SubagentId(record.LIVE, 1, 2))
+    older = trace.newest(lane)
+    assert older is not None
+    assert isinstance(older.data, OfTurn)
+    assert older.data.who == SubagentId(record.LIVE, 1, 2)
+
+
+def test_every_node_of_every_run_can_be_shown(store: Store) -> None:
+    for run in (record.LIVE, record.GATE, record.SOLVED, record.BROKEN):
+        trace, board = folded(store, run)
+        stack = list(trace.outline.roots)
+        kinds = set()
+        while stack:
+            item = stack.pop()
+            if isinstance(item.data, OfTurn) and item.data.turn == 1:
+                trace.fill(item, nodes.said(store, item.data))
+            stack += item.children
+            if isinstance(item.data, OfTurn | OfTool | OfResult) and item.data.who.lane > 2:
+                continue
+            assert isinstance(item.data, OfRun | OfGeneration | OfLane | OfTurn | OfBlock | OfTool | OfResult | OfEvent)
+            kinds.add(type(item.data))
+            for raw in (False, True):
+                assert nodes.describe(store, board, item.data, raw=raw), (item.key, raw)
+        assert len(kinds) == (8 if run != record.BROKEN else 2)
+
+
+def node(store: Store, lane: int, turn: int) -> str:
+    trace, board = folded(store)
+    item = trace.turn(SubagentId(record.LIVE, 2, lane), turn)
+    assert item is not None
+    (tool,) = tools(item)
+    assert isinstance(tool.data, OfTool)
+    return text(nodes.describe(store, board, tool.data))
+
+
+def test_nodes_are_drawn_as_what_they_are(store: Store) -> None:
+    assert "@@ -1,4 +1,5 @@" in node(store, 1, 3)
+    assert "   36 class Stock:" in node(store, 1, 1)
+    traced = node(store, 1, 5)
+    assert "shop.bank.Timeout: no answer in 0.5s" in traced
+    checked = node(store, 1, 4)
+    assert "oversold: 2 of 50 schedules" in checked
+    assert "\x1b" not in checked
+
+
+def test_raw_shows_what_was_sent_and_what_came(store: Store) -> None:
+    trace, board = folded(store)
+    item = trace.turn(SubagentId(record.LIVE, 2, 1), 2)
+    assert item is not None
+    assert isinstance(item.data, OfTurn)
+    raw = text(nodes.describe(store, board, item.data, raw=True))
+    for said in (
+        "Request  POST /v1/messages",
+        '"max_tokens": 8192',
+        "Response  200",
+        "request-id: req_",
+        "event: message_stop",
+    ):
+        assert said in raw
+
+
+def test_a_subagent_shows_its_strategy_its_verdict_and_its_patch(store: Store) -> None:
+    trace, board = folded(store)
+    lane = trace.lane(SubagentId(record.LIVE, 2, 3))
+    assert lane is not None
+    assert isinstance(lane.data, OfLane)
+    shown = text(nodes.describe(store, board, lane.data))
+    for said in (
+        "Find the commit that brought it.",
+        "check passed",
+        "+        async with self._lock:",
+        "check.py",
+        "valid",
+    ):
+        assert said in shown
