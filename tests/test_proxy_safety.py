@@ -263,6 +263,17 @@ async def test_a_request_that_is_too_large_is_refused(tmp_path: Path, monkeypatc
         assert r.provider.asked == [] and r.calls() == []
 
 
+async def test_a_refusal_reaches_a_client_that_is_still_sending(tmp_path: Path) -> None:
+    """Closing on it would reset the connection, and the answer would be lost with it."""
+    async with rig(tmp_path, MESSAGE) as r:
+        client = await r.client()
+        await client.ask(body=b"x" * 5_000_000, headers="")
+        assert (await client.answer())[0] == 401
+        # And the connection is good for another try.
+        await client.ask()
+        assert (await client.answer())[0] == 200
+
+
 async def test_older_http_is_refused(tmp_path: Path) -> None:
     async with rig(tmp_path, MESSAGE) as r:
         client = await r.client()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from backends.proxy import routes
-from backends.proxy.headers import Headers, kept
+from backends.proxy.headers import Headers, get, kept
 from backends.proxy.identity import address
 from backends.proxy.incoming import Asked, HungUpError, Receive, RefusedError, Scope, check, read_asked, read_body
 from backends.proxy.prices import Prices
@@ -58,7 +58,7 @@ class _Request:
 
 
 class Proxy:
-    """Forwards, records, and knows what is under way. Belongs to one event loop at a time: see `serve`."""
+    """Forwards, records, and knows what is under way. For one `serve` at a time."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class Proxy:
         """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
-        self.hosts = set(LOOPBACK)
-        """The names that a Host header may have; `serve` adds the one that it listens on."""
+        self._hosts = set(LOOPBACK)
+        self._closed = False
         self._store = store
         self._upstreams = dict(upstreams)
         self._tail = tail
@@ -87,13 +87,19 @@ class Proxy:
         self._live: dict[SubagentId, set[Exchange]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def open(self, host: str) -> None:
+        """Take calls that name this host, beside loopback's names."""
+        self._hosts.add(host)
+        self._closed = False
+
     def cut(self, subagent: SubagentId, reason: str = "the subagent was killed") -> None:
         """End a subagent's open calls at once. What came of them is recorded, with the reason."""
         for exchange in tuple(self._live.get(subagent, ())):
             exchange.stop(reason)
 
     async def close(self, reason: str = "the engine stopped") -> None:
-        """End all open calls, wait until they are recorded, and let go of the connections to the providers."""
+        """Take no more calls, end those that are open, wait until they are recorded, and let go of the providers."""
+        self._closed = True
         for subagent in tuple(self._live):
             self.cut(subagent, reason)
         if self._tasks:
@@ -108,7 +114,9 @@ class Proxy:
         addressed = address(scope["raw_path"].decode("ascii"), headers)
         route = routes.find(self._upstreams, addressed.path)
         try:
-            check(scope, addressed.path, self.hosts)
+            if self._closed:
+                raise RefusedError(503, "the recording proxy is closing")
+            check(scope, addressed.path, self._hosts)
             subagent = self._owner(addressed.secret)
             body = await read_body(headers, receive)
             asked = read_asked(headers, body)
@@ -117,13 +125,21 @@ class Proxy:
             return
         except RefusedError as refused:
             log.warning("refused %s %s: %s", scope["method"], safe_line(addressed.path, 200), refused)
-            error = route.protocol.error(refused.status, str(refused), refused.kind)
-            await answer(send, refused.status, error, [(b"x-should-retry", b"false"), (b"connection", b"close")])
+            await self._refuse(refused, route, headers, send)
             return
         query = scope["query_string"].decode("latin-1")
         request = _Request(subagent, route, scope["method"], query, headers, body, asked)
         hang_up = scope["extensions"]["multitrack.hang_up"]["hang_up"]
         await self._follow(request.subagent, self._exchange(request, send, hang_up), receive)
+
+    async def _refuse(self, refused: RefusedError, route: Route, headers: Headers, send: Send) -> None:
+        more = []
+        if refused.status < 500:
+            more.append((b"x-should-retry", b"false"))
+        if get(headers, b"expect"):
+            # Whether its body still comes is the client's to decide: only a new connection is sure to begin anew.
+            more.append((b"connection", b"close"))
+        await answer(send, refused.status, route.protocol.error(refused.status, str(refused), refused.kind), more)
 
     def _owner(self, secret: str) -> SubagentId:
         """Whose key it is. RefusedError."""

@@ -17,8 +17,10 @@ class Hold:
     def take(self, piece: bytes, safe: int | None) -> bytes:
         """Take what came, give what may go. `safe`, for an event stream that is understood, is the offset in the body
         that its last event can't begin before."""
-        self._kept += piece
         before, self._came = self._came, self._came + len(piece)
+        if safe == self._came and self._length is None and not self._kept:
+            return piece
+        self._kept += piece
         if safe is None:
             safe = before if self._length is None else self._came
         if self._length is not None:

@@ -41,16 +41,17 @@ class Recording:
         self._prices = prices
         self._pieces: list[bytes] = []
         self._first_byte: float | None = None
+        self.hopeless = False
+        """The call could not be opened: as it looks, it can't be recorded."""
         self.size = 0
         """Bytes of the answer so far."""
         self._opening = asyncio.get_running_loop().create_task(
             writer.write(lambda connection: open_call(connection, start), size=len(start.body))
         )
+        self._opening.add_done_callback(self._opened)
 
-    @property
-    def hopeless(self) -> bool:
-        """The call could not be opened: as it looks, it can't be recorded."""
-        return self._opening.done() and self._opening.exception() is not None
+    def _opened(self, opening: "asyncio.Task[None]") -> None:
+        self.hopeless = opening.cancelled() or opening.exception() is not None
 
     def add(self, piece: bytes) -> None:
         """A piece of the answer's body, as it came."""
@@ -84,17 +85,14 @@ class Recording:
             response=self.body(),
             message=answer.message,
         )
-        try:
-            await self._opening
-        except Exception:  # noqa: BLE001 - the job below tries again, and says why it can't
-            opened = False
-        else:
-            opened = True
 
         def job(connection: "Connection") -> None:
-            if not opened:
+            # Jobs run in the order of their coming: a call that is not there now could not be opened.
+            try:
+                close_call(connection, end)
+            except KeyError:
                 open_call(connection, self._start)
-            close_call(connection, end)
+                close_call(connection, end)
 
         await self._writer.write(job, size=self.size)
 

@@ -79,7 +79,7 @@ async def serve(proxy: Proxy, *, host: str = "127.0.0.1", port: int = 0) -> Asyn
     )
     try:
         address = Address(host, server.sockets[0].getsockname()[1])
-        proxy.hosts.add(_bracketed(host))
+        proxy.open(_bracketed(host))
         yield address
     finally:
         server.close()

@@ -5,16 +5,16 @@ keeps its place in the stream, for whoever passes the bytes on has to know where
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # A line's end is atomic, or CRLF would pass for an empty line.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _NAME_FIRST = re.compile(rb"[\r\n]*event:[ ]?([^\r\n]*)[\r\n]")
+_USUAL = re.compile(rb"event: ([^\r\n]*)\ndata: ([^\r\n]*)\n\n")
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its name ("" where it has none), its data, and where its bytes begin and end in the stream."""
 
     name: str
@@ -31,6 +31,8 @@ class EventReader:
         self._start = 0
         """Where in the stream `_kept` begins: the first byte of the event that is not complete yet."""
         self._searched = 0
+        self._returns = False
+        """A carriage return has been seen."""
 
     @property
     def start(self) -> int:
@@ -49,25 +51,35 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that this chunk completes."""
-        kept = self._kept
-        kept += chunk
+        kept: bytes | bytearray
+        if self._kept:
+            kept = self._kept
+            kept += chunk
+        else:
+            # Nearly always: a chunk is an event. What it leaves over is copied, and nothing else.
+            kept = chunk
         begin = 0
         if self._start == 0 and kept.startswith(_BOM):
             begin = len(_BOM)
         events: list[Event] = []
         search = max(begin, self._searched)
-        while match := _BLANK_LINE.search(kept, search):
-            end = search = match.end()
+        # Looking for one kind of empty line is many times as quick as looking for all.
+        self._returns = self._returns or b"\r" in chunk
+        find = _any_blank_line if self._returns else _blank_line
+        while (end := find(kept, search)) > 0:
+            search = end
             # A lone CR may be the first half of a CRLF whose LF comes with the next chunk: that LF then begins the next
             # event, where an empty line does no harm.
             name, data = _fields(bytes(kept[begin:end]))
             if data is not None:
                 events.append(Event(name, data, self._start + begin, self._start + end))
             begin = end
-        if events or begin:
-            del kept[:begin]
-            self._start += begin
-        self._searched = max(len(kept) - 3, 0)
+        if kept is chunk:
+            self._kept += memoryview(chunk)[begin:]
+        else:
+            del self._kept[:begin]
+        self._start += begin
+        self._searched = max(len(self._kept) - 3, 0)
         return events
 
     def finish(self) -> Event | None:
@@ -78,8 +90,22 @@ class EventReader:
         return Event(name, data, self._start, self._start + len(self._kept))
 
 
+def _blank_line(data: bytes | bytearray, start: int) -> int:
+    """The end of the first empty line that LFs make; 0 where there is none."""
+    at = data.find(b"\n\n", start)
+    return at + 2 if at >= 0 else 0
+
+
+def _any_blank_line(data: bytes | bytearray, start: int) -> int:
+    """The end of the first empty line of any kind; 0 where there is none."""
+    match = _BLANK_LINE.search(data, start)
+    return match.end() if match else 0
+
+
 def _fields(block: bytes) -> tuple[str, bytes | None]:
     """Name and data of an event's lines; no data is no event."""
+    if match := _USUAL.fullmatch(block):
+        return match[1].decode("utf-8", "replace"), match[2]
     name = ""
     data: list[bytes] = []
     for line in block.splitlines():
