@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -37,12 +37,14 @@ def create_run(
     scripted: str = "",
     gates_open: bool = False,
     pace: float = 0.0,
+    besides: Sequence[Path] = (),
 ) -> str:
-    """Order a run: mirror the repository and write its first event. Its name.
+    """Order a run: mirror the repository and write its first event. Its name. `besides` are files that don't
+    count as changes of the repository, such as the task file.
 
     SandboxError when the repository or the revision is not what a run can start from, StoreError when the store is not.
     """
-    from backends.sandboxes.git import mirror_repository
+    from backends.sandboxes import mirror_repository
     from store import events, runs
     from store.database import open_store
 
@@ -54,7 +56,9 @@ def create_run(
         folder = home.folder(name)
         folder.create()
         try:
-            revision = mirror_repository(Path(task.repository), folder.mirror, task.revision, task.uncommitted)
+            revision = mirror_repository(
+                Path(task.repository), folder.mirror, task.revision, task.uncommitted, besides=besides
+            )
         except BaseException:
             shutil.rmtree(folder.path, ignore_errors=True)
             raise

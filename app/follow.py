@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from app.failure import Exit
-from app.output import duration, emit, money, say
+from app.output import duration, emit, money, note, say
 from store.domain.board import Board, Generation, Lane
 from store.domain.events import (
     Alert,
@@ -59,8 +59,9 @@ def follow(home: Home, run: str, *, json: bool = False) -> Exit:
                 break
     if json:
         emit(summary(board, str(home.folder(run).report)))
-    elif board.finished is None:
-        say(f"No engine works on run {run}. `multitrack resume {run}` goes on where it stands.")
+    if board.finished is None:
+        note(f"No engine works on run {run}. `multitrack resume {run}` goes on where it stands.")
+        return Exit.ENVIRONMENT
     match board.state:
         case RunState.SOLVED:
             return Exit.FINE

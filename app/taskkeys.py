@@ -55,6 +55,23 @@ def texts(right: str) -> Kind:
     return Kind(right, read)
 
 
+def patterns() -> Kind:
+    """Path patterns as in `.gitignore`, each of which can be read."""
+    plain = texts("an array of path patterns")
+
+    def read(value: Any) -> tuple[str, ...]:
+        from backends.sandboxes import Patterns, SandboxError
+
+        said: tuple[str, ...] = plain.read(value)
+        try:
+            Patterns(said)
+        except SandboxError as error:
+            raise UnfitError(f"is not to be read: {error}") from error
+        return said
+
+    return Kind(plain.right, read)
+
+
 def choice(*words: str) -> Kind:
     """One of some words."""
 
@@ -218,7 +235,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "check",
         "protected",
-        texts("an array of path patterns"),
+        patterns(),
         "What a patch may not change, as in .gitignore: the check itself, its tests. Such changes are left out.",
         _DEFAULT.check.protected,
     ),

@@ -3,6 +3,7 @@
 import random
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,7 +106,10 @@ def _demo(context: Context, options: Namespace) -> int:
         raise CommandError(f"{error}. There are: {', '.join(TASKS)}.") from error
     note("The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up.")
     environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
-    return _begin(context, options, task, environ=environ, scripted=options.practice, pace=pace)
+    name = f"Practice bug {options.practice}"
+    code = _begin(context, options, task, name, environ=environ, scripted=options.practice, pace=pace)
+    # A control that solves nothing has shown what it is there to show.
+    return Exit.FINE if code == Exit.UNSOLVED else code
 
 
 def _run(context: Context, options: Namespace) -> int:
@@ -118,26 +122,37 @@ def _run(context: Context, options: Namespace) -> int:
         task = replace(task, uncommitted=Dirt(options.uncommitted))
     environ = provider_environ(context.environ)
     note(described(worst_case(task)))
-    return _begin(context, options, task, environ=environ)
+    return _begin(context, options, task, title(task.goal), environ=environ, besides=[options.taskfile])
 
 
 def _begin(
-    context: Context, options: Namespace, task: Task, *, environ: dict[str, str], scripted: str = "", pace: float = 0.0
+    context: Context,
+    options: Namespace,
+    task: Task,
+    name: str,
+    *,
+    environ: dict[str, str],
+    scripted: str = "",
+    pace: float = 0.0,
+    besides: Sequence[Path] = (),
 ) -> int:
     from app.engines import EngineError, create_run, start
-    from backends.sandboxes import SandboxError
+    from backends.sandboxes import SandboxError, notices
 
     headless = _headless(options)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)
     try:
+        for sentence in notices(Path(task.repository), task.revision):
+            note(sentence)
         run = create_run(
             context.home,
             task,
-            title=title(task.goal),
+            title=name,
             seed=seed,
             scripted=scripted,
             gates_open=headless,
             pace=pace,
+            besides=besides,
         )
         start(context.home, run, environ)
     except SandboxError as error:

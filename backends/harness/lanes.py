@@ -8,8 +8,7 @@ from backends.agents import Assignment, Outcome, Progress, Recalled
 from backends.harness.journal import Journal
 from backends.harness.ports import Ports
 from backends.harness.verdict import Checker
-from backends.sandboxes import Sandbox, SandboxError
-from backends.sandboxes.patches import size, touched, without
+from backends.sandboxes import Sandbox, SandboxError, size, touched, without
 from store import blobs, keys, search, tapes
 from store.domain.board import Lane
 from store.domain.events import (

@@ -39,7 +39,7 @@ class Checker:
             return _broken(str(error))
         finally:
             await sandbox.close()
-        output = executed.output.decode("utf-8", "replace")
+        output = executed.text()
         return judge(executed, output, await self.keep(output), self.check)
 
 
