@@ -53,7 +53,7 @@ class Task:
     stop_when_solved: bool = True
     """End the run after the first generation in which a patch passes the check."""
     agent: str = "builtin"
-    model: str = "claude-sonnet-4-5"
+    model: str = "claude-sonnet-5-5"
     upstream: str = ""
     limits: Limits = field(default_factory=lambda: Limits(turns=60, tokens=2_000_000, usd=5.0, seconds=3600.0))
     """For each subagent."""
