@@ -153,6 +153,8 @@ def _notes(document: Document, before: Sheet, after: Sheet, anchors: dict[str, s
     else:
         since = [note for note in document.notes if note not in before.notes and note not in after.notes]
         mine = [*after.notes, *since]
+    if after.summary not in ("", before.summary):
+        mine.insert(0, Note(TOP, after.summary))
     visible = {o.id for o in document.observations if o.status not in GONE}
     kept: dict[str, list[str]] = {}
     for note in mine:

@@ -35,6 +35,7 @@ _SUMMARY = re.compile(r"Version (\d+), after generation \d+ of run \S+: .*\.")
 _HEADING = re.compile(r"#{1,6} +\[?(important|possible|informational)\]? *#*", re.IGNORECASE)
 _BULLET = re.compile(r"[-*+] +(?=\S)")
 _HEAD = re.compile(r"\((o-[0-9a-z]{4,32})((?: · [^·()\n]*)*)\) ?")
+_ITEM = re.compile(rf"{_BULLET.pattern}{_HEAD.pattern}")
 _FENCE = re.compile(r" *(`{3,}|~{3,})")
 _DIFF = re.compile(r"(`{3,}|~{3,}) *diff *")
 _EVIDENCE = re.compile(r"- (?:[\w.]+(?: turn \d+)?, call [^“]*: “.*”|and \d+ more on the tapes)")
@@ -72,8 +73,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A text, read. `version` is that of the document it was written from, None when it doesn't say."""
+    """A text, read. `summary` is the line under the title, and `version` what it says of the document that the text was
+    written from; "" and None when it isn't there."""
 
+    summary: str = ""
     version: int | None = None
     items: tuple[Item, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -166,6 +169,9 @@ class _Reading:
             # What stands under a heading of the operator's own stays under it, so it goes behind the observations.
             self.inside = False
             self.anchor = end(self.priority) if self.priority else TOP
+        if self.anchor not in self.notes and self.anchor not in (TOP, *Priority):
+            # Indented, it would be read as a part of the item above.
+            line = line.lstrip()
         self.notes.setdefault(self.anchor, []).append(line)
 
 
@@ -173,13 +179,13 @@ def parse(text: str) -> Sheet:
     """Read a text that somebody may have edited."""
     lines = text.replace("\r\n", "\n").split("\n")
     reading = _Reading()
-    version: int | None = None
+    summary, version = "", None
     at = 0
     while at < len(lines):
         line = lines[at]
         found = _SUMMARY.fullmatch(line)
-        if found and version is None:
-            version = int(found[1])
+        if found and not summary:
+            summary, version = line, int(found[1])
         elif line == TITLE and reading.anchor == TOP and TOP not in reading.notes:
             pass
         elif heading := _HEADING.fullmatch(line.rstrip()):
@@ -196,15 +202,17 @@ def parse(text: str) -> Sheet:
             continue
         elif _FENCE.match(line):
             stop = _fence_end(lines, at)
-            for fenced in lines[at:stop]:
-                reading.notes.setdefault(reading.anchor, []).append(fenced)
+            reading.note(line)
+            reading.notes[reading.anchor] += lines[at + 1 : stop]
             at = stop
             continue
         elif line.strip() or reading.anchor in reading.notes:
             reading.note(line)
         at += 1
     notes = ((anchor, "\n".join(kept).strip("\n")) for anchor, kept in reading.notes.items())
-    return Sheet(version, tuple(reading.items), tuple(Note(anchor, kept) for anchor, kept in notes if kept.strip()))
+    return Sheet(
+        summary, version, tuple(reading.items), tuple(Note(anchor, kept) for anchor, kept in notes if kept.strip())
+    )
 
 
 def split(lines: Sequence[str], evidence: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -215,8 +223,8 @@ def split(lines: Sequence[str], evidence: Sequence[str]) -> tuple[str, tuple[str
         if _DIFF.fullmatch(line.rstrip()):
             stop = _fence_end(kept, at)
             if stop - at >= 2 and _closes(kept[stop - 1], line):
-                text = "\n".join([*kept[:at], *kept[stop:]]) if any(kept[stop:]) else "\n".join(kept[:at])
-                return text.strip("\n"), tuple(kept[at + 1 : stop - 1]), there
+                text = ("\n".join(lines).strip("\n") for lines in (kept[:at], kept[stop:]))
+                return "\n\n".join(filter(None, text)), tuple(kept[at + 1 : stop - 1]), there
     return "\n".join(kept).strip("\n"), (), there
 
 
@@ -255,7 +263,11 @@ def _item_end(lines: Sequence[str], at: int) -> int:
 def _fence_end(lines: Sequence[str], at: int, *, indented: bool = False) -> int:
     """The line after the fence that opens here; after this line alone when it is never closed."""
     for stop in range(at + 1, len(lines)):
-        if indented and lines[stop].strip() and not lines[stop].startswith("  "):
+        line = lines[stop]
+        if indented and line.strip() and not line.startswith("  "):
+            break
+        if not indented and (_HEADING.fullmatch(line.rstrip()) or _SUMMARY.fullmatch(line) or _ITEM.match(line)):
+            # Somebody forgot to close it.
             break
         if _closes(lines[stop], lines[at]):
             return stop + 1
