@@ -246,6 +246,25 @@ async def test_a_request_with_two_meanings_is_refused(tmp_path: Path, smuggled: 
         assert r.provider.asked == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /v1/m\xffdels HTTP/1.1",
+        b"CONNECT elsewhere:443 HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"GET  HTTP/1.1",
+        b"PRI * HTTP/2.0",
+        b"\x16\x03\x01\x02\x00\x01",
+    ],
+)
+async def test_a_strange_request_line_goes_nowhere(tmp_path: Path, line: bytes) -> None:
+    async with rig(tmp_path, MESSAGE) as r:
+        client = await r.client()
+        client.writer.write(line + f"\r\nhost: localhost\r\nx-api-key: {KEY}\r\n\r\n".encode())
+        assert (await client.head()).startswith((b"HTTP/1.1 400", b"HTTP/1.1 505"))
+        assert r.provider.asked == [] and r.calls() == []
+
+
 async def test_a_request_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backends.proxy.incoming.LARGEST_REQUEST", 1 << 20)
     async with rig(tmp_path, MESSAGE) as r:

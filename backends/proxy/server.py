@@ -35,10 +35,6 @@ class Address:
         """What a client is given as its base URL."""
         return f"http://{_bracketed(self.host)}:{self.port}"
 
-    def base_url_with_key(self, secret: str) -> str:
-        """The same for a client that can't set a key."""
-        return f"{self.base_url}/k/{secret}"
-
 
 class _Connection(HttpToolsProtocol):
     """One client's connection. It lets the app close it in the middle of an answer, which ASGI has no word for."""
