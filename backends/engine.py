@@ -118,7 +118,7 @@ class Engine:
             board = self._board
 
             async def flush() -> None:
-                await asyncio.to_thread(tail.flush)
+                tail.flush()
 
             flushing = asyncio.create_task(every(FLUSH, flush))
             stack.callback(flushing.cancel)
