@@ -1,12 +1,13 @@
 """Tapes for the tests of the observer, written through the store as the proxy and the engine write them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from store import blobs, events, tapes
+from backends.observer import Observed, check_evidence, observe
+from store import blobs, events, observations, tapes
 from store.database import Store
 from store.domain.events import (
     BaselineChecked,
@@ -21,7 +22,8 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
-from store.domain.states import Ending
+from store.domain.observations import Observation, Subject
+from store.domain.states import Ending, Validity
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Task
 from store.tapes import CallEnd, CallStart, new_call_id
@@ -59,7 +61,7 @@ class Recorder:
         self.event(GenerationDesigned(plans), generation=generation)
 
     def blob(self, text: str) -> str:
-        return self.store.write(lambda connection: blobs.put(connection, text.encode()))
+        return self.store.write(lambda connection: blobs.put(connection, text.encode(errors="replace")))
 
     def tape(self, generation: int, lane: int) -> "Tape":
         tape = Tape(self, SubagentId(RUN, generation, lane))
@@ -178,4 +180,63 @@ def check(broken: int) -> Asked:
     return run(CHECK, 1 if broken else 0, f"{kinds}{broken} broken\n" + ("make: *** [check] Error 1" if broken else ""))
 
 
-Build = Callable[[Recorder], None]
+STOCK = """\
+import asyncio
+
+
+class Stock:
+    async def reserve(self, n):
+        held = self.count
+        await asyncio.sleep(0)
+        self.count = held - n
+
+    async def release(self, n):
+        self.count += n
+"""
+BANK = """\
+class Bank:
+    async def debit(self, key, amount):
+        self.balance -= amount
+        return self.balance
+"""
+LOCK = edit(
+    "shop/stock.py",
+    "        held = self.count\n        await asyncio.sleep(0)\n        self.count = held - n\n",
+    "        async with self.lock:\n            held = self.count\n            await asyncio.sleep(0)\n"
+    "            self.count = held - n\n",
+)
+UNLOCK = edit("shop/stock.py", str(LOCK[1]["new"]), str(LOCK[1]["old"]))
+SEEN = edit(
+    "shop/bank.py",
+    "        self.balance -= amount\n",
+    "        if key in self.seen:\n            return self.balance\n        self.seen.add(key)\n"
+    "        self.balance -= amount\n",
+)
+CLAMP = edit("shop/stock.py", "self.count += n", "self.count = min(10, self.count + n)")
+
+
+def seen(store: Store, generation: int = 1) -> Observed:
+    """What the observer sees, every quote of it checked against its node."""
+    observed = observe(store, RUN, generation, at=9.0)
+    assert check_evidence(store, observed.document) == []
+    assert all(o.evidence for o in observed.document.observations)
+    return observed
+
+
+def save(store: Store, observed: Observed) -> None:
+    store.write(lambda connection: observations.save(connection, observed.document, author="observer", at=9.0))
+
+
+def about(observed: Observed, subject: Subject) -> list[Observation]:
+    return [o for o in observed.document.observations if o.subject is subject]
+
+
+def judged(observed: Observed, lane: int = 1) -> Validity:
+    return observed.judged[SubagentId(RUN, 1, lane)][0]
+
+
+def begun(recorder: Recorder, lane: int = 1) -> Tape:
+    tape = recorder.tape(1, lane)
+    tape.turn("I look at the stock and the bank first.", check(12))
+    tape.turn("", read("shop/stock.py", STOCK), read("shop/bank.py", BANK))
+    return tape

@@ -23,8 +23,10 @@ def finding(
     mark: str,
     evidence: Iterable[Evidence],
     excerpt: Sequence[str] = (),
+    source: str = "",
 ) -> Observation:
-    """An observation by one attempt, not yet in a document. `mark` is its fingerprint."""
+    """An observation by one attempt, not yet in a document. `mark` is its fingerprint; `source` is what it quotes, as
+    it came."""
     text = without_colour(text)
     generation = attempt.subagent.generation
     return Observation(
@@ -39,7 +41,7 @@ def finding(
         attempts=(attempt.subagent,),
         first=generation,
         last=generation,
-        flags=flags(text, "\n".join(excerpt)),
+        flags=flags(f"{text}\n{without_colour(source)}", "\n".join(excerpt)),
     )
 
 

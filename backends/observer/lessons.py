@@ -11,7 +11,7 @@ from backends.observer.findings import finding, marked, masked, quoted
 from backends.observer.shell import runs_check
 from backends.observer.trials import Trials
 from store.domain import failures
-from store.domain.observations import Claim, Observation, Subject, fingerprint
+from store.domain.observations import Claim, Evidence, Observation, Subject, fingerprint
 from store.domain.states import Ending
 
 REPEATS = 3
@@ -36,7 +36,7 @@ def errors(attempt: Attempt) -> Iterator[Observation]:
         command = step.argument("command")
         found = list(crashes(ran.output, attempt.root))
         for crash in found:
-            yield _crashed(attempt, step, step.result, crash, ran.start)
+            yield _crashed(attempt, step, crash, ran.start)
         if found or ran.exit_code == 0:
             continue
         if ran.timed_out:
@@ -47,7 +47,8 @@ def errors(attempt: Attempt) -> Iterator[Observation]:
                     Claim.FACT,
                     f"{quoted(command)} did not end within {ran.seconds} s.",
                     mark=marked(Subject.ERROR, "time", command),
-                    evidence=line(attempt.subagent, step.result, ""),
+                    evidence=_at(attempt, step, ""),
+                    source=command,
                 )
             continue
         if gone := missing(ran.output):
@@ -60,11 +61,12 @@ def errors(attempt: Attempt) -> Iterator[Observation]:
                 Claim.FACT,
                 f"{quoted(command, 100)} failed with exit code {ran.exit_code}: {quoted(text)}",
                 mark=marked(Subject.ERROR, "exit", text),
-                evidence=span(attempt.subagent, step.result, ran.start + start, ran.start + start + len(text)),
+                evidence=_at(attempt, step, text, ran.start + start),
+                source=f"{command}\n{text}",
             )
 
 
-def _crashed(attempt: Attempt, step: Step, said: Said, crash: Crash, start: int) -> Observation:
+def _crashed(attempt: Attempt, step: Step, crash: Crash, start: int) -> Observation:
     own_modules = {path.split("/")[0].removesuffix(".py") for path in _paths(attempt)}
     gone = missing(crash.message) if crash.name.endswith("ModuleNotFoundError") else None
     if gone is not None and gone[0].split(".")[0] not in own_modules:
@@ -79,7 +81,8 @@ def _crashed(attempt: Attempt, step: Step, said: Said, crash: Crash, start: int)
         Claim.FACT,
         f"{quoted(step.argument('command'), 100)} printed {raised}{where}.",
         mark=marked(Subject.ERROR, "crash", crash.name, crash.message, crash.path, crash.function),
-        evidence=line(attempt.subagent, said, crash.quote, start + crash.start),
+        evidence=_at(attempt, step, crash.quote, start + crash.start),
+        source=f"{step.argument('command')}\n{crash.quote}",
     )
 
 
@@ -90,7 +93,8 @@ def _lacks(attempt: Attempt, step: Step, name: str, told: str, start: int) -> Ob
         Claim.ENVIRONMENT,
         f"{quoted(name, 60)} is not there: {quoted(told)}",
         mark=marked(Subject.ENVIRONMENT, "missing", name),
-        evidence=line(attempt.subagent, step.result, told, start),
+        evidence=_at(attempt, step, told, start),
+        source=told,
     )
 
 
@@ -103,8 +107,15 @@ def _refused(attempt: Attempt, step: Step, said: Said) -> Observation:
         Claim.FACT,
         f"{quoted(step.name, 40)}{on} was refused: {quoted(first)}",
         mark=marked(Subject.TOOL, step.name, first),
-        evidence=line(attempt.subagent, said, first),
+        evidence=_at(attempt, step, first),
+        source=f"{step.name}\n{step.argument('path')}\n{first}",
     )
+
+
+def _at(attempt: Attempt, step: Step, text: str, start: int = 0) -> tuple[Evidence, ...]:
+    """Where a result says something; the call, for a result that went to no model and so is on no node."""
+    found = line(attempt.subagent, step.result, text, start)
+    return found or argument(attempt.subagent, step, "command", "path", "pattern")
 
 
 def _paths(attempt: Attempt) -> set[str]:
@@ -138,6 +149,7 @@ def loops(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
                 " same answer and nothing changed in between.",
                 mark=marked(Subject.LOOP, step.name, given),
                 evidence=[e for one in same for e in argument(attempt.subagent, one, "command", "path", "pattern")],
+                source=told,
             )
 
 
@@ -196,6 +208,7 @@ def circumstances(attempt: Attempt, tried: Trials, generation: str) -> Iterator[
                 f"The file {quoted(path)} was created.",
                 mark=marked(Subject.FILE, path),
                 evidence=argument(attempt.subagent, step, "path"),
+                source=path,
             )
     for step in tried.disturbing:
         command = step.argument("command")
@@ -206,6 +219,7 @@ def circumstances(attempt: Attempt, tried: Trials, generation: str) -> Iterator[
             f"Unknown edit by shell command {quoted(command)}: what the check said afterwards is put down to no edit.",
             mark=marked(Subject.USAGE, "shell", command),
             evidence=argument(attempt.subagent, step, "command"),
+            source=command,
         )
 
 
