@@ -92,7 +92,7 @@ def write_face(path: Path, text: str) -> None:
         raise
 
 
-def _row(connection: Connection, run: str, version: int | None) -> Row[Any] | None:
+def _row(connection: Connection, run: str, version: int | None) -> "Row[Any, Any, Any] | None":
     table = _versions.c
     query = select(table.version, table.document, table.text).where(table.run == run)
     query = query.order_by(table.version.desc()) if version is None else query.where(table.version == version)
