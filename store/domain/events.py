@@ -133,8 +133,17 @@ class RunFinished(Payload):
 
 
 @dataclass(frozen=True)
+class FinishStarted(Payload):
+    """The operator's own command for the end of a run is about to run. It never runs again, whatever becomes of it."""
+
+    kind: ClassVar[str] = "finish.started"
+    command: str
+
+
+@dataclass(frozen=True)
 class FinishRan(Payload):
-    """The operator's own command for the end of a run has run; `exit_code` is None when it could not be started."""
+    """The operator's own command for the end of a run has run; `exit_code` is None when it could not be started, ran
+    out of time, or was left when its engine went."""
 
     kind: ClassVar[str] = "finish.ran"
     command: str
