@@ -24,7 +24,7 @@ from app import actions, feeds
 from app.screens.base import StudioScreen
 from app.world import Track, World
 from store.domain.commands import Command, Launch, Stop
-from store.domain.events import CommandSettled, Event
+from store.domain.events import CommandSettled
 from store.domain.ids import SubagentId
 from store.domain.safe_text import safe_line
 from store.domain.states import RunState
@@ -45,6 +45,9 @@ ScrollBar.renderer = WholeCells
 
 StartEngine = Callable[[str], object]
 """Starts an engine for a run and returns when it works. Whatever it raises is told to the operator."""
+
+Answered = Callable[[bool], object]
+"""Told whether an order was applied."""
 
 
 def _screen(name: str) -> Callable[[], Screen[None]]:
@@ -98,7 +101,8 @@ class Studio(App[None]):
         self.feed = feeds.Feed(home, self.post_message)
         self._first = screen
         self._start_engine = start_engine or self._start_in_a_process
-        self._orders: dict[int, str] = {}
+        self._orders: dict[int, tuple[str, Answered | None]] = {}
+        self._answers: dict[int, CommandSettled] = {}
         self._starting: set[str] = set()
         for fields in themes.load():
             self.register_theme(Theme(**fields))
@@ -176,7 +180,7 @@ class Studio(App[None]):
             self.say(f"Run {track.id} waits at the gate after generation {number}. l launches the next one.", "warning")
         for event in message.events:
             if isinstance(event.payload, CommandSettled):
-                self._settled(event, event.payload)
+                self._settled(event.payload)
 
     @on(feeds.Streamed)
     def _streamed(self, message: feeds.Streamed) -> None:
@@ -235,29 +239,37 @@ class Studio(App[None]):
 
     # Orders to the engine.
 
-    def order(self, run: str, command: Command, what: str) -> None:
-        """Issue an order; its outcome is told when the engine has answered."""
+    def order(self, run: str, command: Command, what: str, done: Answered | None = None) -> None:
+        """Issue an order; its outcome is told, and `done` called, when the engine has answered."""
 
         def issue() -> None:
             from store import commands
 
             number = commands.issue(self.feed.store(), run, command, at=self.now())
-            self.call_from_thread(self._ordered, number, run, what)
+            self.call_from_thread(self._ordered, number, run, what, done)
 
         self.in_thread(issue, group="orders", exclusive=False)
 
-    def _ordered(self, number: int, run: str, what: str) -> None:
-        self._orders[number] = what
+    def _ordered(self, number: int, run: str, what: str, done: Answered | None) -> None:
+        self._orders[number] = what, done
+        if number in self._answers:
+            self._settled(self._answers[number])
+            return
         track = self.world.tracks.get(run)
         if track is None or not track.alive:
             self.say(
                 f"{what}: no engine works on run {run}. The order waits until one does; r resumes the run.", "warning"
             )
 
-    def _settled(self, event: Event, payload: CommandSettled) -> None:
-        what = self._orders.pop(payload.command, "")
-        if what:
-            self.say(f"{what}: {payload.outcome}", "information" if payload.applied else "warning")
+    def _settled(self, payload: CommandSettled) -> None:
+        if payload.command not in self._orders:
+            # Another screen's order, or one whose number we are yet to hear of.
+            self._answers[payload.command] = payload
+            return
+        what, done = self._orders.pop(payload.command)
+        self.say(f"{what}: {payload.outcome}", "information" if payload.applied else "warning")
+        if done is not None:
+            done(payload.applied)
 
     def _start_in_a_process(self, run: str) -> None:
         from app import engines

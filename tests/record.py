@@ -163,14 +163,22 @@ async def settled(pilot: Pilot[None]) -> None:
     world = app.world
     await until(pilot, lambda: world.opened and all(track.read for track in world.tracks.values()), "the runs")
     await until(pilot, lambda: world.flowed or not world.tracks, "the lanes")
-    place = app.place
-    assert place is not None
-    for _ in range(2):
-        # A message may start a worker, whose message draws.
-        await until(pilot, lambda: not [w for w in app.workers if not w.is_finished], "the readers")
+    seen: list[str] = []
+    # A message may start a reader, whose message draws: the screen is settled when it stays as it is.
+    while seen[-3:] != [seen[-1]] * 3 if seen else True:
+        await until(pilot, lambda: not [worker for worker in app.workers if not worker.is_finished], "the readers")
         await pilot.pause()
-        place.redraw()
+        if app.place is not None:
+            app.place.redraw()
         await pilot.pause()
+        seen.append(shown(pilot))
+        assert len(seen) < 200, "the screen does not settle"
+
+
+def shown(pilot: Pilot[None]) -> str:
+    """What is on the terminal, as text."""
+    strips = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
 def _creation(run: str, title: str, at: float) -> Callable[[Connection], None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from textual.pilot import Pilot
@@ -19,7 +20,7 @@ from store.domain.ids import SubagentId
 from store.home import Home
 from store.tail import TailWriter, tail_path
 from tests import record
-from tests.record import settled, studio, until
+from tests.record import settled, shown, studio, until
 from widgets.docview import DocView
 from widgets.tracetree import TraceTree
 from widgets.wall import Wall
@@ -39,13 +40,6 @@ def store(home: Home) -> Iterator[Store]:
         yield opened
 
 
-def shown(pilot: Pilot[None]) -> str:
-    """What is on the terminal, as text."""
-    screen = pilot.app.screen
-    strips = screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
-
-
 def told(pilot: Pilot[None]) -> str:
     """What the operator was told in passing."""
     return "\n".join(notice.message for notice in pilot.app._notifications)
@@ -54,6 +48,14 @@ def told(pilot: Pilot[None]) -> str:
 def grid(app: Studio) -> GridScreen:
     assert isinstance(app.place, GridScreen)
     return app.place
+
+
+async def go(pilot: Pilot[None], lane: int) -> None:
+    """Select a lane by its number."""
+    await pilot.press("g", str(lane))
+    wall = grid(cast("Studio", pilot.app)).query_one(Wall)
+    await until(pilot, lambda: wall.selected == lane and isinstance(pilot.app.screen, GridScreen), f"lane {lane}")
+    await settled(pilot)
 
 
 async def test_nothing_recorded_says_what_to_do_and_makes_no_store(tmp_path: Path) -> None:
@@ -113,12 +115,10 @@ async def test_selection_by_arrows_tab_number_and_mouse(home: Home) -> None:
         assert wall.selected == 1
         for key, lane in (("right", 2), ("down", 4), ("tab", 5), ("tab", 1), ("shift+tab", 5), ("home", 1), ("end", 5)):
             await pilot.press(key)
-            assert wall.selected == lane, key
-        await pilot.press("g", "3")
-        await pilot.pause()
-        assert wall.selected == 3
+            await until(pilot, lambda lane=lane: wall.selected == lane, f"{key} to lane {lane}")  # type: ignore[misc]
+        await go(pilot, 3)
         await pilot.click(wall, offset=(5, 25))
-        assert wall.selected == 4
+        await until(pilot, lambda: wall.selected == 4, "the pane that was clicked")
 
 
 async def test_kill_asks_once_and_then_orders(home: Home, store: Store) -> None:
@@ -126,11 +126,10 @@ async def test_kill_asks_once_and_then_orders(home: Home, store: Store) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
         await pilot.press("x", "n")
-        await pilot.pause()
+        await settled(pilot)
         assert commands.pending(store, record.LIVE) == []
         await pilot.press("x")
-        await pilot.pause()
-        assert "Kill subagent 2.1" in shown(pilot)
+        await until(pilot, lambda: "Kill subagent 2.1" in shown(pilot), "the question")
         await pilot.press("y")
         await until(pilot, lambda: commands.pending(store, record.LIVE), "the order")
         (order,) = commands.pending(store, record.LIVE)
@@ -148,8 +147,8 @@ async def test_pause_continue_and_why_not(home: Home, store: Store) -> None:
         await pilot.press("p")
         await until(pilot, lambda: commands.pending(store, record.LIVE), "the order")
         assert commands.pending(store, record.LIVE)[0].command == Pause(2, 1)
-        await pilot.press("c", "g", "3")
-        await pilot.pause()
+        await pilot.press("c")
+        await go(pilot, 3)
         await pilot.press("p")
         await until(pilot, lambda: "Subagent 2.1 is not paused." in told(pilot), "the reason")
         assert "Subagent 2.3 has ended its work." in told(pilot)
@@ -165,8 +164,7 @@ async def test_the_footer_shows_what_works_now(home: Home) -> None:
         assert "Pause" in footer
         assert "Launch" not in footer
         assert "Continue" not in footer
-        await pilot.press("g", "4")
-        await pilot.pause()
+        await go(pilot, 4)
         footer = shown(pilot).splitlines()[-1]
         assert "Continue" in footer
         assert "Pause" not in footer
@@ -209,7 +207,7 @@ async def test_looking_back_while_the_next_generation_runs(home: Home, store: St
         await until(pilot, lambda: app.track and app.track.board.generations[2].lanes[1].turn == 9, "the event")
         assert "1.1 reproduce-first" in shown(pilot)
         await pilot.press("left_square_bracket")
-        assert "first generation" in told(pilot)
+        await until(pilot, lambda: "first generation" in told(pilot), "the reason")
         await pilot.press("right_square_bracket")
         await settled(pilot)
         assert "2.1 reproduce-first" in shown(pilot)
@@ -235,8 +233,7 @@ async def test_without_an_engine_the_run_is_interrupted_and_r_starts_one(tmp_pat
         app = studio(home, "grid", record.LIVE, start_engine=started.append)
         async with app.run_test(size=SIZE) as pilot:
             await settled(pilot)
-            assert "interrupted" in shown(pilot)
-            assert "waits for an engine" in shown(pilot)
+            await until(pilot, lambda: "interrupted" in shown(pilot) and "⚠ no engine" in shown(pilot), "the word")
             await pilot.press("r")
             await until(pilot, lambda: started == [record.LIVE], "the engine")
 
@@ -336,8 +333,7 @@ async def test_the_tape_of_a_pane(home: Home) -> None:
     app = studio(home, "grid", record.LIVE)
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await pilot.press("g", "3")
-        await pilot.pause()
+        await go(pilot, 3)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.place, TracesScreen), "the trace")
         await settled(pilot)
@@ -352,14 +348,14 @@ async def test_observations_are_edited_handed_in_and_answered(home: Home, store:
         assert "generation 4 is told" in shown(pilot)
         assert "3,000 tokens" in shown(pilot)
         await pilot.press("e")
+        await settled(pilot)
         place = app.place
         assert isinstance(place, ObservationsScreen)
         editor = place.query_one(TextArea)
         assert editor.has_focus
         editor.insert("mine: ", (0, 0))
         await pilot.press("escape")
-        await pilot.pause()
-        assert "will be lost" in shown(pilot)
+        await until(pilot, lambda: "will be lost" in shown(pilot), "the question")
         await pilot.press("n", "ctrl+s")
         await until(pilot, lambda: commands.pending(store, record.GATE), "the order")
         (order,) = commands.pending(store, record.GATE)
@@ -370,6 +366,11 @@ async def test_observations_are_edited_handed_in_and_answered(home: Home, store:
         await until(pilot, lambda: "edit the observations: made from version 2" in told(pilot), "the refusal")
         assert place.editing
         assert editor.text.startswith("mine: ")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: commands.pending(store, record.GATE), "the second order")
+        again = commands.pending(store, record.GATE)[0].id
+        store.write(lambda c: commands.settle(c, again, applied=True, outcome="version 4 is kept", at=record.NOW))
+        await until(pilot, lambda: not place.editing, "the end of editing")
 
 
 async def test_the_report_before_and_after_the_end(home: Home) -> None:
@@ -381,8 +382,7 @@ async def test_the_report_before_and_after_the_end(home: Home) -> None:
         app.show_run(record.SOLVED)
         await settled(pilot)
         await pilot.press("G")
-        await pilot.pause()
-        assert "async with self._lock" in shown(pilot)
+        await until(pilot, lambda: "async with self._lock" in shown(pilot), "the patch")
 
 
 async def test_no_size_breaks_a_screen(home: Home) -> None:
@@ -391,10 +391,10 @@ async def test_no_size_breaks_a_screen(home: Home) -> None:
         await settled(pilot)
         for key in "12345":
             await pilot.press(key)
-            for size in ((80, 24), (20, 5), (3, 2), (1, 1), (250, 80), SIZE):
+            for size in ((20, 5), (3, 2), (1, 1), (250, 80), SIZE):
                 await pilot.resize_terminal(*size)
                 await pilot.pause()
-            await settled(pilot)
+        await settled(pilot)
 
 
 async def test_help_palette_and_theme(home: Home) -> None:
@@ -402,8 +402,7 @@ async def test_help_palette_and_theme(home: Home) -> None:
     async with app.run_test(size=(140, 44)) as pilot:
         await settled(pilot)
         await pilot.press("question_mark")
-        await pilot.pause()
-        assert "multitrack kill RUN SUBAGENT" in shown(pilot)
+        await until(pilot, lambda: "multitrack kill RUN SUBAGENT" in shown(pilot), "the help")
         await pilot.press("escape", "ctrl+p")
         await until(pilot, lambda: "Hold the selected subagent" in shown(pilot), "the palette")
         assert "Let the paused subagent go on" not in shown(pilot)
@@ -411,7 +410,7 @@ async def test_help_palette_and_theme(home: Home) -> None:
         await until(pilot, lambda: app.place is not None and app.place.NAME == "report", "the report")
         before = app.theme
         await pilot.press("t")
-        assert app.theme != before
+        await until(pilot, lambda: app.theme != before, "the other theme")
 
 
 async def test_ascii_alone(home: Home) -> None:

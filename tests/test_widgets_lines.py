@@ -177,7 +177,7 @@ def test_a_selected_pane_is_told_by_its_frame_not_by_colour_alone() -> None:
 def test_a_pane_without_an_engine_does_not_pretend_to_run() -> None:
     running = lane(state=SubagentState.RUNNING)
     assert "running" in plain(draw(View(running, Flow(), 0.0), 70, 6)[0])
-    assert "waits for an engine" in plain(draw(View(running, Flow(), 0.0, stalled=True), 70, 6)[0])
+    assert "no engine" in plain(draw(View(running, Flow(), 0.0, stalled=True), 70, 6)[0])
 
 
 def test_reasoning_text_and_tools_are_told_apart_by_more_than_ink() -> None:
@@ -201,6 +201,28 @@ def test_streamed_text_stays_when_the_tape_was_not_read() -> None:
     flow.stream("c", (("text", "all of it"), ("tool", '{"command"')))
     flow.apply(event(CallFinished("c", 200, "end_turn", Usage(), None, 1.0)))
     assert [plain(row) for row in flow.lines(40, 10)] == ["  all of it"]
+
+
+def test_a_long_text_is_folded_alike_while_its_beginning_is_dropped() -> None:
+    """The live tail keeps a text's end only; rows that are read must not jump when it moves on."""
+    words_said = " ".join(f"word{number}" for number in range(2000))
+    flow = Flow()
+    before: list[str] = []
+    for end in range(4000, 9000, 37):
+        flow.stream("c", (("text", words_said[max(end - 4096, 0) : end]),))
+        rows = [plain(row) for row in flow.lines(40, 10)]
+        if before:
+            # The last row grows; those above it only move up.
+            kept = before[:-1]
+            assert any(rows[: len(kept) - moved] == kept[moved:] for moved in range(4)), (before, rows)
+        before = rows
+
+
+def test_what_still_streams_of_a_call_that_has_ended_is_not_said_twice() -> None:
+    flow = Flow()
+    flow.apply(event(CallFinished("c", 200, "end_turn", Usage(), None, 1.0)), {"c": (("text", "once"),)})
+    flow.stream("c", (("text", "once"),))
+    assert [plain(row) for row in flow.lines(40, 10)] == ["  once"]
 
 
 def test_a_flow_changes_its_version_only_when_there_is_something_new() -> None:

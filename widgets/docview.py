@@ -8,14 +8,13 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.ink import INK_CLASSES, Inked, Line, wrap_line
+from widgets.ink import Inked, Line, wrap_line
 
 
-class DocView(ScrollView, Inked, can_focus=True):
+class DocView(Inked, ScrollView, can_focus=True):
     """Shows one text at a time. Nothing moves under a reader: another text starts at its top, the same text that has
     grown stays where it is."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = INK_CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", "Up", show=False),
         Binding("down,j", "scroll_down", "Down", show=False),
@@ -62,5 +61,5 @@ class DocView(ScrollView, Inked, can_focus=True):
         cells = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
         if row >= len(self._rows):
-            return Strip.blank(cells, self.rich_style)
+            return Strip.blank(cells, self.style_of(""))
         return self.strip(self._rows[row], cells)

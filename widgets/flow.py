@@ -7,6 +7,7 @@ tape says as soon as the call has ended.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from store.domain.events import (
     CallFinished,
@@ -28,6 +29,8 @@ KEPT = 120
 SHOWN = 8000
 """Characters of one part that a pane looks at, from its end."""
 
+OVERLAP = 64
+"""Characters that tell where the beginning of a text stood in what was there before."""
 ROOMY = 8
 """Rows from which there is room for a rule between two turns."""
 
@@ -50,7 +53,8 @@ class Flow:
         self.parts: deque[Part] = deque(maxlen=KEPT)
         self.streaming: tuple[str, tuple[tuple[str, str], ...]] | None = None
         self.version = 0
-        self._open: set[str] = set()
+        self._over: deque[str] = deque(maxlen=8)
+        """Calls that have ended: their text may still stand in the live tail for a while."""
 
     def apply(self, event: Event, said: Mapping[str, Parts] | None = None) -> None:
         """Fold one event of this subagent. `said` has the words of finished calls, by call."""
@@ -81,9 +85,13 @@ class Flow:
 
     def stream(self, call: str, parts: Parts) -> None:
         """What the call in progress has said so far (its end)."""
-        now = (call, tuple((kind, text) for kind, text in parts))
-        if now != self.streaming:
-            self.streaming = now
+        if call in self._over:
+            return
+        said = tuple((kind, text) for kind, text in parts)
+        if self.streaming and self.streaming[0] == call:
+            said = _continued(self.streaming[1], said)
+        if (call, said) != self.streaming:
+            self.streaming = call, said
             self.version += 1
 
     def lines(self, cells: int, height: int) -> list[Line]:
@@ -95,7 +103,7 @@ class Flow:
         for part in (*reversed(streamed), *reversed(self.parts)):
             if part.kind == "turn" and height < ROOMY:
                 continue
-            rows[:0] = _rows(part, cells)
+            rows[:0] = _rows(part, cells, height)
             if len(rows) >= height:
                 break
         return rows[-height:]
@@ -110,6 +118,7 @@ class Flow:
                 self._add(kind, text)
         if self.streaming and self.streaming[0] == payload.call:
             self.streaming = None
+        self._over.append(payload.call)
         if payload.error:
             self._add("failure", payload.error)
         self.version += 1
@@ -117,6 +126,21 @@ class Flow:
     def _add(self, kind: str, text: str) -> None:
         self.parts.append(Part(kind, text))
         self.version += 1
+
+
+def _continued(before: tuple[tuple[str, str], ...], now: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Text that has grown at its end while its beginning was dropped, put together again: rows that are folded from
+    a beginning that moves would jump about."""
+    if not now:
+        return now
+    kind, text = now[0]
+    for index in range(len(before) - 1, -1, -1):
+        known, earlier = before[index]
+        at = earlier.find(text[:OVERLAP]) if known == kind and text else -1
+        if at > 0 or (at == 0 and index > 0):
+            whole = earlier[:at] + text
+            return (*before[:index], (kind, whole[-2 * SHOWN :]), *now[1:])
+    return now
 
 
 def verdict(checked: SubagentChecked) -> str:
@@ -147,18 +171,27 @@ _GUTTERS = {
 }
 
 
-def _rows(part: Part, cells: int) -> list[Line]:
+@lru_cache(4096)
+def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
+    """The last rows of a part, at least `height` of them when it has so many. They are drawn again many times."""
     if part.kind == "turn":
         label = f"─ {part.text} "
-        return [[(label + "─" * max(cells - len(label), 0), "frame")]]
+        return ([(label + "─" * max(cells - len(label), 0), "frame")],)
     if part.kind == "verdict":
-        return []
+        return ()
     gutter, ink = _GUTTERS.get(part.kind, ("  ", "text"))
-    text = clean(part.text[-SHOWN:]).strip("\n")
     if part.kind not in ("text", "reasoning"):
-        text = safe_line(text)
         # A pane is no place for a long command: two rows say enough.
-        rows = list(wrap(text, cells - 2))[:2]
-    else:
-        rows = [row.rstrip() for row in wrap(text, cells - 2)]
-    return [[(gutter if not index else "  ", ink), (row, ink)] for index, row in enumerate(rows)]
+        rows = list(wrap(safe_line(part.text[:SHOWN]), cells - 2))[:2]
+        return tuple([(gutter if not index else "  ", ink), (row, ink)] for index, row in enumerate(rows))
+    # From a line's beginning on, so that rows are folded alike however much is looked at.
+    rows = []
+    whole = True
+    for line in reversed(clean(part.text.rstrip()[-2 * SHOWN :]).split("\n")):
+        rows[:0] = [row.rstrip() for row in wrap(line, cells - 2)]
+        if len(rows) >= height:
+            whole = False
+            break
+    while whole and rows and not rows[0]:
+        del rows[0]
+    return tuple([(gutter if whole and not index else "  ", ink), (row, ink)] for index, row in enumerate(rows))

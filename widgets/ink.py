@@ -149,18 +149,29 @@ def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
     yield start, len(text)
 
 
-INK_CLASSES = {f"ink--{ink}" for ink in INKS}
-"""The component classes of a widget that draws inks. Textual inherits them from a widget's first base alone."""
-
-
 class Inked(Widget):
-    """A widget that draws lines of spans."""
+    """A widget that draws lines of spans. To be named first among bases: Textual inherits from the first alone."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = INK_CLASSES
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink}" for ink in INKS}
+
+    _styles: dict[str, Style] | None = None
 
     def ink(self, name: str) -> Style:
-        """The theme's style for an ink."""
+        """The theme's style for an ink, to be laid over another."""
         return self.get_component_rich_style(f"ink--{name}", partial=True)
+
+    def style_of(self, name: str) -> Style:
+        """An ink on the widget's own background; "" is that alone. Kept until the theme or the widget's style changes:
+        Textual finds it out anew each time, which costs more than all the rest of a line."""
+        if self._styles is None:
+            self._styles = {"": self.rich_style}
+        if name not in self._styles:
+            self._styles[name] = self._styles[""] + self.ink(name)
+        return self._styles[name]
+
+    def notify_style_update(self) -> None:
+        self._styles = None
+        super().notify_style_update()
 
     @property
     def ascii(self) -> bool:
@@ -169,16 +180,17 @@ class Inked(Widget):
 
     def strip(self, line: Sequence[Span], cells: int, under: Style | None = None) -> Strip:
         """The line as exactly `cells` cells on the widget's background; `under` is laid over every span's style."""
-        base = self.rich_style
+        base = self.style_of("")
         ascii_only = self.ascii
         segments: list[Segment] = []
         for text, ink in line:
             if not text:
                 continue
-            text = clean(text).replace("\n", "↵")
-            if ascii_only:
-                text = text.translate(ASCII)
-            style = base + self.ink(ink)
+            if not (text.isascii() and text.isprintable()):
+                text = clean(text).replace("\n", "↵")
+                if ascii_only:
+                    text = text.translate(ASCII)
+            style = self.style_of(ink)
             segments.append(Segment(text, style + under if under else style))
         strip = Strip(segments)
         return strip.adjust_cell_length(cells, base + under if under else base)
@@ -187,7 +199,7 @@ class Inked(Widget):
         """Exactly `height` strips."""
         result = [self.strip(line, cells) for line, _ in zip(lines, range(height), strict=False)]
         if len(result) < height:
-            result += [Strip.blank(cells, self.rich_style)] * (height - len(result))
+            result += [Strip.blank(cells, self.style_of(""))] * (height - len(result))
         return result
 
 

@@ -34,7 +34,7 @@ def mark(view: View) -> Mark:
     """The lane's mark; without an engine nothing runs."""
     found = SUBAGENT[view.lane.state]
     if view.stalled and not view.lane.state.final:
-        return Mark("⚠", "waits for an engine", "warn")
+        return Mark("⚠", "no engine", "warn")
     return found
 
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.ink import INK_CLASSES, Inked, Line, Span, cut, spread, width
+from widgets.ink import Inked, Line, Span, cut, spread, width
 from widgets.states import Mark
 
 
@@ -47,10 +47,9 @@ _COLUMNS: tuple[tuple[str, int, bool, int], ...] = (
 """Heading, cells (0: what is left), right-aligned, and the width from which the column is shown."""
 
 
-class RunList(ScrollView, Inked, can_focus=True):
+class RunList(Inked, ScrollView, can_focus=True):
     """A list with a cursor. The cursor stays on its run when others come."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = INK_CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
@@ -121,7 +120,7 @@ class RunList(ScrollView, Inked, can_focus=True):
         if at == 0 or y == 0:
             return self.strip(_line(_HEADINGS, cells - 1), cells)
         if at - 1 >= len(self._rows):
-            return Strip.blank(cells, self.rich_style)
+            return Strip.blank(cells, self.style_of(""))
         row = self._rows[at - 1]
         here = row.id == self.cursor
         line: Line = [("▌" if here else " ", "accent"), *_line(_cells(row), cells - 2)]

@@ -9,14 +9,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.ink import INK_CLASSES, Inked, Line, spread
+from widgets.ink import Inked, Line, spread
 from widgets.outline import Item, Outline
 
 
-class TraceTree(ScrollView, Inked, can_focus=True):
+class TraceTree(Inked, ScrollView, can_focus=True):
     """Draws an `Outline`. The cursor is an item, not a row: what grows above never moves it from under the reader."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = INK_CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", "Up", show=False),
         Binding("down,j", "cursor(1)", "Down", show=False),
@@ -101,7 +100,7 @@ class TraceTree(ScrollView, Inked, can_focus=True):
         cells = self.size.width
         row = y + self.scroll_offset.y
         if row >= len(self.outline.rows):
-            return Strip.blank(cells, self.rich_style)
+            return Strip.blank(cells, self.style_of(""))
         item = self.outline.rows[row]
         fold = "  " if item.leaf else "▾ " if item.open else "▸ "
         left: Line = [("  " * item.depth + fold, "faint"), *item.line]

@@ -167,7 +167,7 @@ def run_line(track: Track | None, now: float, cells: int) -> tuple[Line, Line]:
             (f" · {words.count(board.known, 'observation') if cells >= WIDE else f'{board.known} obs'}", "text")
         )
     spent = board.spent(now if track.alive else board.at)
-    right.append((f" · {words.money(spent)}", "text"))
+    right.append((f"{' · ' if generation else ''}{words.money(spent)}", "text"))
     if cells >= WIDE:
         right.append((f" · {words.duration(spent.seconds)}", "faint"))
     if track.scripted:

@@ -5,8 +5,10 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from app.nodes import check
 from app.screens.ask import Ask, Number
 from app.screens.base import NARROW, StudioScreen, bindings, run_banner
+from app.world import Track
 from store.domain.board import Generation, Lane
 from store.domain.commands import Continue, Kill, Pause
 from store.domain.states import SubagentState
@@ -54,9 +56,7 @@ class GridScreen(StudioScreen):
         self.set_class(generation is None, "empty")
         if track is None or generation is None:
             self._held = self.studio.run_name, 0
-            self.query_one("#empty", DocView).show(
-                _waiting(track is not None, track is not None and track.read), "waiting"
-            )
+            self.query_one("#empty", DocView).show(_waiting(track), "waiting")
             return
         self._held = track.id, generation.number
         self.show_panes()
@@ -174,14 +174,14 @@ _BASELINE = (
 )
 
 
-def _waiting(known: bool, read: bool) -> list[Line]:
-    if not known:
+def _waiting(track: Track | None) -> list[Line]:
+    if track is None:
         return [[("No run to show.", "strong")], [], [("1", "key"), (" lists the runs; ", "text"),
                 ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
-    if not read:
+    if not track.read:
         return [[("Reading the run …", "faint")]]
-    return [
-        [("The check is tried on the unchanged code first.", "strong")],
-        [],
-        [(_BASELINE, "text")],
-    ]
+    lines: list[Line] = [[("The check is tried on the unchanged code first.", "strong")], [], [(_BASELINE, "text")]]
+    baseline = track.board.baseline
+    for result in baseline.results if baseline else ():
+        lines += [[], *check(result)]
+    return lines

@@ -41,7 +41,6 @@ class ObservationsScreen(StudioScreen):
         self._asked: tuple[str, int] = ("", -1)
         self._base = 0
         self._before = ""
-        self._saving = False
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split", classes="full"):
@@ -102,9 +101,6 @@ class ObservationsScreen(StudioScreen):
         self.query_one("#file", DocView).show(paint.prose(message.text), (message.run, "file"))
         told = paint.prose(message.told) if message.told else [[("Nothing: no observation goes in yet.", "faint")]]
         self.query_one("#told", DocView).show(told, (message.run, "told"))
-        if self._saving:
-            self._saving = False
-            self._leave()
         self._heads()
         self.show_keys()
 
@@ -128,7 +124,7 @@ class ObservationsScreen(StudioScreen):
             if number <= planned and not track.board.state.final
             else "a prompt would get"
         )
-        right: Line = [*meter, (f" {loaded.tokens:,} of {cap:,} tokens ", "text")]
+        right: Line = [*meter, (f" {loaded.tokens:,}/{cap:,} tokens ", "text")]
         self.query_one("#told-head", Bar).show(
             [(said, "strong"), (f"  {loaded.ids} of {track.board.known}", "faint")], right
         )
@@ -170,9 +166,14 @@ class ObservationsScreen(StudioScreen):
             self.studio.say("Nothing was changed.")
             self._leave()
             return
-        self._saving = True
         text = self.query_one(TextArea).text
-        self.studio.order(track.id, EditObservations(text, self._base), "edit the observations")
+
+        def done(applied: bool) -> None:
+            # Refused, the text stays in the editor: nothing that was typed is lost.
+            if applied and self.editing and self.query_one(TextArea).text == text:
+                self._leave()
+
+        self.studio.order(track.id, EditObservations(text, self._base), "edit the observations", done)
 
     def do_leave_edit(self) -> None:
         if not self.changed:
@@ -188,7 +189,7 @@ class ObservationsScreen(StudioScreen):
         )
 
     def _leave(self) -> None:
-        self.editing = self._saving = False
+        self.editing = False
         self.query_one(TextArea).display = False
         self.query_one("#file").display = True
         self.query_one("#file").focus()

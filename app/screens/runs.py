@@ -16,23 +16,18 @@ from widgets.docview import DocView
 from widgets.ink import Line
 from widgets.runlist import RunList, RunRow
 
+_WHAT = (
+    "A run gives one hard bug to several subagents at once, generation after generation. What they learn is written "
+    "down and given to the next generation. This screen will list every run, and how it converges."
+)
 _NOTHING: list[Line] = [
     [("Nothing is recorded here yet.", "strong")],
     [],
-    [
-        (
-            "A run gives one hard bug to several subagents at once, generation after generation. What they learn is",
-            "text",
-        )
-    ],
-    [("written down and given to the next generation; this screen will list every run and how it converges.", "text")],
+    [(_WHAT, "text")],
     [],
-    [
-        ("  multitrack demo", "accent"),
-        ("   a practice bug with a scripted model: no key, no network, two minutes", "text"),
-    ],
-    [("  multitrack init", "accent"), ("   writes a commented multitrack.toml for your own repository", "text")],
-    [("  multitrack run", "accent"), ("    starts what it says", "text")],
+    [("  multitrack demo", "accent"), ("   a practice bug, scripted model: no key, no network", "text")],
+    [("  multitrack init", "accent"), ("   a commented multitrack.toml for your own repository", "text")],
+    [("  multitrack run", "accent"), ("    the run that it describes", "text")],
     [],
     [("Start one in another terminal: it appears here by itself.", "faint")],
 ]
