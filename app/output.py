@@ -1,11 +1,18 @@
 """Plain printing for the command line. Nothing reaches the terminal with control characters in it."""
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from store.domain.safe_text import safe, safe_line
+
+_PLAIN = str.maketrans(
+    {"├": "|", "└": "`", "│": "|", "─": "-", "…": "...", "→": "->", "−": "-", "–": "-", "“": '"', "”": '"', "’": "'"}
+    | {"·": "*", "█": "#"}
+)
+"""What this program draws with, for a terminal that has no more than ASCII."""
 
 
 def say(text: str = "") -> None:
@@ -58,8 +65,16 @@ def duration(seconds: float) -> str:
 
 
 def prepare() -> None:
-    """Let no character that the terminal's encoding lacks end a command."""
+    """Let no character that the terminal's encoding lacks end a command: it is drawn in ASCII, or named."""
+    codecs.register_error("multitrack", _without)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+            reconfigure(errors="multitrack")
+
+
+def _without(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    plain = error.object[error.start : error.end].translate(_PLAIN)
+    return plain.encode("ascii", "backslashreplace").decode("ascii"), error.end

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.commands.begin import title
-from app.output import duration, emit, money, note, say, table
+from app.output import duration, emit, money, note, prepare, say, table
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,14 @@ from app.output import duration, emit, money, note, say, table
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_what_a_terminal_cannot_draw_is_drawn_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_ = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(bytes_, encoding="ascii"))
+    prepare()
+    print("├─ “a” → b… é ✓", flush=True)
+    assert bytes_.getvalue() == b'|- "a" -> b... \\xe9 \\u2713\n'
 
 
 def test_money() -> None:
