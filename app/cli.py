@@ -165,6 +165,9 @@ def _explain(error: Exception) -> int:
     """Say what ended the command, in a sentence; the exit code that goes with it."""
     module = type(error).__module__.partition(".")[0]
     if isinstance(error, CommandError):
+        if error.placed:
+            note(str(error))
+            return error.code
         message, code = str(error), error.code
     elif isinstance(error, _UsageError):
         message, code = str(error), Exit.USAGE

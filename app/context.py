@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from store.home import Home
     from store.runs import RunRow
 
+TASK_FILE = "multitrack.toml"
 NOTHING_YET = "`multitrack demo` makes a first run, `multitrack run` one on your own repository."
 
 

@@ -33,7 +33,10 @@ _MEANINGS = {
 
 
 class CommandError(Exception):
-    """Ends a command. The message says what was wrong, where, and what to do."""
+    """Ends a command. The message says what was wrong, where, and what to do. `placed` when each of its lines begins
+    with a file and a line, as editors read them."""
+
+    placed = False
 
     def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(message)

@@ -2,13 +2,15 @@
 
 import re
 import tomllib
+from ast import literal_eval
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from app.failure import CommandError
+from app.context import TASK_FILE
+from app.failure import CommandError, Exit
 from app.taskkeys import ARRAYS, KEYS, TABLES, Key, UnfitError, build_strategy, build_task
 from app.tomllines import lines
 from store.domain.task import Task
@@ -29,6 +31,8 @@ class Problem:
 class TaskFileError(CommandError):
     """The task file can't be used. The message has one line for each mistake."""
 
+    placed = True
+
     def __init__(self, path: Path, problems: list[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: problem.line)
         super().__init__(
@@ -36,17 +40,24 @@ class TaskFileError(CommandError):
         )
 
 
+def located(path: Path) -> Path:
+    """The task file that the operator means: a folder stands for the file in it."""
+    return path / TASK_FILE if (path / TASK_FILE).is_file() else path
+
+
 def load(path: Path) -> Task:
     """The task that the file orders; its repository as an absolute path. TaskFileError with all mistakes."""
     try:
-        source = path.read_bytes().decode()
+        source = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise CommandError(f"there is no task file {path}. `multitrack init` writes one.") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise TaskFileError(path, [Problem(line, "", "is not UTF-8", "save it as UTF-8")]) from error
+    except IsADirectoryError as error:
+        raise CommandError(f"{path} is a folder, and has no {TASK_FILE}. `multitrack init` writes one.") from error
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}.") from error
+        raise CommandError(f"{path}: {error.strerror or error}.", Exit.ENVIRONMENT) from error
     try:
         document = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
@@ -62,6 +73,12 @@ def _syntax(message: str, source: str) -> Problem:
     what, _, where = message.rpartition(" (at ")
     match = re.match(r"line (\d+)", where)
     line = int(match[1]) if match else source.rstrip().count("\n") + 1
+    if twice := re.match(r"Cannot declare (\(.*\)) twice", what):
+        table = ".".join(literal_eval(twice[1]))
+        header = f"[[{table}]]" if table in ARRAYS else f"one [{table}]"
+        return Problem(line, table, "is there twice", f"write its keys under {header}")
+    if what == "Cannot overwrite a value":
+        return Problem(line, "", "this key is there twice", "leave one of the two")
     what = (what or message)[:1].lower() + (what or message)[1:]
     return Problem(line, "", f"this is not TOML: {what}", 'a key reads `name = "text"`, `name = 5` or `name = true`')
 
@@ -147,7 +164,9 @@ class _Reader:
         """What only several keys together, or the machine, can show to be wrong."""
         clean, lanes = values["generations"].get("clean", 0), values["generations"].get("lanes", 100)
         if clean > lanes:
-            self._wrong(("generations", "clean"), f"is {clean}, of {lanes} lanes", f"it should be at most {lanes}")
+            self._wrong(
+                ("generations", "clean"), f"is {clean}, more than the {lanes} lanes", f"it should be at most {lanes}"
+            )
         if "repository" in values["task"]:
             repository = (self.folder / Path(values["task"]["repository"]).expanduser()).resolve()
             if not repository.is_dir():

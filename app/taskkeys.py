@@ -66,7 +66,7 @@ def patterns() -> Kind:
         try:
             Patterns(said)
         except SandboxError as error:
-            raise UnfitError(f"is not to be read: {error}") from error
+            raise UnfitError(f"can't be read: {error}") from error
         return said
 
     return Kind(plain.right, read)

@@ -1,11 +1,14 @@
 """The task file that `multitrack init` writes: every key with what it means, the check guessed from the repository."""
 
 import json
+import os
 import re
-from collections.abc import Callable
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from app.taskkeys import ARRAYS, KEYS, NO_LIMIT, TABLES, Key
@@ -40,12 +43,28 @@ class Guess:
     protected: tuple[str, ...] = ()
 
 
-def guess(repository: Path) -> Guess | None:
-    """The check that the repository's own files speak of, None when they speak of none."""
-    return next((found for rule in _RULES if (found := rule(repository))), None)
+def guess(repository: Path, environ: Mapping[str, str]) -> Guess | None:
+    """The check that the repository's own files speak of, None when they speak of none. The environment's PATH tells
+    what Python is called here."""
+    python = "python" if shutil.which("python", path=environ.get("PATH")) else "python3"
+    return _python(repository, python) or next((found for rule in _RULES if (found := rule(repository))), None)
 
 
-def _python(folder: Path) -> Guess | None:
+def named(command: str, repository: Path) -> tuple[str, ...]:
+    """The files of the repository that a check names: they decide, so a patch should not change them."""
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:
+        return ()
+    files = (PurePath(os.path.normpath(word)) for word in words)
+    return tuple(
+        "/" + re.sub(r"([\\*?\[\]])", r"\\\1", str(file))
+        for file in files
+        if not file.is_absolute() and ".." not in file.parts and (repository / file).is_file()
+    )
+
+
+def _python(folder: Path, python: str) -> Guess | None:
     told = any(
         word in _read(folder / name)
         for name, word in (
@@ -58,7 +77,7 @@ def _python(folder: Path) -> Guess | None:
     tests = [name for name in ("tests", "test") if (folder / name).is_dir()]
     if not told and not any(next((folder / name).glob("**/test_*.py"), None) for name in tests):
         return None
-    return Guess("python -m pytest -q", tuple(f"{name}/**" for name in tests) or ("**/test_*.py",))
+    return Guess(f"{python} -m pytest -q", tuple(f"{name}/**" for name in tests) or ("**/test_*.py",))
 
 
 def _make(folder: Path) -> Guess | None:
@@ -85,7 +104,7 @@ def _go(folder: Path) -> Guess | None:
     return Guess("go test ./...", ("**/*_test.go",)) if (folder / "go.mod").is_file() else None
 
 
-_RULES: tuple[Callable[[Path], Guess | None], ...] = (_python, _make, _node, _cargo, _go)
+_RULES: tuple[Callable[[Path], Guess | None], ...] = (_make, _node, _cargo, _go)
 
 
 def _read(path: Path) -> str:

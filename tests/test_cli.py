@@ -12,6 +12,7 @@ import pytest
 from app.actions import ACTIONS
 from app.cli import build_parser, main
 from app.failure import Exit
+from app.taskfile import load
 from store.database import Store
 from store.home import Home
 from tests.shop import RUN, Here, here, nowhere
@@ -56,6 +57,10 @@ def test_without_a_terminal_the_app_does_not_open(nowhere: Path, capsys: pytest.
     ("arguments", "part"),
     [
         (["rnus"], "did you mean `runs`?"),
+        (["search", '"-"'], "there is no word in that"),
+        (["search", "--limit", "0", "x"], "'0' is no whole number from 1 to 10,000"),
+        (["demo", "--seed", "x"], "'x' is no whole number from 0 on"),
+        (["demo", "--pace", "nan"], "'nan' is no number of words a second"),
         (["xyzzy"], "there is no command `xyzzy`"),
         (["watch"], "RUN"),
         (["runs", "--jsn"], "--jsn"),
@@ -181,7 +186,7 @@ def test_a_run_goes_on_when_who_follows_it_is_interrupted(
 
 def test_there_is_no_such_practice_bug(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--headless", "--practice", "nine"]) == Exit.USAGE
-    assert "There are: one, two." in capsys.readouterr().err
+    assert "there are one, two" in capsys.readouterr().err
 
 
 def test_init_writes_a_file_once(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,3 +199,17 @@ def test_init_writes_a_file_once(nowhere: Path, capsys: pytest.CaptureFixture[st
     assert Path("multitrack.toml").read_text(encoding="utf-8") == text
     assert main(["init", "else.toml", "--check", "true"]) == Exit.FINE
     assert 'command = "true"' in Path("else.toml").read_text(encoding="utf-8")
+
+
+def test_init_in_a_folder_of_a_repository_and_in_none(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = nowhere / "tasks" / "first"
+    folder.mkdir(parents=True)
+    assert main(["init", str(folder)]) == Exit.FINE
+    assert "in no Git repository" in capsys.readouterr().out
+    (nowhere / ".git").mkdir()
+    (nowhere / "check.sh").touch()
+    assert main(["init", str(folder / "task.toml"), "--goal", "g", "--check", "sh ./check.sh x"]) == Exit.FINE
+    assert "in no Git repository" not in capsys.readouterr().out
+    task = load(folder / "task.toml")
+    assert task.repository == str(nowhere)
+    assert task.check.protected == ("/check.sh",), "what decides is not for a patch to change"

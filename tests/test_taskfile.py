@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.failure import CommandError, Exit
-from app.taskfile import TaskFileError, load
+from app.taskfile import TaskFileError, load, located
 from app.taskkeys import KEYS, TABLES
-from app.template import Guess, guess, template, value
+from app.template import Guess, guess, named, template, value
 from store.domain.limits import Limits
 from store.domain.strategy import Strategy
 from store.domain.task import Check, Dirt, Memory, Task
@@ -198,12 +198,18 @@ turns = "none"
     [
         ("[task\n", 1, "this is not TOML"),
         ('[task]\ngoal = "a\n', 2, "this is not TOML"),
-        ('[task]\ngoal = "a"\ngoal = "b"\n', 3, "this is not TOML"),
+        ('[task]\ngoal = "a"\ngoal = "b"\n', 3, "this key is there twice; leave one"),
         ("[task]\ngoal = yes\n", 2, "this is not TOML"),
         ('[task]\ngoal = """a\nb\n', 3, "this is not TOML"),
         ("task = 5\n" + LEAST.replace("[task]", "[other]"), 1, "is no table"),
-        (LEAST + "[generations]\nlanes = 2\nclean = 3\n", 7, "is 3, of 2 lanes"),
-        (LEAST + '[[task]]\ngoal = "a"\n', 5, "this is not TOML"),
+        (LEAST + "[task]\n", 5, "task: is there twice; write its keys under one [task]"),
+        (
+            LEAST + "[[strategies]]\n[strategies]\n",
+            6,
+            "strategies: is there twice; write its keys under [[strategies]]",
+        ),
+        (LEAST + "[generations]\nlanes = 2\nclean = 3\n", 7, "is 3, more than the 2 lanes"),
+        (LEAST + '[[task]]\ngoal = "a"\n', 5, "is there twice"),
         ('strategies = "all"\n' + LEAST, 1, "is no array of tables"),
         (LEAST + "[check.more]\na = 1\n", 5, "is unknown"),
         (LEAST.replace("mend it", "  "), 2, "is empty"),
@@ -219,8 +225,11 @@ def test_a_file_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="multitrack init") as caught:
         load(tmp_path / "none.toml")
     assert caught.value.code == Exit.USAGE
-    with pytest.raises(CommandError, match="directory"):
+    with pytest.raises(CommandError, match="is a folder"):
         load(tmp_path)
+    marked = written(tmp_path, "\ufeff" + LEAST)
+    assert load(marked).goal == "mend it", "some editors begin a file with a byte order mark"
+    assert located(tmp_path) == marked
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b'[task]\ngoal = "\xe9"\n')
     with pytest.raises(TaskFileError, match=r":2: is not UTF-8"):
@@ -291,11 +300,30 @@ def test_what_init_could_not_know_is_asked_for(tmp_path: Path) -> None:
     ],
 )
 def test_the_check_is_guessed(tmp_path: Path, files: dict[str, str], command: str | None) -> None:
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "python").touch(0o755)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    found = guess(tmp_path)
+    found = guess(tmp_path, {"PATH": str(bin_folder)})
     assert (found.command if found else None) == command
+
+
+def test_python_is_called_what_it_is_called_here(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    found = guess(tmp_path, {"PATH": ""})
+    assert found is not None
+    assert found.command == "python3 -m pytest -q"
+
+
+def test_the_files_that_a_check_names_decide(tmp_path: Path) -> None:
+    for name in ("check.py", "a [1].sh"):
+        (tmp_path / name).touch()
+    (tmp_path.parent / "out.sh").touch()
+    command = "A=1 python3 ./check.py --fast tests && sh 'a [1].sh' ../out.sh /bin/sh none.py"
+    assert named(command, tmp_path) == ("/check.py", "/a \\[1\\].sh")
+    assert named("'", tmp_path) == ()
 
 
 # What is written about it.

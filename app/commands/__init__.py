@@ -1,12 +1,13 @@
 """The commands of `multitrack`, one module a group. Importing them is cheap: what a command needs, it imports when it
 runs."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.actions import ACTIONS
-from app.context import Context
+from app.context import TASK_FILE, Context
 
 
 def _nothing(parser: ArgumentParser) -> None:
@@ -35,6 +36,30 @@ class Group:
 def twin_help(name: str) -> str:
     """What the operator's action says of itself whose command-line twin this is; the first one of that name."""
     return next(action.help for action in ACTIONS if action.twin.split()[1:2] == [name])
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Reads an argument that is a whole number within bounds."""
+    bounds = f"from {least} on" if most is None else f"from {least} to {most:,}"
+
+    def read(text: str) -> int:
+        if text.isdecimal() and text.isascii() and least <= int(text) and (most is None or int(text) <= most):
+            return int(text)
+        raise ArgumentTypeError(f"{text!r} is no whole number {bounds}")
+
+    return read
+
+
+def add_taskfile(parser: ArgumentParser) -> None:
+    """The argument that names a task file."""
+    parser.add_argument(
+        "taskfile",
+        metavar="TASKFILE",
+        nargs="?",
+        type=Path,
+        default=Path(TASK_FILE),
+        help=f"the task file, or the folder that has it ({TASK_FILE})",
+    )
 
 
 def add_run(parser: ArgumentParser) -> None:

@@ -2,27 +2,25 @@
 
 import random
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from app.commands import Command, Group, add_json, add_run, twin_help
+from app.commands import Command, Group, add_json, add_run, add_taskfile, twin_help, whole
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import note
-from backends.practice import TASKS
 from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, Memory, Task
-
-TASK_FILE = "multitrack.toml"
 
 
 def _configure_demo(parser: ArgumentParser) -> None:
     _add_screen(parser)
     parser.add_argument("--practice", metavar="NAME", default="one", help="which practice bug: one (by default) or two")
-    parser.add_argument("--seed", metavar="N", type=int, default=1, help="drives every choice left to chance (1)")
-    parser.add_argument("--generations", metavar="N", type=_count, help="how many generations (5)")
+    parser.add_argument("--seed", metavar="N", type=whole(0), default=1, help="drives every choice left to chance (1)")
+    parser.add_argument("--generations", metavar="N", type=whole(1, 100), help="how many generations (5)")
     memory = parser.add_mutually_exclusive_group()
     memory.add_argument(
         "--no-memory",
@@ -45,9 +43,9 @@ def _configure_demo(parser: ArgumentParser) -> None:
 
 
 def _configure_run(parser: ArgumentParser) -> None:
-    parser.add_argument("taskfile", metavar="TASKFILE", nargs="?", type=Path, default=Path(TASK_FILE), help=TASK_FILE)
+    add_taskfile(parser)
     _add_screen(parser)
-    parser.add_argument("--seed", metavar="N", type=int, help="drives every choice that is left to chance")
+    parser.add_argument("--seed", metavar="N", type=whole(0), help="drives every choice that is left to chance")
     parser.add_argument(
         "--uncommitted",
         choices=[str(dirt) for dirt in Dirt],
@@ -65,21 +63,11 @@ def _add_screen(parser: ArgumentParser, *, gates: str = "; gates open by themsel
     add_json(parser, "headless, with nothing printed but one JSON object at the end")
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise ValueError
-    return int(text)
-
-
 def _pace(text: str) -> float:
-    words = float(text)
-    if not 0 <= words < float("inf"):
-        raise ValueError
-    return words
-
-
-_count.__name__ = "number from 1 to 100"
-_pace.__name__ = "number of words a second"
+    with suppress(ValueError):
+        if 0 <= (words := float(text)) < float("inf"):
+            return words
+    raise ArgumentTypeError(f"{text!r} is no number of words a second")
 
 
 def _headless(options: Namespace) -> bool:
@@ -103,7 +91,7 @@ def _demo(context: Context, options: Namespace) -> int:
         )
         task = replace(task, sandbox=options.sandbox)
     except ValueError as error:
-        raise CommandError(f"{error}. There are: {', '.join(TASKS)}.") from error
+        raise CommandError(f"{error}.") from error
     note("The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up.")
     environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
     name = f"Practice bug {options.practice}"
@@ -115,14 +103,15 @@ def _demo(context: Context, options: Namespace) -> int:
 def _run(context: Context, options: Namespace) -> int:
     from app.cost import described, worst_case
     from app.credentials import provider_environ
-    from app.taskfile import load
+    from app.taskfile import load, located
 
-    task = load(options.taskfile)
+    file = located(options.taskfile)
+    task = load(file)
     if options.uncommitted:
         task = replace(task, uncommitted=Dirt(options.uncommitted))
     environ = provider_environ(context.environ)
     note(described(worst_case(task)))
-    return _begin(context, options, task, title(task.goal), environ=environ, besides=[options.taskfile])
+    return _begin(context, options, task, title(task.goal), environ=environ, besides=[file])
 
 
 def _begin(
@@ -191,11 +180,8 @@ def _attach(context: Context, options: Namespace, run: str) -> int:
             note(f"\nRun {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it.")
             raise
     from app.studio import Studio
-    from store.lock import holder
 
     Studio(context.home, run=run, screen="grid").run()
-    if holder(context.home.folder(run).lock) is not None:
-        note(f"The engine goes on. `multitrack watch {run}` follows it, `multitrack` opens the app again.")
     return Exit.FINE
 
 

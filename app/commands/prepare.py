@@ -1,36 +1,37 @@
 """`init`, `doctor`, `login` and `logout`: what comes before a run."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from app.commands import Command, Group, add_json
-from app.commands.begin import TASK_FILE
-from app.context import Context
+from app.commands import Command, Group, add_json, add_taskfile
+from app.context import TASK_FILE, Context
 from app.failure import CommandError, Exit
 from app.output import emit, note, say
 
 
 def _configure_init(parser: ArgumentParser) -> None:
-    parser.add_argument("taskfile", metavar="TASKFILE", nargs="?", type=Path, default=Path(TASK_FILE), help=TASK_FILE)
+    add_taskfile(parser)
     parser.add_argument("--goal", metavar="TEXT", default="", help="what is wrong and what is wanted")
     parser.add_argument("--check", metavar="COMMAND", help="the command that decides (guessed from the repository)")
 
 
 def _configure_doctor(parser: ArgumentParser) -> None:
-    parser.add_argument("taskfile", metavar="TASKFILE", nargs="?", type=Path, default=Path(TASK_FILE), help=TASK_FILE)
+    add_taskfile(parser)
     add_json(parser)
 
 
 def _init(context: Context, options: Namespace) -> int:
-    from app.template import Guess, guess, template
+    from app.template import Guess, guess, named, template
 
-    file: Path = options.taskfile
-    repository = _repository(file.absolute().parent)
-    found = guess(repository)
+    file: Path = options.taskfile / TASK_FILE if options.taskfile.is_dir() else options.taskfile
+    folder = file.absolute().parent
+    repository = _repository(folder)
+    found = guess(repository or folder, context.environ)
     if options.check is not None:
-        found = Guess(options.check, found.protected if found else ())
-    relative = "." if repository == file.absolute().parent else str(repository)
+        found = Guess(options.check, named(options.check, repository or folder) + (found.protected if found else ()))
+    relative = os.path.relpath(repository or folder, folder)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(template(goal=options.goal, repository=relative, found=found))
@@ -39,6 +40,8 @@ def _init(context: Context, options: Namespace) -> int:
             f"{file} is there already, and stays as it is. Name another file, or move it away."
         ) from error
     say(f"{file} is written.")
+    if repository is None:
+        say(f"{folder} is in no Git repository: `git init`, and commit what a run shall start from.")
     missing = ["say in it what is to be solved (task.goal)"] if not options.goal else []
     if found is None:
         missing.append("name the command that decides (check.command): none could be guessed here")
@@ -48,9 +51,9 @@ def _init(context: Context, options: Namespace) -> int:
     return Exit.FINE
 
 
-def _repository(folder: Path) -> Path:
-    """The root of the repository that the folder is in; the folder itself when it is in none."""
-    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+def _repository(folder: Path) -> Path | None:
+    """The root of the repository that the folder is in; None when it is in none."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), None)
 
 
 def _doctor(context: Context, options: Namespace) -> int:

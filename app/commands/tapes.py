@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from app.commands import Command, Group, add_json, add_run, add_run_json, twin_help
+from app.commands import Command, Group, add_json, add_run, add_run_json, twin_help, whole
 from app.context import Context, find_run, read_board
-from app.failure import Exit
+from app.failure import CommandError, Exit
 from app.output import duration, emit, money, say, table
 from app.patches import lane_of
 from store.domain.blocks import Block, BlockKind, blocks
@@ -30,7 +30,7 @@ def _configure_trace(parser: ArgumentParser) -> None:
 def _configure_search(parser: ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUERY", nargs="+", help='words, or a "phrase in quotes"')
     parser.add_argument("--run", metavar="RUN", help="in this run alone")
-    parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (20)")
+    parser.add_argument("--limit", metavar="N", type=whole(1, 10_000), default=20, help="at most so many (20)")
     add_json(parser)
 
 
@@ -116,9 +116,12 @@ def _input(value: Any) -> str:
 def _search(context: Context, options: Namespace) -> int:
     from store.search import search
 
+    query = " ".join(options.query)
+    if not any(character.isalnum() for character in query):
+        raise CommandError("there is no word in that to search for.")
     with context.store() as store:
         run = find_run(store, options.run).id if options.run else None
-        hits = search(store, " ".join(options.query), run=run, limit=options.limit)
+        hits = search(store, query, run=run, limit=options.limit)
     if options.json:
         emit(
             [
