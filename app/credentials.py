@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from app.failure import CommandError, Exit
 
@@ -101,7 +102,7 @@ def _read(file: Path) -> str:
         if status.st_mode & 0o077:
             raise CredentialsError(
                 f"others can read the key in {file} (mode {stat.S_IMODE(status.st_mode):04o}): it is not used. "
-                f"`chmod 600 {file}`, and think about a new key."
+                f"`chmod 600 {quote(str(file))}`, and think about a new key."
             )
         try:
             value = tomllib.load(stream).get(_NAME, "")

@@ -93,7 +93,10 @@ def start(home: Home, run: str, environ: Mapping[str, str]) -> int:
 
     folder = home.folder(run)
     if (other := holder(folder.lock)) is not None:
-        raise EngineError(f"An engine works on run {run} already (process {other.pid} on {other.host}).")
+        raise EngineError(
+            f"An engine works on run {run} already (process {other.pid} on {other.host}). "
+            f"`multitrack watch {run}` follows it."
+        )
     with open_store(home.store) as store:
         before = events.last(store, run)
         with folder.log.open("ab") as log:

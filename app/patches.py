@@ -53,7 +53,7 @@ def apply(repository: Path, patch: bytes, *, branch: str, revision: str, mirror:
     if not git.ok("check-ref-format", "--branch", branch):
         raise CommandError(f"{branch!r} can't be the name of a branch.")
     if git.ok("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"):
-        raise CommandError(f"{repository} has a branch {branch} already. Name another.")
+        raise CommandError(f"{repository} has a branch `{branch}` already. Name another.")
     if not git.ok("cat-file", "-e", f"{revision}^{{commit}}"):
         # The run took uncommitted changes along: its revision is in its own mirror alone.
         git("fetch", "--quiet", "--no-tags", str(mirror), revision)
