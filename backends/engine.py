@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from sqlalchemy import Connection
 
 from backends.harness.journal import Journal, every
 from backends.harness.loop import Harness
@@ -27,11 +28,11 @@ from backends.observer import observe
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
 from backends.proxy import Prices, Proxy, Upstream, serve
-from backends.sandboxes import Sandboxes
-from store import tapes
+from backends.sandboxes import SandboxError, Sandboxes
+from store import commands, tapes
 from store.database import Store, StoreError, open_store
-from store.domain.events import EngineStarted, EngineStopped, FinishRan
-from store.domain.safe_text import safe
+from store.domain.events import EngineStarted, EngineStopped, FinishRan, FinishStarted
+from store.domain.safe_text import safe, safe_line
 from store.domain.states import RunState
 from store.domain.task import Memory
 from store.home import Home
@@ -49,7 +50,7 @@ FLUSH = 0.1
 FINISH_SECONDS = 600.0
 """The most that the operator's own command may take at the end of a run."""
 FINISH_OUTPUT = 4096
-"""Characters kept of what it prints."""
+"""Bytes kept of the end of what it prints."""
 
 SWITCH = 0.0005
 """Seconds between two threads' turns. With Python's own 5 ms a commit waits ten times as long while another thread
@@ -71,38 +72,44 @@ class Engine:
             raise StoreError(f"There is no run {run} in {store.path}. `multitrack runs` lists those that exist.")
         self._order = self._board.order
 
-    async def work(self) -> RunState | None:
-        """Work on the run until it is over; None when a signal told it to leave before."""
+    async def work(self) -> RunState:
+        """Work on the run until it is over. Cancelled, it leaves the run so that another engine can go on."""
         from backends.sandboxes.local import LocalSandboxes
 
         sandboxes = LocalSandboxes(
             run=self._board.run, folder=self._folder.sandboxes, mirror=self._folder.mirror, environ=os.environ
         )
-        orphans = await sandboxes.sweep()
-        await self._store.writer.write(lambda connection: tapes.orphans(connection, self._board.run, at=time.time()))
         try:
-            if self._board.finished is None and await self._harness(sandboxes, orphans) is None:
-                await self._journal.record(EngineStopped("It was told to leave; the run can be resumed."))
-                return None
-        except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
-            with contextlib.suppress(StoreError):
-                await self._journal.record(EngineStopped(f"It failed: {reason}"))
+            orphans = await sandboxes.sweep()
+            await self._store.writer.write(
+                lambda connection: tapes.orphans(connection, self._board.run, at=time.time())
+            )
+            if self._board.finished is None:
+                await self._harness(sandboxes, orphans)
+            else:
+                await self._journal.record(EngineStarted(os.getpid(), self._version, "", orphans))
+            await self._finish()
+            await self._tidy(sandboxes)
+        except asyncio.CancelledError:
+            await self._journal.record(EngineStopped("It was told to leave; the run can be resumed."))
             raise
-        await self._finish()
-        await sandboxes.remove()
+        except Exception as error:
+            with contextlib.suppress(StoreError):
+                await self._journal.record(EngineStopped(f"It failed: {said(error)}"))
+            raise
         await self._journal.record(EngineStopped("The run is over."))
         assert self._board.finished is not None
         return self._board.finished.state
 
-    async def _harness(self, sandboxes: Sandboxes, orphans: int) -> RunState | None:
-        """Run the harness between a proxy and a model; None when a signal ended it."""
+    async def _harness(self, sandboxes: Sandboxes, orphans: int) -> None:
+        """Run the harness between a proxy and a model."""
         from backends.agents.builtin import BuiltinAgent
 
         agent = BuiltinAgent()
         # The SDK takes seconds to import: that goes on while the check is tried and the clones are made.
         warming = asyncio.create_task(asyncio.to_thread(agent.warm_up))
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(warming.cancel)
             upstream = await self._upstream(stack)
             tail = stack.enter_context(contextlib.closing(TailWriter(tail_path(self._store.path))))
             tail.clear_run(self._board.run)
@@ -114,7 +121,6 @@ class Engine:
             )
             address = await stack.enter_async_context(serve(proxy, host="127.0.0.1", port=0))
             await self._journal.record(EngineStarted(os.getpid(), self._version, address.base_url, orphans))
-            await warming
             board = self._board
 
             async def flush() -> None:
@@ -136,7 +142,7 @@ class Engine:
                     shuffled=other_memory() if board.task.memory is Memory.SHUFFLED else None,
                 ),
             )
-            return await until_signalled(harness.run())
+            await harness.run()
 
     async def _upstream(self, stack: contextlib.AsyncExitStack) -> Upstream:
         order = self._order
@@ -146,48 +152,87 @@ class Engine:
         return Upstream(f"http://127.0.0.1:{port}", "scripted")
 
     async def _finish(self) -> None:
-        """Run the operator's own command for the end of a run, once."""
+        """Run the operator's own command for the end of a run, once: where an engine died over it, nobody knows how
+        far it came."""
         board, command = self._board, self._order.task.on_finish
         if not command or board.finished is None or board.finish_ran is not None:
             return
-        environment = {
+        if board.finish_started is not None:
+            await self._journal.record(FinishRan(command, None, "interrupted: the engine left while it ran"))
+            return
+        await self._journal.record(FinishStarted(command))
+        environ = {
             **os.environ,
             "MULTITRACK_RUN": board.run,
             "MULTITRACK_STATE": str(board.finished.state),
             "MULTITRACK_REPORT": str(self._folder.report),
         }
-        code: int | None = None
-        output = ""
+        code, output = await last_command(command, self._folder.path, environ)
+        await self._journal.record(FinishRan(command, code, output))
+
+    async def _tidy(self, sandboxes: Sandboxes) -> None:
+        """Leave nothing behind: no workspace, and no order of the operator's without an answer."""
         try:
+            await sandboxes.remove()
+        except SandboxError as error:
+            log.warning("%s", error)
+
+        def refuse(connection: Connection) -> None:
+            for pending in commands.pending(self._store, self._board.run):
+                commands.settle(connection, pending.id, applied=False, outcome="The run is over.", at=time.time())
+
+        await self._store.writer.write(refuse)
+
+
+async def last_command(command: str, folder: Path, environ: dict[str, str]) -> tuple[int | None, str]:
+    """Run a shell command in a folder, where `on_finish.log` takes its output: its exit code, None when it was killed
+    after FINISH_SECONDS or could not be started, and the end of what it printed."""
+    log_file = folder / "on_finish.log"
+    try:
+        with log_file.open("wb") as file:
             process = await asyncio.create_subprocess_shell(
                 command,
-                cwd=self._folder.path,
-                env=environment,
+                cwd=folder,
+                env=environ,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=file,
+                stderr=file,
                 start_new_session=True,
             )
-            try:
-                data, _ = await asyncio.wait_for(process.communicate(), FINISH_SECONDS)
-                code, output = process.returncode, data.decode("utf-8", "replace")[-FINISH_OUTPUT:]
-            except TimeoutError:
-                os.killpg(process.pid, signal.SIGKILL)
-                output = f"killed after {FINISH_SECONDS:g} s"
-        except OSError as error:
-            output = str(error)
-        await self._journal.record(FinishRan(command, code, output))
+    except OSError as error:
+        return None, str(error)
+    try:
+        code = await asyncio.wait_for(process.wait(), FINISH_SECONDS)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        if not isinstance(error, TimeoutError):
+            raise
+        return None, f"killed after {FINISH_SECONDS:g} s"
+    with log_file.open("rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - FINISH_OUTPUT, 0))
+        return code, safe(file.read().decode("utf-8", "replace"))
+
+
+def said(error: BaseException) -> str:
+    """What went wrong, in a line: the first cause where several things failed together."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return safe_line(str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", 1000)
 
 
 async def until_signalled(work: Coroutine[Any, Any, RunState]) -> RunState | None:
-    """A result, or None when SIGTERM or SIGINT came before it: the work is then cancelled, and its end awaited."""
+    """A result, or None when SIGTERM or SIGINT came before it: the work is then cancelled and its end awaited, which a
+    second signal doesn't disturb."""
     task = asyncio.create_task(work)
     loop, told = asyncio.get_running_loop(), False
 
     def leave() -> None:
         nonlocal told
-        told = True
-        task.cancel()
+        if not told:
+            told = True
+            task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave)
@@ -221,14 +266,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with open_store(home.store) as store, store.hold():
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                state = runner.run(Engine(home, store, options.run, key=key, version=options.version).work())
+                engine = Engine(home, store, options.run, key=key, version=options.version)
+                state = runner.run(until_signalled(engine.work()))
             log.info("left run %s: %s", options.run, state or "not over")
             return 0
     except StoreError as error:
-        log.error("%s", safe(str(error)))
+        log.error("%s", said(error))
         return FAILED
-    except Exception:
+    except Exception as error:
         log.exception("the engine could not go on")
+        # The last word is what is shown of a log.
+        log.error("the engine could not go on: %s", said(error))
         return FAILED
     finally:
         lock.release()

@@ -18,6 +18,8 @@ class Journal:
     def __init__(self, store: Store, run: str, clock: Callable[[], float]) -> None:
         self.store, self.run, self.clock = store, run, clock
         self.board = Board(run)
+        self.editing = asyncio.Lock()
+        """Held by whoever makes a new version of the observations from the latest."""
         self._changed = asyncio.Event()
         self.catch_up()
 

@@ -1,15 +1,16 @@
 """One lane: a subagent from its launch to the harness's verdict on its patch."""
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Sequence
 
 from backends.agents import Assignment, Outcome, Progress, Recalled
 from backends.harness.journal import Journal
 from backends.harness.ports import Ports
-from backends.harness.verdict import Checker
+from backends.harness.verdict import Checker, could_not_run
 from backends.sandboxes import Sandbox, SandboxError, size, touched, without
 from store import blobs, keys, search, tapes
+from store.database import StoreError
 from store.domain.board import Lane
 from store.domain.events import (
     Alert,
@@ -21,12 +22,16 @@ from store.domain.events import (
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend
 from store.domain.observations import Injection, select
+from store.domain.safe_text import safe_line
 from store.domain.states import Ending, SubagentState
 from store.domain.task import Memory
 from store.observations import load
 
 RECALLED = 6
 """Hits of one recall: a handful reads better than a page."""
+KILLED = "Killed by the operator."
+
+log = logging.getLogger("multitrack.harness")
 
 
 class LaneSession:
@@ -92,31 +97,45 @@ class LaneRunner:
 
     def end(self, ending: Ending, detail: str) -> None:
         """Stop the subagent's work now; its end is recorded with this cause. Nothing happens once it has ended."""
-        if self._ended_by is None and self.lane.ended is None:
+        over = self.lane.ended is not None or (self._work is not None and self._work.done())
+        if self._ended_by is None and not over:
             self._ended_by = ending, detail
             if self._work is not None:
                 self._work.cancel()
 
     async def run(self) -> None:
-        """Launch, work and check, less what is finished. Cancelled, it records no end: another engine goes on."""
+        """Launch, work and check, less what is finished. Cancelled, it records no end: another engine goes on.
+
+        A fault costs the lane, not the run, unless it is the store's: StoreError.
+        """
         try:
             if self.lane.ended is None:
-                outcome = await self._launch_and_work()
-                await self._record_end(outcome)
+                await self._record_end(await self._outcome())
             if self.lane.checked is None:
-                await self._check()
+                await self._record_verdict()
         finally:
             self._ports.cut(self.subagent)
             if self._sandbox is not None:
                 await asyncio.shield(self._sandbox.interrupt())
 
-    async def _launch_and_work(self) -> Outcome:
+    async def _outcome(self) -> Outcome:
+        if self.lane.killed:
+            # The order was taken by an engine that died before it was carried out.
+            self.end(Ending.KILLED, KILLED)
         if self._ended_by is not None:
             return Outcome(*self._ended_by)
         try:
             sandbox = self._sandbox = await self._open()
+            return await self._launch_and_work(sandbox)
         except SandboxError as error:
-            return Outcome(Ending.NEVER_STARTED, str(error))
+            return Outcome(Ending.CRASHED if self.lane.attempt else Ending.NEVER_STARTED, str(error))
+        except StoreError:
+            raise
+        except Exception as error:
+            log.warning("%s crashed", self.subagent.label, exc_info=error)
+            return Outcome(Ending.CRASHED, _said(error))
+
+    async def _launch_and_work(self, sandbox: Sandbox) -> Outcome:
         attempt = self.lane.attempt + 1
         injection, observations = await self._memory()
         model = self.lane.plan.strategy.model or self._journal.board.task.model
@@ -142,16 +161,15 @@ class LaneRunner:
         if self._ended_by is not None:
             self._work.cancel()
         try:
-            return await self._work
+            await asyncio.wait([self._work])
         except asyncio.CancelledError:
-            if self._ended_by is None:
-                self._work.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._work
-                raise
+            # The engine leaves.
+            self._work.cancel()
+            await asyncio.wait([self._work])
+            raise
+        if self._ended_by is not None:
             return Outcome(*self._ended_by)
-        except Exception as error:  # noqa: BLE001 - a fault of the agent costs its lane, not the run
-            return Outcome(Ending.CRASHED, f"{type(error).__name__}: {error}")
+        return Outcome(Ending.CRASHED, "it was cancelled") if self._work.cancelled() else self._work.result()
 
     async def _record_end(self, outcome: Outcome) -> None:
         spend = self.lane.spent(self._journal.clock())
@@ -182,7 +200,8 @@ class LaneRunner:
         if task.memory is Memory.SHUFFLED:
             injection = self._ports.shuffled or nothing
         else:
-            document = load(store, self.subagent.run)
+            told = self._journal.board.generations[self.subagent.generation].told
+            document = load(store, self.subagent.run, told) if told else None
             injection = select(document, task.injected_tokens) if document is not None else nothing
         return injection, await keep(self._journal, injection.text.encode()) if injection.text else ""
 
@@ -215,11 +234,20 @@ class LaneRunner:
             for tool_call, finished in self.lane.results.items()
         }
         messages = tapes.request(store, call)["messages"]
-        # The turn after it may have begun, but its call was never finished: it begins again.
-        turn = sum(message["role"] == "assistant" for message in messages) + 1
-        return Progress(messages=messages, answer=answer.message, results=results, turn=turn)
+        return Progress(messages=messages, answer=answer.message, results=results, turn=self.lane.answered)
+
+    async def _record_verdict(self) -> None:
+        try:
+            await self._check()
+        except StoreError:
+            raise
+        except Exception as error:
+            log.warning("the check of %s crashed", self.subagent.label, exc_info=error)
+            checked = SubagentChecked(solved=False, patch="", result=could_not_run(_said(error)))
+            await self._journal.record(Alert("check", _said(error)), checked, subagent=self.subagent)
 
     async def _check(self) -> None:
+        """The verdict on what it left, however it ended."""
         task, lane = self._journal.board.task, self.lane
         if not lane.sandbox:
             await self._journal.record(SubagentChecked(solved=False, patch=""), subagent=self.subagent)
@@ -235,7 +263,7 @@ class LaneRunner:
         alerts = [Alert("protected", f"Changes to protected files left out: {', '.join(left_out)}")] if left_out else []
         insertions, deletions = size(patch)
         result = None
-        if patch and lane.state is not SubagentState.KILLED:
+        if patch:
             async with self._limit:
                 result = await self._checker.run(f"{self.subagent}.check", patch)
                 if result.passed and not (again := await self._checker.run(f"{self.subagent}.again", patch)).passed:
@@ -252,7 +280,15 @@ class LaneRunner:
         )
         await self._journal.record(*alerts, checked, subagent=self.subagent)
         self._sandbox = None
-        await sandbox.close()
+        try:
+            await sandbox.close()
+        except SandboxError as error:
+            # The verdict is in; the run's end tries again.
+            log.warning("%s", error)
+
+
+def _said(error: Exception) -> str:
+    return safe_line(f"{type(error).__name__}: {error}", 400)
 
 
 async def keep(journal: Journal, data: bytes) -> str:

@@ -5,17 +5,19 @@ at the first that is not finished.
 """
 
 import asyncio
-import contextlib
+from typing import Any
 
 from backends.harness.design import design
 from backends.harness.journal import Journal, every
 from backends.harness.lanes import LaneRunner, keep
-from backends.harness.operator import Operator
+from backends.harness.operator import STOPPED, Operator
 from backends.harness.ports import Ports
 from backends.harness.verdict import Checker, refusal
-from backends.harness.writing import fold_in_edits, save_observed, write_results
+from backends.harness.writing import match_face, save_observed, write_results
 from store.domain.events import (
+    Alert,
     BaselineChecked,
+    CheckResult,
     GateOpened,
     GatePassed,
     GenerationDesigned,
@@ -40,7 +42,7 @@ class Harness:
         self._checker = Checker(ports.sandboxes, ports.revision, self._board.task.check, self._keep)
         self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._lanes: dict[SubagentId, LaneRunner] = {}
-        self._stopping: str = ""
+        self._stopping = STOPPED if self._board.stopped else ""
         self._operator = Operator(journal, ports, self._lanes, self.stop)
 
     def stop(self, reason: str) -> None:
@@ -63,8 +65,10 @@ class Harness:
         return self._board.finished.state
 
     async def _steps(self) -> None:
-        if self._board.finished is None and not await self._baseline():
+        if not await self._baseline():
             return
+        # An engine that died may have left the file behind the store.
+        await match_face(self._journal, self._ports.folder)
         while (step := self._board.next_step()) is not None:
             number, what = step
             if self._stopping and what in {Step.DESIGN, Step.GATE}:
@@ -72,13 +76,16 @@ class Harness:
                 return
             match what:
                 case Step.DESIGN:
+                    # Whatever was edited at the gate, under whichever engine, counts from here on.
+                    await match_face(self._journal, self._ports.folder)
                     plans = design(self._board, self._ports.portfolio)
                     await self._journal.record(GenerationDesigned(plans), generation=number)
                 case Step.LAUNCH | Step.WATCH | Step.CHECK:
                     await self._work(number)
                 case Step.OBSERVE:
-                    await fold_in_edits(self._journal, self._ports.folder)
+                    await match_face(self._journal, self._ports.folder)
                     await save_observed(self._journal, self._ports, number)
+                    await match_face(self._journal, self._ports.folder)
                     await write_results(self._journal, self._ports.folder)
                 case Step.GATE:
                     if not await self._gate(number):
@@ -88,7 +95,11 @@ class Harness:
         """Try the check on the unchanged code. False when that ended the run."""
         if self._board.baseline is None:
             names = [f"{self._board.run}.baseline.{number}" for number in range(1, BASELINE_RUNS + 1)]
-            results = tuple(await asyncio.gather(*(self._checker.run(name) for name in names)))
+            trying = asyncio.gather(*(self._checker.run(name) for name in names))
+            if not await self._done_before_stop(trying):
+                await self._finish(RunState.STOPPED, self._stopping)
+                return False
+            results = tuple(trying.result())
             refused = refusal(results, self._board.task.check)
             await self._journal.record(BaselineChecked(results, refused))
         assert self._board.baseline is not None
@@ -115,21 +126,25 @@ class Harness:
     async def _gate(self, number: int) -> bool:
         """Hold at the gate, or end the run where there is nothing to go on to. False when it ended."""
         generation, task = self._board.generations[number], self._board.task
-        solved = self._first_solved()
-        if number >= task.generations or (task.stop_when_solved and solved):
-            if solved:
-                await self._finish(RunState.SOLVED, f"Solved in generation {solved}.")
-            else:
-                await self._finish(RunState.UNSOLVED, f"Not solved in {number} generations.")
+        solved, last = self._first_solved(), number >= task.generations
+        stalled = f"No subagent of generation {number} could work: {generation.stalled}" if generation.stalled else ""
+        if solved and (last or task.stop_when_solved):
+            await self._finish(RunState.SOLVED, f"Solved in generation {solved}.")
             return False
-        if generation.gate is None or (generation.passed is None and not self._board.waiting):
-            await self._journal.record(GateOpened(waits=not self._board.gates_open), generation=number)
+        if stalled and (last or self._board.gates_open):
+            # Nobody is there to judge whether another generation would fare better.
+            await self._finish(RunState.FAILED, stalled)
+            return False
+        if last:
+            counted = "1 generation" if number == 1 else f"{number} generations"
+            await self._finish(RunState.UNSOLVED, f"Not solved in {counted}.")
+            return False
+        if generation.gate is None:
+            alerts = [Alert("stalled", stalled)] if stalled else []
+            await self._journal.record(*alerts, GateOpened(waits=not self._board.gates_open), generation=number)
         if self._board.waiting:
             await self._journal.until(lambda: generation.passed is not None or bool(self._stopping))
-            if generation.passed is None:
-                return True
-        await fold_in_edits(self._journal, self._ports.folder)
-        if generation.passed is None:
+        elif generation.passed is None:
             await self._journal.record(GatePassed("auto"), generation=number)
         return True
 
@@ -151,6 +166,18 @@ class Harness:
         if reached is not None and not self._board.finished:
             self.stop(f"The whole run's {reached} is reached.")
 
+    async def _done_before_stop(self, work: "asyncio.Future[list[CheckResult]]") -> bool:
+        """Wait for the work; False, and it is cancelled, when the run is stopped before it is done."""
+        stopped = asyncio.ensure_future(self._journal.until(lambda: bool(self._stopping)))
+        both: set[asyncio.Future[Any]] = {work, stopped}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            return work.done()
+        finally:
+            for future in both:
+                future.cancel()
+            await asyncio.wait(both)
+
     def _first_solved(self) -> int | None:
         solved = (
             number
@@ -161,10 +188,3 @@ class Harness:
 
     async def _keep(self, text: str) -> str:
         return await keep(self._journal, text.encode("utf-8", "surrogatepass"))
-
-
-async def leave(harness: asyncio.Task[RunState]) -> None:
-    """Cancel a harness in good order: no end is recorded, so that another engine goes on."""
-    harness.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await harness

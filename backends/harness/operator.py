@@ -5,15 +5,17 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from backends.harness.journal import Journal
-from backends.harness.lanes import LaneRunner
+from backends.harness.lanes import KILLED, LaneRunner
 from backends.harness.ports import Ports
-from backends.harness.writing import Settling, edited
+from backends.harness.writing import Settling, save_edit
 from store import commands
 from store.commands import PendingCommand
 from store.domain.commands import Continue, EditObservations, Kill, Launch, Pause, Stop
 from store.domain.events import GatePassed, Payload, SubagentContinued, SubagentPaused
 from store.domain.ids import SubagentId
-from store.domain.states import Ending, SubagentState
+from store.domain.states import Ending, Step, SubagentState
+
+STOPPED = "Stopped by the operator."
 
 
 class Operator:
@@ -31,7 +33,10 @@ class Operator:
     async def look(self) -> None:
         """Carry out what waits."""
         for pending in commands.pending(self._journal.store, self._journal.run):
-            await self._carry_out(pending)
+            if self._journal.board.finished is not None:
+                await self._settle(pending, False, "The run is over.")
+            else:
+                await self._carry_out(pending)
 
     async def _carry_out(self, pending: PendingCommand) -> None:
         board = self._journal.board
@@ -44,8 +49,8 @@ class Operator:
                 what = "All generations that follow start." if rest else f"Generation {generation.number + 1} starts."
                 await self._settle(pending, True, what, GatePassed("operator", rest), generation=generation.number)
             case Stop():
-                self._stop("Stopped by the operator.")
                 await self._settle(pending, True, "The run is ending.")
+                self._stop(STOPPED)
             case Kill():
                 await self._kill(pending, self._id(pending.command))
             case Pause():
@@ -62,8 +67,9 @@ class Operator:
         if runner is None or runner.lane.ended is not None:
             await self._settle(pending, False, f"{subagent.label} does not run.")
             return
-        runner.end(Ending.KILLED, "Killed by the operator.")
+        # First the word, then the deed: should the engine die between them, the next one knows.
         await self._settle(pending, True, f"{subagent.label} is killed.")
+        runner.end(Ending.KILLED, KILLED)
 
     async def _hold(self, pending: PendingCommand, subagent: SubagentId) -> None:
         lane = self._journal.board.lane(subagent)
@@ -80,11 +86,19 @@ class Operator:
         await self._settle(pending, True, f"{subagent.label} goes on.", SubagentContinued(), subagent)
 
     async def _edit(self, pending: PendingCommand, edit: EditObservations) -> None:
-        applied, outcome = await edited(
+        if self._observing():
+            # It would be overwritten by what the observer adds to the version that it has read; when that is saved,
+            # the edit is told that it came too late.
+            return
+        applied, outcome = await save_edit(
             self._journal, self._ports.folder, edit.text, edit.base, settles=self._settling(pending)
         )
         if not applied:
             await self._settle(pending, False, outcome)
+
+    def _observing(self) -> bool:
+        step = self._journal.board.next_step()
+        return step is not None and step[1] is Step.OBSERVE
 
     def _id(self, command: Kill | Pause | Continue) -> SubagentId:
         return SubagentId(self._journal.run, command.generation, command.lane)

@@ -1,5 +1,6 @@
 """The check: run by the harness itself, on a patch, in a clean sandbox. Nothing that a subagent says counts."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from backends.sandboxes import Executed, SandboxError, Sandboxes
 from store.domain.events import CheckResult
 from store.domain.failures import count
 from store.domain.task import Check
+
+log = logging.getLogger("multitrack.harness")
 
 OUTPUT_CAP = 1024 * 1024
 """Bytes kept of a check's output."""
@@ -30,15 +33,19 @@ class Checker:
         try:
             sandbox = await self.sandboxes.create(name, self.revision)
         except SandboxError as error:
-            return _broken(str(error))
+            return could_not_run(str(error))
         try:
             if patch:
                 await sandbox.apply(patch)
             executed = await sandbox.run(self.check.command, seconds=self.check.seconds, cap=OUTPUT_CAP)
         except SandboxError as error:
-            return _broken(str(error))
+            return could_not_run(str(error))
         finally:
-            await sandbox.close()
+            try:
+                await sandbox.close()
+            except SandboxError as error:
+                # The verdict stands; the run's end tries again.
+                log.warning("%s", error)
         output = executed.text()
         return judge(executed, output, await self.keep(output), self.check)
 
@@ -84,5 +91,6 @@ def refusal(results: tuple[CheckResult, ...], check: Check) -> str:
     return ""
 
 
-def _broken(reason: str) -> CheckResult:
+def could_not_run(reason: str) -> CheckResult:
+    """The result of a check that could not be run at all."""
     return CheckResult(False, None, None, 0.0, "", "", reason)

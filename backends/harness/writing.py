@@ -1,6 +1,7 @@
 """What the harness writes besides events: the observations and their file, the report, the patches."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from sqlalchemy import Connection
@@ -9,19 +10,36 @@ from backends.harness.journal import Journal
 from backends.harness.ports import Ports
 from backends.harness.report import report
 from store import blobs, observations
+from store.database import StoreError
 from store.domain.board import best_lane
-from store.domain.events import GenerationObserved, SubagentJudged
-from store.domain.observations import apply_edit, live, render
+from store.domain.events import Alert, GenerationObserved, SubagentJudged
+from store.domain.observations import Document, apply_edit, live, parse, render
+from store.domain.safe_text import safe_line
 from store.domain.states import RunState
 from store.home import RunFolder
+
+log = logging.getLogger("multitrack.harness")
 
 Settling = Callable[[Connection, bool, str], None]
 """Answers a command inside the transaction that carries it out."""
 
 
 async def save_observed(journal: Journal, ports: Ports, number: int) -> None:
-    """Run the observer over a generation and commit what it found in one transaction."""
-    observed = await asyncio.to_thread(ports.observe, number, journal.clock())
+    """Run the observer over a generation and commit what it found in one transaction.
+
+    An observer that fails costs what could have been learned from this generation, not the run.
+    """
+    try:
+        observed = await asyncio.to_thread(ports.observe, number, journal.clock())
+    except StoreError:
+        raise
+    except Exception as error:
+        log.warning("the observer failed", exc_info=error)
+        said = safe_line(f"The observer failed, so generation {number} taught nothing: {error!r}", 400)
+        board = journal.board
+        nothing = GenerationObserved(version=board.observations, known=board.known, added=0, supported=0)
+        await journal.record(Alert("observer", said), nothing, generation=number)
+        return
 
     def save(connection: Connection) -> None:
         at = journal.clock()
@@ -33,50 +51,64 @@ async def save_observed(journal: Journal, ports: Ports, number: int) -> None:
         journal.append(connection, [payload], generation=number)
 
     await journal.record(also=save)
-    write_face(journal, ports.folder)
 
 
-async def fold_in_edits(journal: Journal, folder: RunFolder) -> None:
-    """Take in what a person has changed in `observations.md` since it was written."""
-    if not journal.board.observations or not folder.observations.exists():
-        return
-    text = folder.observations.read_bytes().decode("utf-8", "replace")
-    if text != observations.text(journal.store, journal.run):
-        await edited(journal, folder, text, journal.board.observations)
+async def match_face(journal: Journal, folder: RunFolder) -> None:
+    """Bring `observations.md` and the store together: what a person has changed in the file since the version that it
+    was written from becomes the latest version, which the file then says. An empty file is one that is just being
+    written, or was lost: it changes nothing."""
+    async with journal.editing:
+        await _match_face(journal, folder)
 
 
-async def edited(
-    journal: Journal, folder: RunFolder, text: str, base: int, *, settles: Settling | None = None
-) -> tuple[bool, str]:
-    """Replace the observations by a person's edit of version `base`. False, and why, when there is a newer one."""
-    latest = journal.board.observations
-    if base != latest:
-        return (
-            False,
-            f"The observations have changed since (version {latest}, yours is from {base}). Reload and edit again.",
-        )
+async def _match_face(journal: Journal, folder: RunFolder) -> None:
     document = observations.load(journal.store, journal.run)
-    before = observations.text(journal.store, journal.run)
-    if document is None or before is None:
-        return False, "There are no observations yet."
-    after = apply_edit(document, before, text)
-    outcome = f"Version {latest + 1} of the observations is kept."
+    if document is None:
+        return
+    try:
+        text = folder.observations.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        text = ""
+    if text.strip():
+        base = _text(journal, parse(text).version)
+        if text != base:
+            document = await _save_edit(journal, apply_edit(document, base, text))
+    if (latest := render(document)) != text:
+        observations.write_face(folder.observations, latest)
 
+
+async def save_edit(
+    journal: Journal, folder: RunFolder, text: str, base: int, *, settles: Settling
+) -> tuple[bool, str]:
+    """Replace the observations by a person's edit of version `base`, and answer the command for it in the same
+    transaction. False, and why, with the command unanswered, when there is a newer version."""
+    async with journal.editing:
+        document = observations.load(journal.store, journal.run)
+        if document is None:
+            return False, "There are no observations yet."
+        if base != document.version:
+            latest = f"version {document.version}, yours is from {base}"
+            return False, f"The observations have changed since ({latest}). Reload and edit again."
+        await _save_edit(journal, apply_edit(document, _text(journal, base), text), settles)
+        # What was changed in the file at the same time stays as well.
+        await _match_face(journal, folder)
+    return True, ""
+
+
+async def _save_edit(journal: Journal, document: Document, settles: Settling | None = None) -> Document:
     def save(connection: Connection) -> None:
-        observations.save(connection, after, author="operator", at=journal.clock())
+        version = observations.save(connection, document, author="operator", at=journal.clock())
         if settles is not None:
-            settles(connection, True, outcome)
+            settles(connection, True, f"The observations are kept as version {version}.")
 
     await journal.record(also=save)
-    write_face(journal, folder)
-    return True, outcome
+    return observations.load(journal.store, journal.run) or document
 
 
-def write_face(journal: Journal, folder: RunFolder) -> None:
-    """Write `observations.md` from the store."""
-    document = observations.load(journal.store, journal.run)
-    if document is not None:
-        observations.write_face(folder.observations, render(document))
+def _text(journal: Journal, version: int | None) -> str:
+    """The text of a version; that of the latest when there is none of that number."""
+    text = observations.text(journal.store, journal.run, version)
+    return text if text is not None else observations.text(journal.store, journal.run) or ""
 
 
 async def write_results(journal: Journal, folder: RunFolder, *, ending: tuple[RunState, str] | None = None) -> None:

@@ -3,16 +3,20 @@
 `Board.apply` folds one event after the other; nothing else changes a board. Reading it needs no store.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from store.domain.commands import Kill, Stop
 from store.domain.events import (
     Alert,
     BaselineChecked,
     CallFinished,
+    CommandSettled,
     EngineStarted,
     EngineStopped,
     Event,
     FinishRan,
+    FinishStarted,
     GateOpened,
     GatePassed,
     GenerationDesigned,
@@ -37,6 +41,8 @@ from store.domain.strategy import LanePlan
 from store.domain.task import Task
 
 _COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED}
+_TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
+"""Whatever the attempt was, it could not show what it is worth."""
 
 
 @dataclass
@@ -48,6 +54,10 @@ class Lane:
     limits: Limits
     state: SubagentState = SubagentState.QUEUED
     turn: int = 0
+    answered: int = 0
+    """The last turn whose answer came whole: where a new engine goes on."""
+    killed: bool = False
+    """The operator's order to kill it was taken; its end may not be recorded yet."""
     spend: Spend = field(default_factory=Spend)
     """From its calls, without seconds: see `spent`."""
     work: Stopwatch = field(default_factory=Stopwatch)
@@ -74,6 +84,17 @@ class Lane:
     def solved(self) -> bool:
         return self.checked is not None and self.checked.solved
 
+    @property
+    def idle(self) -> str:
+        """Why it could not work through no fault of its approach; "" when it could."""
+        if self.solved:
+            return ""
+        if self.validity is not None:
+            return self.reason if self.validity in _TEACHES_NOTHING else ""
+        if self.ended is None or self.ended.ending not in _COULD_NOT_WORK:
+            return ""
+        return self.ended.detail or str(self.ended.ending)
+
     def spent(self, now: float) -> Spend:
         """What it has used so far, time included."""
         return replace(self.spend, seconds=self.work.read(now))
@@ -88,6 +109,8 @@ class Generation:
     observed: GenerationObserved | None = None
     gate: GateOpened | None = None
     passed: GatePassed | None = None
+    told: int = 0
+    """The version of the observations that its lanes start from."""
 
     def count(self, *, clean: bool) -> int:
         """Lanes of one sort."""
@@ -106,6 +129,15 @@ class Generation:
     def injected(self) -> int:
         """Observations that its lanes were given (the most that any lane was)."""
         return max((len(lane.injected) for lane in self.lanes.values()), default=0)
+
+    @property
+    def stalled(self) -> str:
+        """Why none of its lanes could work, "" when one could: another generation would fare no better."""
+        reasons = [lane.idle for lane in self.lanes.values()]
+        if not reasons or not all(reasons):
+            return ""
+        (reason, _), *others = Counter(reasons).most_common()
+        return reason if not others else f"{reason}; and others"
 
     @property
     def spend(self) -> Spend:
@@ -129,7 +161,12 @@ class Board:
     engine: EngineStarted | None = None
     """The engine that works on it, by its own word: one that was killed could not say goodbye."""
     finished: RunFinished | None = None
+    finish_started: FinishStarted | None = None
     finish_ran: FinishRan | None = None
+    stopped: bool = False
+    """The operator's order to end the run was taken; its end may not be recorded yet."""
+    alerts: list[str] = field(default_factory=list)
+    """What concerns no single lane."""
     gates_open: bool = False
     observations: int = 0
     """Version of the observations document."""
@@ -200,7 +237,7 @@ class Board:
                 # Whoever worked under an engine that died has not worked since its last event.
                 self._rest(before)
                 self.engine = payload
-                if self.state is not RunState.GATE:
+                if self.state is not RunState.GATE and self.finished is None:
                     self.work.start(event.at)
             case EngineStopped():
                 self._rest(event.at)
@@ -214,6 +251,7 @@ class Board:
                         plan.lane: Lane(SubagentId(self.run, event.generation, plan.lane), plan, self._limits(plan))
                         for plan in payload.lanes
                     },
+                    told=self.observations,
                 )
                 self.state = RunState.RUNNING
             case GenerationObserved() if generation:
@@ -232,8 +270,14 @@ class Board:
             case RunFinished():
                 self.finished, self.state, self.ended = payload, payload.state, event.at
                 self.work.stop(event.at)
+            case FinishStarted():
+                self.finish_started = payload
             case FinishRan():
                 self.finish_ran = payload
+            case CommandSettled(name=Stop.name, applied=True):
+                self.stopped = True
+            case Alert(text=text):
+                self.alerts.append(text)
             case _:
                 pass
 
@@ -255,6 +299,9 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             lane.model, lane.sandbox, lane.attempt = payload.model, payload.sandbox, payload.attempt
             lane.injected, lane.injected_tokens = payload.injected, payload.injected_tokens
             lane.observations = payload.observations
+            # A turn that died with its engine begins again, and counts once.
+            lane.turn = lane.answered
+            lane.spend = replace(lane.spend, turns=lane.turn)
             if lane.state is SubagentState.RUNNING:
                 lane.work.start(event.at)
         case TurnStarted() as payload:
@@ -266,6 +313,8 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             )
             if payload.error:
                 lane.last = payload.error
+            else:
+                lane.answered = lane.turn
         case ToolStarted() as payload:
             lane.tool = lane.last = payload.summary
         case ToolFinished() as payload:
@@ -288,6 +337,8 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             lane.validity, lane.reason = payload.validity, payload.reason
         case Alert() as payload:
             lane.alert, lane.alerts = payload.text, lane.alerts + 1
+        case CommandSettled(name=Kill.name, applied=True):
+            lane.killed = True
         case _:
             pass
 
