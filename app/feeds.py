@@ -139,10 +139,11 @@ class Feed:
                 continue
             try:
                 self._follow()
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - said on the screen, and tried again: a frozen screen would lie
                 if self._stop.is_set():
                     return
-                self._post(Trouble(str(error)))
+                said = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+                self._post(Trouble(said))
                 self._stop.wait(2)
 
     def _follow(self) -> None:

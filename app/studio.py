@@ -382,6 +382,14 @@ class Studio(App[None]):
 
         self.push_screen(Help(self.place.NAME if self.place else "", self.size.width))
 
+    async def action_quit(self) -> None:
+        """Textual's own key for it leaves as ours does."""
+        self.do_quit()
+
+    def action_help_quit(self) -> None:
+        """Who presses ctrl+c wants to leave."""
+        self.say(f"{actions.key_name(actions.find('quit').keys[0])} leaves the screen; engines go on.")
+
     def do_quit(self) -> None:
         alive = [track.id for track in self.world.newest() if track.alive]
         if alive:

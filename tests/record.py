@@ -149,6 +149,14 @@ def studio(home: Home, screen: str, run: str | None = None, **more: Any) -> Stud
     return Studio(home, run, screen, clock=lambda: NOW, ascii_only=more.pop("ascii_only", False), **more)
 
 
+def wait(condition: Callable[[], object], what: str) -> None:
+    """Wait until something in another thread is true."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
 async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
     """Let the app go on until something is true."""
     end = time.monotonic() + PATIENCE

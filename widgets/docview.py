@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
+from textual.selection import Selection
 from textual.strip import Strip
 
 from widgets.ink import Inked, Line, wrap_line
@@ -15,6 +18,7 @@ class DocView(Inked, ScrollView, can_focus=True):
     """Shows one text at a time. Nothing moves under a reader: another text starts at its top, the same text that has
     grown stays where it is."""
 
+    ALLOW_SELECT: ClassVar[bool] = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", "Up", show=False),
         Binding("down,j", "scroll_down", "Down", show=False),
@@ -62,4 +66,24 @@ class DocView(Inked, ScrollView, can_focus=True):
         row = y + self.scroll_offset.y
         if row >= len(self._rows):
             return Strip.blank(cells, self.style_of(""))
-        return self.strip(self._rows[row], cells)
+        strip = self.strip(self._rows[row], cells)
+        span = self.text_selection.get_span(row) if self.text_selection else None
+        if span is not None:
+            start, end = span
+            strip = self._select(strip, start, strip.cell_length if end < 0 else end)
+        return strip.apply_offsets(0, row)
+
+    def _select(self, strip: Strip, start: int, end: int) -> Strip:
+        style = self.screen.get_component_rich_style("screen--selection", partial=True)
+        parts = strip.crop(0, start), strip.crop(start, end), strip.crop(end)
+        return Strip.join(
+            (parts[0], Strip([Segment(s.text, (s.style or Style()) + style) for s in parts[1]]), parts[2])
+        )
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """What the mouse has marked: ctrl+c copies it."""
+        rows = ("".join(text for text, _ in row) for row in self._rows)
+        return selection.extract("\n".join(rows)), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()

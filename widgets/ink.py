@@ -154,6 +154,7 @@ class Inked(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink}" for ink in INKS}
 
+    ALLOW_SELECT: ClassVar[bool] = False
     _styles: dict[str, Style] | None = None
 
     def ink(self, name: str) -> Style:
