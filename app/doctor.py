@@ -7,7 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -47,27 +47,37 @@ def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterat
     """Everything, in order. Nothing is changed, and the key is never shown."""
     yield _python()
     yield _git(environ)
-    yield _home(home.root)
-    yield _store(home)
-    yield _disk(home.root)
+    yield _looked("home", lambda: _home(home.root))
+    yield _looked("store", lambda: _store(home))
+    yield _looked("disk", lambda: _disk(home.root))
     yield _terminal(environ)
     yield Finding(Level.OK, "sandboxes", "local (a folder of its own for each subagent; no wall)")
+    from app.taskfile import load, located
+
+    task_file = located(task_file)
     if not task_file.exists():
         yield _key(environ, needed=False)
         yield Finding(Level.OK, "task file", f"there is no {task_file} here", "`multitrack init` writes one")
         return
     task = None
     try:
-        from app.taskfile import load
-
         task = load(task_file)
         yield Finding(Level.OK, "task file", str(task_file))
     except CommandError as error:
-        yield Finding(Level.FAIL, "task file", str(error), "put the file right")
+        yield Finding(Level.FAIL, "task file", str(error))
     yield _key(environ, needed=True)
     if task is not None:
-        yield from _repository(task, environ)
+        yield from _repository(task, task_file, environ)
         yield _program(task, environ)
+
+
+def _looked(name: str, look: Callable[[], Finding]) -> Finding:
+    """What came of looking; that it can't be looked at is a finding too."""
+    try:
+        return look()
+    except OSError as error:
+        todo = "make it yours to read and write, or set MULTITRACK_HOME"
+        return Finding(Level.FAIL, name, f"{error.filename or name}: {error.strerror or error}", todo)
 
 
 def _python() -> Finding:
@@ -90,13 +100,15 @@ def _home(root: Path) -> Finding:
                 Level.FAIL, "home", f"{root} can't be made", f"make {above} writable, or set MULTITRACK_HOME"
             )
         return Finding(Level.OK, "home", f"{root} (will be made)")
-    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
+    if not root.is_dir() or not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         return Finding(
-            Level.FAIL, "home", f"{root} can't be written", "make it a folder of yours, or set MULTITRACK_HOME"
+            Level.FAIL, "home", f"{root} can't be read and written", "make it a folder of yours, or set MULTITRACK_HOME"
         )
     mode = stat.S_IMODE(root.stat().st_mode)
     if mode & 0o077:
-        return Finding(Level.WARN, "home", f"{root} is open to others (mode {mode:04o})", f"chmod 700 {root}")
+        return Finding(
+            Level.WARN, "home", f"{root} is open to others (mode {mode:04o})", f"chmod 700 {shlex.quote(str(root))}"
+        )
     return Finding(Level.OK, "home", str(root))
 
 
@@ -109,8 +121,8 @@ def _store(home: "Home") -> Finding:
     try:
         with open_store(home.store) as store:
             count = len(runs(store))
-    except (StoreError, OSError) as error:
-        return Finding(Level.FAIL, "store", str(error), "see docs/store.md, or name another store with --store")
+    except StoreError as error:
+        return Finding(Level.FAIL, "store", str(error))
     return Finding(Level.OK, "store", f"{home.store}, {count} run{'s' if count != 1 else ''}")
 
 
@@ -153,31 +165,42 @@ def _key(environ: Mapping[str, str], *, needed: bool) -> Finding:
     return Finding(Level.OK, "key", f"from {source}")
 
 
-def _repository(task: Task, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _repository(task: Task, task_file: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    from backends.sandboxes import SandboxError, notices
+
+    root = Path(task.repository)
+    # Looking must not write, and `status` would write the index.
+    environ = {**environ, "GIT_OPTIONAL_LOCKS": "0"}
     git = ["git", "-C", task.repository]
     try:
-        commit = _run(
-            [*git, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{task.revision}^{{commit}}"], environ
+        said = notices(root, task.revision, environ=environ)
+        start, head = (
+            _run([*git, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"], environ)
+            for name in (task.revision, "HEAD")
         )
-        dirt = _run([*git, "status", "--porcelain", "-z"], environ)
-    except OSError:
+        dirt = _uncommitted(git, root, task_file, environ) if start == head else []
+    except SandboxError as error:
+        yield Finding(Level.FAIL, "repository", str(error))
         return
-    except subprocess.SubprocessError:
+    except (OSError, subprocess.SubprocessError):
+        return  # Git's own finding, or a repository without a work tree
+    yield Finding(Level.OK, "repository", f"{task.repository} at {start[:12]}")
+    yield from (Finding(Level.WARN, "repository", sentence) for sentence in said)
+    if dirt and task.uncommitted is Dirt.REFUSE:
+        more = f", and {len(dirt) - 1} more" if len(dirt) > 1 else ""
         yield Finding(
             Level.FAIL,
             "repository",
-            f"{task.repository} has no revision {task.revision}",
-            "name a Git repository and a revision that it has: task.repository, task.revision",
-        )
-        return
-    yield Finding(Level.OK, "repository", f"{task.repository} at {commit[:12]}")
-    if dirt and task.uncommitted is Dirt.REFUSE:
-        yield Finding(
-            Level.WARN,
-            "repository",
-            "it has uncommitted changes, and the task file refuses them",
+            f"it has uncommitted changes, which the task file refuses: {safe_line(dirt[0], 80)}{more}",
             'commit them, or take them along: `multitrack run --uncommitted take`, or uncommitted = "take"',
         )
+
+
+def _uncommitted(git: list[str], root: Path, task_file: Path, environ: Mapping[str, str]) -> list[str]:
+    """The files with uncommitted changes; the task file may lie about, as `multitrack run` has it."""
+    listed = _run([*git, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"], environ)
+    names = [line[3:] for line in f"{listed}\0".split("\0") if line]
+    return [name for name in names if (root / name).resolve() != task_file.resolve()]
 
 
 def _program(task: Task, environ: Mapping[str, str]) -> Finding:
@@ -211,4 +234,4 @@ def _run(command: list[str], environ: Mapping[str, str]) -> str:
     done = subprocess.run(
         command, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS, check=True
     )
-    return done.stdout.decode("utf-8", "replace").strip()
+    return done.stdout.decode("utf-8", "replace").strip("\n")

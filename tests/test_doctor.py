@@ -68,7 +68,10 @@ def test_what_is_wrong_with_the_task(folder: Path) -> None:
         (folder / "check.sh").chmod(0o755)
         (folder / "multitrack.toml").write_text(TASK.format(command), encoding="utf-8")
         assert looked(folder)["check"].level is Level.OK, command
-    assert looked(folder)["repository"].level is Level.WARN, "it has uncommitted changes"
+    found = looked(folder)["repository"]
+    assert (found.level, found.said[-8:]) == (Level.FAIL, "check.sh"), "it has uncommitted changes, as `run` will say"
+    (folder / "check.sh").unlink()
+    assert looked(folder)["repository"].level is Level.OK, "the task file itself may lie uncommitted"
     revision = TASK.format("git x").replace("[check]", 'revision = "nope"\n[check]')
     (folder / "multitrack.toml").write_text(revision, encoding="utf-8")
     assert looked(folder)["repository"].level is Level.FAIL
@@ -77,7 +80,26 @@ def test_what_is_wrong_with_the_task(folder: Path) -> None:
 def test_a_folder_that_is_no_repository(folder: Path) -> None:
     (folder / ".git").rename(folder / "git")
     (folder / "multitrack.toml").write_text(TASK.format("git x"), encoding="utf-8")
-    assert looked(folder)["repository"].level is Level.FAIL
+    found = looked(folder)["repository"]
+    assert (found.level, "is no Git repository" in found.said) == (Level.FAIL, True)
+    subprocess.run(["git", "init", "-q", "."], cwd=folder, check=True)
+    assert "has no commits" in looked(folder)["repository"].said
+
+
+def test_what_cannot_be_looked_at_is_a_finding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "file").touch()
+    (folder / "home").symlink_to(folder / "file" / "home")
+    exists = Path.exists
+
+    def denied(path: Path) -> bool:
+        if path.name == "store.sqlite3":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    found = looked(folder)
+    assert (found["store"].level, "Permission denied" in found["store"].said) == (Level.FAIL, True)
+    assert found["sandboxes"].level is Level.OK, "it looked on"
 
 
 def test_no_git(folder: Path) -> None:
