@@ -1,13 +1,15 @@
 """Content-addressed bytes: outputs, patches, prompts, raw responses. Each is kept once, compressed."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import zstandard
 from sqlalchemy import Connection, bindparam, insert, select
 
 from store.domain.canonical import digest
+from store.prepared import Prepared, numbered, parameters
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -16,9 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["compress", "decompress", "digest", "existing", "get", "load", "put", "put_new"]
 
 _blobs = metadata.tables["blobs"]
-_insert = insert(_blobs).prefix_with("OR IGNORE")
+_insert = Prepared(insert(_blobs).prefix_with("OR IGNORE"))
 _data = select(_blobs.c.data).where(_blobs.c.digest == bindparam("of"))
-_existing = select(_blobs.c.digest).where(_blobs.c.digest.in_(bindparam("these", expanding=True)))
 
 _codecs = threading.local()
 
@@ -48,14 +49,14 @@ def load(connection: Connection, name: str) -> bytes:
     return data
 
 
-def existing(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Which of these blobs are kept already."""
-    return set(connection.execute(_existing, {"these": list(names)}).scalars())
+def existing(connection: Connection, names: Collection[str]) -> set[str]:
+    """Which of these few blobs are kept already."""
+    return {name for (name,) in _existing(len(names)).all(connection, numbered([*names]))}
 
 
 def put_new(connection: Connection, name: str, data: bytes) -> None:
     """Keep bytes whose digest the caller has, and of which it thinks that they are new."""
-    connection.execute(_insert, {"digest": name, "size": len(data), "data": compress(data)})
+    _insert.run(connection, {"digest": name, "size": len(data), "data": compress(data)})
 
 
 def compress(data: bytes) -> bytes:
@@ -76,3 +77,8 @@ def decompress(data: bytes) -> bytes:
         return decompressor.decompress(data)
     except zstandard.ZstdError as error:
         raise ValueError(f"damaged: {error}") from error
+
+
+@lru_cache
+def _existing(count: int) -> Prepared:
+    return Prepared(select(_blobs.c.digest).where(_blobs.c.digest.in_(parameters(count))))

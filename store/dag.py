@@ -9,6 +9,7 @@ a transaction that is rolled back leaves nothing wrong in it.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select
@@ -17,18 +18,13 @@ from store import overlay
 from store.blobs import compress
 from store.domain.canonical import InexactError, canonical, digest, join, kept_key, split
 from store.exact import dumps, form, loads
+from store.prepared import Prepared, numbered, parameters
 from store.tables import metadata
 
 _nodes = metadata.tables["nodes"].c
 _places = metadata.tables["tape_nodes"].c
-_insert_nodes = insert(_nodes.key.table).prefix_with("OR IGNORE")
-_insert_places = insert(_places.node.table)
-_on_tape = select(_places.node).where(
-    _places.node.in_(bindparam("these", expanding=True)),
-    _places.run == bindparam("run"),
-    _places.generation == bindparam("generation"),
-    _places.lane == bindparam("lane"),
-)
+_insert_nodes = Prepared(insert(_nodes.key.table).prefix_with("OR IGNORE"))
+_insert_places = Prepared(insert(_places.node.table))
 
 MEMORY_BYTES = 64 * 1024 * 1024
 """About how much of conversations is remembered, over all tapes."""
@@ -199,19 +195,32 @@ def place(
 
 def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str | None, int, str, Kept]]) -> None:
     """Write nodes (parent, depth, key, message), parents first, that aren't on the tape yet."""
-    connection.execute(
-        _insert_nodes,
+    _insert_nodes.run_each(
+        connection,
         [
             {"key": key, "parent": parent, "depth": depth, "role": kept.message["role"], "message": compress(kept.data)}
             for parent, depth, key, kept in nodes
         ],
     )
-    connection.execute(_insert_places, [{"node": key, **tape._asdict(), "call": call} for _, _, key, _ in nodes])
+    _insert_places.run_each(connection, [{"node": key, **tape._asdict(), "call": call} for _, _, key, _ in nodes])
 
 
 def on_tape(connection: Connection, tape: Tape, keys: Sequence[str]) -> set[str]:
     """Those of the nodes that are on the tape."""
-    return set(connection.execute(_on_tape, {"these": keys, **tape._asdict()}).scalars())
+    found = _on_tape(len(keys)).all(connection, {**numbered(keys), **tape._asdict()})
+    return {key for (key,) in found}
+
+
+@lru_cache
+def _on_tape(count: int) -> Prepared:
+    return Prepared(
+        select(_places.node).where(
+            _places.node.in_(parameters(count)),
+            _places.run == bindparam("run"),
+            _places.generation == bindparam("generation"),
+            _places.lane == bindparam("lane"),
+        )
+    )
 
 
 def _kept(message: dict[str, Any]) -> Kept:

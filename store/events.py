@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Integer, bindparam, func, insert, select
 from store.domain.codec import decode_payload, encode_payload
 from store.domain.events import SCHEMA, Event, Payload
 from store.jsontext import dumps, loads
+from store.prepared import Prepared, driver_of
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _events = metadata.tables["events"]
 _columns = _events.c
 
-_insert = insert(_events)
+_insert = Prepared(insert(_events), [name for name in _columns.keys() if name != "seq"])  # noqa: SIM118 - no mapping
 _after = (
     select(_columns.seq, _columns.at, _columns.run, _columns.generation, _columns.lane, _columns.kind, _columns.data)
     .where(_columns.seq > bindparam("after"))
@@ -53,9 +54,9 @@ def append(
                 "data": dumps(data),
             }
         )
-    connection.execute(_insert, rows)
+    _insert.run_each(connection, rows)
     # AUTOINCREMENT in one transaction: they follow each other.
-    last = int(connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one())
+    last = int(driver_of(connection).execute("SELECT last_insert_rowid()").fetchone()[0])
     return list(range(last - len(rows) + 1, last + 1))
 
 

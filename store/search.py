@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, column, func, insert, literal_column, n
 
 from store.domain.blocks import BlockKind, blocks
 from store.domain.ids import SubagentId
+from store.prepared import Prepared
 
 if TYPE_CHECKING:
     from store.dag import Tape
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _NAMES = ("text", "call", "node", "block", "run", "generation", "lane", "role", "kind")
 _passages = table("passages", *map(column, _NAMES))
 _columns = _passages.c
-_insert = insert(_passages)
+_insert = Prepared(insert(_passages))
 
 # The answers on the tape before this call, and this call's own if it is the node.
 _answers = text(
@@ -86,7 +87,7 @@ def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple
         if block.text
     ]
     if rows:
-        connection.execute(_insert, rows)
+        _insert.run_each(connection, rows)
 
 
 def search(

@@ -1,11 +1,11 @@
 """All writing of a process goes through one thread, which commits in groups.
 
-Jobs that are waiting when a transaction begins share it, each in a savepoint of its own, so that one that fails fails
-alone. A future resolves only after the commit. Nothing waits for a group to fill.
+Jobs that are waiting when a transaction begins share it. When one of them fails, none of it is kept, and each runs
+again in a transaction of its own: so one that fails fails alone. (Savepoints would spare that, but at every savepoint the
+full-text index writes out what it has gathered.) Who waits for a job is told after the commit. Nothing waits for a group to fill.
 
-A job is a function of the connection and touches nothing else: it may run again, when the disk fills up under the group
-that it was in, or not count at all, when the commit fails. What it wants to remember it returns, or puts into the
-connection's `info`, which is emptied whenever something is rolled back.
+A job is a function of the connection and touches nothing else, for it may run twice. What it wants to remember it
+returns, or puts into the connection's `info`, which is emptied whenever something is rolled back.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import atexit
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,18 +36,17 @@ GROUP = 256
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """`future` is told the outcome: a thread's, or, with its `loop`, a coroutine's, whose result an outcome is."""
+
     run: "Callable[[Connection], Any]"
     size: int
-    future: "Future[Any]"
+    future: "Future[Any] | asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: BaseException
-
-
-class _Lost(Exception):  # noqa: N818 - no error of anybody's, the word between two methods
-    """The whole transaction is gone, and with it the work of the jobs that had gone well."""
 
 
 class Writer:
@@ -76,27 +75,21 @@ class Writer:
         that is larger than the bound goes in when nothing else waits.) The future has the job's own exception, or
         StoreError when the store could not be written. StoreError at once when the writer is closed.
         """
-        return self._enqueue(job, size, block=True)
+        future: Future[T] = Future()
+        self._enqueue(_Job(job, size, future), block=True)
+        return future
 
     async def write(self, job: "Callable[[Connection], T]", *, size: int = 0) -> T:
         """Run a job and wait until it is committed. A caller that is cancelled meanwhile leaves the job running: what
         was to be recorded is recorded."""
         # This caller waits for the commit itself, and so needs no pushing back; its bytes hold back the others.
-        future = self._enqueue(job, size, block=False)
         loop = asyncio.get_running_loop()
-        committed = loop.create_future()
-
-        def wake() -> None:
-            if not committed.done():
-                committed.set_result(None)
-
-        def tell(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(wake)
-
-        future.add_done_callback(tell)
-        await committed
-        return future.result()
+        future: asyncio.Future[T | _Failed] = loop.create_future()
+        self._enqueue(_Job(job, size, future, loop), block=False)
+        outcome = await future
+        if isinstance(outcome, _Failed):
+            raise outcome.error
+        return outcome
 
     def close(self) -> None:
         """Finish what is queued, and stop. Safe to call twice."""
@@ -109,29 +102,27 @@ class Writer:
             thread.join()
         atexit.unregister(self.close)
 
-    def _enqueue(self, job: "Callable[[Connection], T]", size: int, *, block: bool) -> "Future[T]":
+    def _enqueue(self, job: _Job, *, block: bool) -> None:
         if threading.current_thread() is self._thread:
             raise RuntimeError("a job cannot wait for another job: it already has the connection")
-        future: Future[T] = Future()
         with self._lock:
-            while block and self._bytes and self._bytes + size > self._bound and not self._closed:
+            while block and self._bytes and self._bytes + job.size > self._bound and not self._closed:
                 self._space.wait()
             if self._closed:
                 raise StoreError(f"The store {self._path} is closed.")
-            self._bytes += size
-            self._jobs.append(_Job(job, size, future))
+            self._bytes += job.size
+            self._jobs.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
             self._work.notify()
-        return future
 
     # The thread.
 
     def _loop(self) -> None:
         while group := self._next():
-            self._commit([job for job in group if job.future.set_running_or_notify_cancel()])
+            self._commit([job for job in group if _wanted(job)])
             with self._lock:
                 self._bytes -= sum(job.size for job in group)
                 self._space.notify_all()
@@ -146,51 +137,40 @@ class Writer:
             return [self._jobs.popleft() for _ in range(min(len(self._jobs), GROUP))]
 
     def _commit(self, group: list[_Job]) -> None:
-        """Run the jobs in one transaction, or else each in one of its own, and tell their futures."""
+        """Run the jobs in one transaction, or else each in one of its own, and tell those who wait."""
         try:
-            outcomes = self._together(group)
-        except _Lost as lost:
+            connection, driver = self._connect()
+            driver.execute("BEGIN IMMEDIATE")
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
             self._disconnect()
+            _tell([(job, _Failed(self._told(error))) for job in group])
+            return
+        try:
+            outcomes = []
+            for job in group:
+                outcomes.append((job, job.run(connection)))
+                if not _sound(connection, driver):
+                    raise RuntimeError("a job neither ends the transaction nor leaves one open")
+            driver.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - the same
+            self._undo(connection, driver)
             if len(group) == 1:
-                outcomes = [_Failed(self._told(lost.__cause__ or lost))]
+                _tell([(group[0], _Failed(self._told(error)))])
             else:
                 for job in group:
                     self._commit([job])
-                return
-        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
-            self._disconnect()
-            outcomes = [_Failed(self._told(error))] * len(group)
-        for job, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, _Failed):
-                job.future.set_exception(outcome.error)
-            else:
-                job.future.set_result(outcome)
+        else:
+            _tell(outcomes)
 
-    def _together(self, group: list[_Job]) -> list[Any]:
-        """What the jobs returned, committed. _Lost when the transaction went away under them."""
-        connection, driver = self._connect()
-        driver.execute("BEGIN IMMEDIATE")
-        outcomes: list[Any] = []
-        for job in group:
-            driver.execute("SAVEPOINT job")
-            try:
-                outcome = job.run(connection)
-                if not _sound(connection, driver):
-                    raise RuntimeError("a job neither ends the transaction nor leaves one open")
-            except BaseException as error:
-                # On some errors, such as a full disk, SQLite ends the transaction itself.
-                if not _sound(connection, driver):
-                    raise _Lost from error
-                driver.execute("ROLLBACK TO job")
+    def _undo(self, connection: "Connection", driver: sqlite3.Connection) -> None:
+        """Take back what the transaction did, and what jobs remember of it. On some errors, such as a full disk, SQLite
+        has ended it itself."""
+        with suppress(sqlite3.Error):
+            if _sound(connection, driver):
+                driver.execute("ROLLBACK")
                 connection.info.clear()
-                outcome = _Failed(self._told(error))
-            driver.execute("RELEASE job")
-            outcomes.append(outcome)
-        try:
-            driver.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _Lost from error
-        return outcomes
+                return
+        self._disconnect()
 
     def _connect(self) -> "tuple[Connection, sqlite3.Connection]":
         if self._connection is None:
@@ -211,6 +191,33 @@ class Writer:
             return error
         told.__cause__ = error
         return told
+
+
+def _wanted(job: _Job) -> bool:
+    """Whether the job is to run. A thread may take back what has not begun; a coroutine that is cancelled does not."""
+    return not isinstance(job.future, Future) or job.future.set_running_or_notify_cancel()
+
+
+def _tell(outcomes: Iterable[tuple[_Job, Any]]) -> None:
+    """Tell those who wait. An event loop is woken once for all of its own."""
+    woken: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for job, outcome in outcomes:
+        if not isinstance(job.future, Future):
+            assert job.loop is not None
+            woken.setdefault(job.loop, []).append((job.future, outcome))
+        elif isinstance(outcome, _Failed):
+            job.future.set_exception(outcome.error)
+        else:
+            job.future.set_result(outcome)
+    for loop, told in woken.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, told)
+
+
+def _resolve(told: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in told:
+        if not future.done():
+            future.set_result(outcome)
 
 
 def _sound(connection: "Connection", driver: sqlite3.Connection) -> bool:
