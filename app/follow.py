@@ -182,4 +182,5 @@ def _finished(board: Board, finished: RunFinished) -> list[str]:
     if finished.state is RunState.FAILED:
         said = f"The run could not be carried out. {said}"
     used = f"{spend.turns} turns, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
-    return ["", said, f"Used: {used}, {duration(spend.seconds)} of work.", f"Report: {finished.report}"]
+    patch = [f"Patch: multitrack patch {board.run} --apply BRANCH"] if finished.state is RunState.SOLVED else []
+    return ["", said, f"Used: {used}, {duration(spend.seconds)} of work.", *patch, f"Report: {finished.report}"]

@@ -56,6 +56,10 @@ def test_a_run_is_found_by_its_beginning(here: Here) -> None:
     here.home.folder(RUN).report.write_text(f"# Report\n{ESCAPE}\n", encoding="utf-8")
     assert here("report", "last") == (Exit.FINE, "# Report\n␛[31mred\n", "")
     assert here("report", RUN, "--path") == (Exit.FINE, f"{here.home.folder(RUN).report}\n", "")
+    here.add(RunFinished(RunState.SOLVED, "done", "elsewhere/report.md"))
+    here.home.folder(RUN).report.unlink()
+    code, _, err = here("report", RUN)
+    assert (code, "it was written to elsewhere/report.md" in err) == (Exit.ENVIRONMENT, True)
 
 
 def test_watch_prints_every_event_of_the_run_as_json(here: Here) -> None:
@@ -93,7 +97,7 @@ def test_a_patch_goes_on_a_branch_and_nothing_else_changes(here: Here) -> None:
     assert "1.1 of run 7k3ab" in git(here.repository, "log", "-1", "--format=%b", "mend")
     assert before == (git(here.repository, "status", "--porcelain"), git(here.repository, "rev-parse", "HEAD"))
     code, _, err = here("patch", RUN, "--apply", "mend")
-    assert (code, "has a branch mend already" in err) == (Exit.USAGE, True)
+    assert (code, "has a branch `mend` already" in err) == (Exit.USAGE, True)
     code, _, err = here("patch", RUN, "--apply", "a..b")
     assert (code, "can't be the name" in err) == (Exit.USAGE, True)
 

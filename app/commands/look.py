@@ -131,10 +131,17 @@ def _observations(context: Context, options: Namespace) -> int:
 def _report(context: Context, options: Namespace) -> int:
     with context.store() as store:
         run = find_run(store, options.run).id
+        finished = read_board(store, run).finished
     file = context.home.folder(run).report
     try:
         text = file.read_text("utf-8", "replace")
     except FileNotFoundError as error:
+        if finished is not None and finished.report:
+            raise CommandError(
+                f"there is no report of run {run} in {context.home.root}; it was written to {finished.report}. "
+                "Name that home with --home.",
+                Exit.ENVIRONMENT,
+            ) from error
         raise CommandError(
             f"run {run} has no report yet: it is written when a generation has ended. "
             f"`multitrack watch {run}` shows how it stands.",
