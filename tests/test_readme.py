@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.actions import find
 from app.cli import build_parser
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,19 @@ def test_every_target_that_is_named_exists() -> None:
     for document in DOCUMENTS:
         named = re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE)
         assert set(named) - targets - {"check", "test"} == set(), document
+
+
+def test_every_key_that_is_named_does_what_is_said() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for action, does in {
+        "kill": "kills a subagent",
+        "pause": "pauses it",
+        "continue": "lets it go on",
+        "stop": "ends the run",
+        "launch": "launches the next generation",
+        "launch-rest": "all that follow",
+    }.items():
+        assert f"`{find(action).keys[0]}` {does}" in text
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -15,6 +15,9 @@ from app.output import note
 from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, Memory, Task
 
+_CONTROLS = {Memory.NONE: ", without memory", Memory.SHUFFLED: ", with another bug's memory"}
+"""What the title of a control says, so that it is told from the runs beside it."""
+
 
 def _configure_demo(parser: ArgumentParser) -> None:
     _add_screen(parser)
@@ -94,7 +97,7 @@ def _demo(context: Context, options: Namespace) -> int:
         raise CommandError(f"{error}.") from error
     note("The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up.")
     environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
-    name = f"Practice bug {options.practice}"
+    name = f"Practice bug {options.practice}{_CONTROLS.get(task.memory, '')}"
     code = _begin(context, options, task, name, environ=environ, scripted=options.practice, pace=pace)
     # A control that solves nothing has shown what it is there to show.
     return Exit.FINE if code == Exit.UNSOLVED else code
