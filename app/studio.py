@@ -1,11 +1,8 @@
 """The app on the terminal. It shows the record and issues orders; it does no work, and leaving it stops nothing."""
 
 import asyncio
-import locale
 import os
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import ClassVar, cast
@@ -16,11 +13,10 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.screen import Screen
-from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
 import themes
-from app import actions, feeds
+from app import actions, feeds, terminal
 from app.screens.base import StudioScreen
 from app.world import Track, World
 from store.domain.commands import Command, Launch, Stop
@@ -33,15 +29,6 @@ from store.home import Home
 TICK = 1 / 8
 """Seconds between two looks at what has changed: one clock for the whole app."""
 
-
-class WholeCells(ScrollBarRender):
-    """Scrollbars out of whole cells: no terminal draws a part of one as a gap, and ASCII needs no other."""
-
-    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
-    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
-
-
-ScrollBar.renderer = WholeCells
 
 StartEngine = Callable[[str], object]
 """Starts an engine for a run and returns when it works. Whatever it raises is told to the operator."""
@@ -96,7 +83,7 @@ class Studio(App[None]):
         self.run_name = run
         self.world = World()
         self.now = clock
-        self.ascii = _ascii_wanted() if ascii_only is None else ascii_only
+        self.ascii = terminal.ascii_wanted() if ascii_only is None else ascii_only
         self.set_class(self.ascii, "ascii")
         self.feed = feeds.Feed(home, self.post_message)
         self._first = screen
@@ -122,18 +109,8 @@ class Studio(App[None]):
         await asyncio.to_thread(self.feed.close)
 
     def _fatal_error(self) -> None:
-        """A fault of our own ends the screen with a sentence; what is to be mended is in a file, without the values of
-        variables, which may be secret."""
-        lines = traceback.format_exc()
-        log = self.home.root / "screen.log"
-        try:
-            log.write_text(lines, "utf-8")
-            where = f"What happened is in {log}."
-        except OSError:
-            where = lines
-        error = sys.exc_info()[1]
-        said = f"The screen failed ({type(error).__name__}: {safe_line(str(error), 200)}). {where} "
-        self._exit_renderables.append(Text(said + "Engines go on; `multitrack` opens the screen again."))
+        """A fault of our own ends the screen with a sentence, not with a traceback and the values of its variables."""
+        self._exit_renderables.append(Text(terminal.last_words(self.home.root / "screen.log")))
         self._close_messages_no_wait()
 
     def _tick(self) -> None:
@@ -402,9 +379,3 @@ class Studio(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The registry has them all."""
         return ()
-
-
-def _ascii_wanted() -> bool:
-    """ASCII alone where the operator asks for it, or the terminal's locale knows nothing else."""
-    asked = os.environ.get("MULTITRACK_ASCII", "")
-    return asked not in ("", "0") if asked else "utf" not in locale.getpreferredencoding(False).lower()

@@ -4,18 +4,15 @@ import atexit
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection
-from textual.pilot import Pilot
 
-from app.studio import Studio
 from store import blobs, events, observations, runs
 from store.database import Store, open_store
 from store.domain.events import (
@@ -50,9 +47,6 @@ from store.home import Home
 from store.lock import RunLock
 from store.tapes import CallEnd, CallStart, close_call, open_call
 from tests import script
-
-PATIENCE = 30.0
-"""Seconds until something that doesn't come is a failure; far above what it takes."""
 
 NOW = 1_795_400_000.0
 """The screens' clock: 2026-11-23, a little after the last event."""
@@ -142,51 +136,6 @@ def recorded(root: Path, *, alive: tuple[str, ...] = (LIVE, GATE)) -> Iterator[H
     finally:
         for lock in locks:
             lock.release()
-
-
-def studio(home: Home, screen: str, run: str | None = None, **more: Any) -> Studio:
-    """The app on a recorded home, its clock standing still."""
-    return Studio(home, run, screen, clock=lambda: NOW, ascii_only=more.pop("ascii_only", False), **more)
-
-
-def wait(condition: Callable[[], object], what: str) -> None:
-    """Wait until something in another thread is true."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.01)
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
-    """Let the app go on until something is true."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        await pilot.pause(0.02)
-
-
-async def settled(pilot: Pilot[None]) -> None:
-    """Wait until all that was recorded is on the screen."""
-    app = cast("Studio", pilot.app)
-    world = app.world
-    await until(pilot, lambda: world.opened and all(track.read for track in world.tracks.values()), "the runs")
-    await until(pilot, lambda: world.flowed or not world.tracks, "the lanes")
-    seen: list[str] = []
-    # A message may start a reader, whose message draws: the screen is settled when it stays as it is.
-    while seen[-3:] != [seen[-1]] * 3 if seen else True:
-        await until(pilot, lambda: not [worker for worker in app.workers if not worker.is_finished], "the readers")
-        await pilot.pause()
-        if app.place is not None:
-            app.place.redraw()
-        await pilot.pause()
-        seen.append(shown(pilot))
-        assert len(seen) < 200, "the screen does not settle"
-
-
-def shown(pilot: Pilot[None]) -> str:
-    """What is on the terminal, as text."""
-    strips = pilot.app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
 def _creation(run: str, title: str, at: float) -> Callable[[Connection], None]:

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from store.home import Home
 from tests import record
-from tests.record import settled, studio
+from tests.driving import settled, studio
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 Compare = Callable[..., bool]

@@ -12,6 +12,7 @@ from store.domain.ids import SubagentId
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Task
 from tests import record
+from tests.driving import wait
 
 TASK = Task(goal="g", repository="r", check=Check("true"))
 PLAN = LanePlan(1, Strategy("s", "a"), clean=False)
@@ -95,10 +96,10 @@ def test_the_feed_tells_the_past_once_and_then_what_comes(tmp_path: Path) -> Non
         feed = Feed(home, told.append)
         feed.start()
         try:
-            record.wait(lambda: sum(isinstance(message, Read) for message in told) == 4, "the past")
+            wait(lambda: sum(isinstance(message, Read) for message in told) == 4, "the past")
             turn = TurnStarted(10)
             store.write(lambda c: events.append(c, record.LIVE, [turn], at=record.NOW, generation=2, lane=1))
-            record.wait(lambda: any(isinstance(message, Happened) for message in told), "the event")
+            wait(lambda: any(isinstance(message, Happened) for message in told), "the event")
         finally:
             feed.close()
     assert [type(message) for message in told if isinstance(message, Listed | Alive)][:2] == [Listed, Alive]

@@ -162,6 +162,8 @@ class Pane(Painted):
         super().__init__()
         self.number = number
         self.view: View | None = None
+        self.drawn = 0
+        """How often it was laid out anew."""
         self._seen: Sequence[object] = ()
 
     def show(self, view: View) -> None:
@@ -178,6 +180,7 @@ class Pane(Painted):
             self.repaint()
 
     def lines(self, cells: int, height: int) -> Iterable[Line]:
+        self.drawn += 1
         return draw(self.view, cells, height) if self.view else ()
 
     def on_click(self, event: events.Click) -> None:

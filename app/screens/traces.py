@@ -11,9 +11,10 @@ from textual.message import Message
 from textual.widgets import Input
 
 from app import nodes
+from app.finding import Place, find
 from app.screens.base import StudioScreen, bindings
 from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Shown, Trace
-from store.domain.blocks import Block, BlockKind
+from store.domain.blocks import Block
 from store.domain.ids import SubagentId
 from store.domain.safe_text import safe_line
 from widgets.bars import Bar
@@ -21,13 +22,6 @@ from widgets.docview import DocView
 from widgets.ink import Line
 from widgets.outline import Item
 from widgets.tracetree import TraceTree
-
-HITS = 200
-"""Places that a search lists at most."""
-
-
-Place = tuple[SubagentId, int, str]
-"""Where something was found: the subagent, the turn, the key of the item."""
 
 
 class Filled(Message):
@@ -300,7 +294,7 @@ class TracesScreen(StudioScreen):
             return
 
         def read() -> None:
-            self.post_message(Found(query, find(self, query, run or "")))
+            self.post_message(Found(query, find(self.studio.feed.store(), query, run or "")))
 
         self.studio.in_thread(read, group="search")
 
@@ -346,26 +340,6 @@ class TracesScreen(StudioScreen):
         # A node that is not there yet is gone to as soon as its turn has been read.
         self._landing = item.key != key and not item.loaded
         self._want()
-
-
-def find(screen: TracesScreen, query: str, run: str) -> list[Place]:
-    """Search a run's tapes; in the order of the tape. Runs in a thread."""
-    from store import tapes
-    from store.domain.blocks import blocks
-    from store.search import search
-
-    store = screen.studio.feed.store()
-    found: dict[str, Place] = {}
-    for hit in search(store, query, run=run, prompts=False, limit=HITS):
-        who = hit.subagent
-        if who is None:
-            continue
-        key = f"{hit.call} b{hit.block}"
-        if hit.kind in (BlockKind.TOOL_CALL, BlockKind.TOOL_RESULT):
-            block = blocks(tapes.node(store, hit.node).message)[hit.block]
-            key = f"{who.label} t{hit.turn} {block.id}" + (" r" if hit.kind is BlockKind.TOOL_RESULT else "")
-        found.setdefault(key, (who, hit.turn, key))
-    return sorted(found.values(), key=lambda hit: (hit[0].generation, hit[0].lane, hit[1]))
 
 
 def _shown(item: Item) -> Shown:
