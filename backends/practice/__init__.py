@@ -14,9 +14,6 @@ from store.domain.observations.injection import Injection, tokens
 MODEL = "scripted-debugger"
 """The name under which the scripted model is asked for."""
 
-PRICES = {MODEL: (0.0, 0.0)}
-"""US dollars per million tokens of input and output: it costs nothing."""
-
 TASKS = ("one", "two")
 """The practice tasks by name; `renamed:SEED` is the first with every name in it replaced."""
 
@@ -54,4 +51,5 @@ def model_command(seed: int, pace: float = 0.0) -> list[str]:
     """The program that serves the scripted model. It prints `{"port": …}` on one line once it answers on 127.0.0.1, and
     ends when its standard input closes. `pace` is in events a second, 0 is as fast as it goes.
     """
-    return [sys.executable, "-m", "backends.practice.model", "--seed", str(seed), "--pace", str(pace), "--port", "0"]
+    options = ["--seed", str(seed), "--pace", str(pace), "--port", "0"]
+    return [sys.executable, "-P", "-E", "-m", "backends.practice.model", *options]

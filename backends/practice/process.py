@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator
+
+from backends.practice import model_command
 
 START_SECONDS = 30.0
 """The most that it may take to listen, on a loaded machine."""
@@ -12,13 +13,12 @@ START_SECONDS = 30.0
 
 @contextlib.asynccontextmanager
 async def scripted_model(*, seed: int, pace: float = 0.0) -> AsyncIterator[int]:
-    """A scripted model that listens on loopback; its port. `pace` is words a second, 0 as fast as it can.
+    """A scripted model that listens on loopback; its port. `pace` is events a second, 0 as fast as it can.
 
     It ends when this process closes its standard input, and so also when this process is killed.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-E", "-m", "backends.practice.model"),
-        *("--seed", str(seed), "--pace", str(pace), "--port", "0"),
+        *model_command(seed, pace),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

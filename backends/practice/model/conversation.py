@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from backends.practice.model.hunks import once
+
 Json = Mapping[str, Any]
 
 _LINE = re.compile(r" *(\d+)\t(.*)")
@@ -158,7 +160,7 @@ def _happened(told: Story, call: Json, result: str, ok: bool) -> None:
     elif name == "run":
         command = str(given.get("command", "")).strip()
         if command == told.brief.check:
-            if ok:
+            if ok or result.startswith("timed out"):
                 now = {path: told.now[path] for path in told.touched if path in told.now}
                 told.checks.append(Checked(now, _count(result), result))
         elif ok:
@@ -199,7 +201,7 @@ def _edited(told: Story, path: str, old: str, new: str, ok: bool) -> None:
         told.errors[path] = told.errors.get(path, 0) + 1
     if ok and not old:
         told.now[path] = new
-    elif ok and now is not None and now.count(old) == 1:
+    elif ok and now is not None and once(now, old):
         told.now[path] = now.replace(old, new)
     else:
         told.doubtful.add(path)

@@ -58,6 +58,12 @@ def edits(path: str, base: str, present: frozenset[Hunk], wanted: frozenset[Hunk
     return found
 
 
+def once(text: str, piece: str) -> bool:
+    """Whether the piece stands there exactly once, overlaps counted."""
+    at = text.find(piece)
+    return at >= 0 and text.find(piece, at + 1) < 0
+
+
 def edit(path: str, before: str, after: str) -> Edit:
     """One call that makes the one text of the other: the lines that differ, and as many around them as it takes for
     both the old and the new ones to occur once."""
@@ -68,7 +74,7 @@ def edit(path: str, before: str, after: str) -> Edit:
     above = True
     while True:
         was, becomes = "\n".join(old[top : len(old) - tail]), "\n".join(new[top : len(new) - tail])
-        if was.strip() and becomes.strip() and before.count(was) == 1 and after.count(becomes) == 1:
+        if was.strip() and becomes.strip() and once(before, was) and once(after, becomes):
             return Edit(path, was, becomes)
         if top == 0 and tail == 0:
             return Edit(path, before, after)

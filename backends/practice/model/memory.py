@@ -73,7 +73,7 @@ def items(text: str) -> list[Item]:
             path = body[2:].strip()
         elif body.startswith("…"):
             found[-1].cut = True
-        elif body[0] in "+-" and path:
+        elif body[0] in "+-" and path and fold(body[1:]):
             side = found[-1].added if body[0] == "+" else found[-1].removed
             side.setdefault(path, []).append(fold(body[1:]))
     return [item for item in found if item.paths]

@@ -121,7 +121,8 @@ def _look(told: Story) -> Draft | None:
     if "recall" in told.tools and not told.recalled and len(unread) == len(wanted):
         learned = next((t for title, t in told.brief.sections.items() if title.startswith("What earlier")), "")
         cut = [item for item in memory.items(learned) if item.cut and item.helped]
-        calls += [("recall", {"query": item.query}) for item in cut[:_RECALLS]]
+        queries = list(dict.fromkeys(item.query for item in cut))
+        calls += [("recall", {"query": query}) for query in queries[:_RECALLS]]
     rest = len(unread) - _BATCH
     said = f"I read {len(unread[:_BATCH])} files" + (f", {rest} more after that." if rest > 0 else ".")
     return Draft(words.reading(unread[:_BATCH]), said, calls)

@@ -11,8 +11,8 @@ _WORD = re.compile(r"[a-z]+")
 _RECENT = re.compile(r"\b(recent\w*|history|commits?|git log|changed last)\b", re.IGNORECASE)
 _SYMPTOM = re.compile(r"\b(symptoms?|invariants?|what the check (prints|says)|output of the check)\b", re.IGNORECASE)
 _CHANCE = 2.5
-_APPROACH, _TRIAGE, _REPAIRS = 0.35, 1.2, 0.3
-_FILES = 1.6
+_APPROACH, _TRIAGE, _REPAIRS = 0.2, 0.8, 0.3
+_FILES = 1.2
 _COMMON = set(
     "a an and are as at be before by do each else first for from has in is it its most not of on one or so".split()  # noqa: SIM905
 )

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 MOST_BODY = 64 * 1024 * 1024
 """Bytes of a request's body."""
 _MOST_HEAD = 64 * 1024
+_LINGER_SECONDS = 1.0
 _PATHS = ("/v1/messages", "/v1/messages/count_tokens")
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Payload Too Large"}
 
@@ -59,6 +60,7 @@ class Server:
         except BadRequestError as error:
             with contextlib.suppress(ConnectionError):
                 await self._plain(writer, error.status, wire.error(error.status, str(error)), close=True)
+                await _linger(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             log.debug("the caller has gone")
         finally:
@@ -125,6 +127,16 @@ class Server:
             f"request-id: req_scripted_{self._answered:06d}",
         )
         return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take in what the caller still sends, for a moment: with bytes unread, closing would take the answer away."""
+    if writer.can_write_eof():
+        writer.write_eof()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while await reader.read(_MOST_HEAD):
+                pass
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:

@@ -267,8 +267,9 @@ def counters(function: Function) -> Iterator[Hypothesis]:
     ]
     for block in blocks(function.node):
         for statement in block:
-            counted = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Attribute)
-            name = attribute(statement.target) if counted and isinstance(statement, ast.AugAssign) else None
+            if not isinstance(statement, ast.AugAssign) or not isinstance(statement.value, ast.Constant):
+                continue
+            name = attribute(statement.target) if isinstance(statement.target, ast.Attribute) else None
             if name is None or name not in others or name in both_ways[0] & both_ways[1]:
                 continue
             lock = rewriting.own_lock(function, [name])

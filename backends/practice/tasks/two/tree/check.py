@@ -26,7 +26,7 @@ from lab.start import LISTENERS
 from lab.wallet import Wallet
 
 MORNING = 40.0
-STEPS = 60_000
+STEPS = 20_000
 
 
 class Night(asyncio.AbstractEventLoop):

@@ -19,6 +19,7 @@ class Payments(Service):
         self.numbers = itertools.count(1)
         self.receipts = {}
         self.cancelled = set()
+        self.takings = 0
         self.declined = 0
         self.operations = {"charge": self.charge, "cancel": self.cancel}
 
@@ -32,8 +33,10 @@ class Payments(Service):
         if order in self.cancelled:
             await self.refund(order, answer["receipt"])
             return {"status": "cancelled"}
-        self.receipts[order] = answer["receipt"]
-        await self.journal.append({"event": "charge", "order": order, "amount": amount})
+        self.receipts[order] = (answer["receipt"], amount)
+        takings = self.takings
+        await self.journal.append({"event": "charge", "order": order, "amount": amount, "takings": takings + amount})
+        self.takings = takings + amount
         return {"status": "paid"}
 
     async def debit(self, order, card, amount):
@@ -51,8 +54,9 @@ class Payments(Service):
         """Call a charge off: refund it now, or as soon as it has gone through."""
         order = body["order"]
         self.cancelled.add(order)
-        receipt = self.receipts.pop(order, None)
+        receipt, amount = self.receipts.pop(order, (None, 0))
         if receipt is not None:
+            self.takings -= amount
             await self.refund(order, receipt)
         return {"status": "cancelled"}
 
