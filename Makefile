@@ -72,6 +72,9 @@ $(VENV)/.run: $(VENV)/.made requirements.txt requirements-build.txt pyproject.to
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --require-hashes -r requirements-build.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+# An interpreter line can't hold a space: where the folder's name has one, the shell finds the interpreter.
+	@case "$(CURDIR)" in *\ *) { printf '%s\n' '#!/bin/sh' "'''exec' \"\$$(dirname \"\$$0\")/python\" \"\$$0\" \"\$$@\"" "' '''"; \
+		sed 1d app/multitrack; } >$(BIN)/multitrack;; esac
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
