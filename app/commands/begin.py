@@ -95,10 +95,10 @@ def _demo(context: Context, options: Namespace) -> int:
         task = replace(task, sandbox=options.sandbox)
     except ValueError as error:
         raise CommandError(f"{error}.") from error
-    note("The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up.")
+    cost = "The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up."
     environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
     name = f"Practice bug {options.practice}{_CONTROLS.get(task.memory, '')}"
-    code = _begin(context, options, task, name, environ=environ, scripted=options.practice, pace=pace)
+    code = _begin(context, options, task, name, environ=environ, scripted=options.practice, pace=pace, cost=cost)
     # A control that solves nothing has shown what it is there to show.
     return Exit.FINE if code == Exit.UNSOLVED else code
 
@@ -113,8 +113,8 @@ def _run(context: Context, options: Namespace) -> int:
     if options.uncommitted:
         task = replace(task, uncommitted=Dirt(options.uncommitted))
     environ = provider_environ(context.environ)
-    note(described(worst_case(task)))
-    return _begin(context, options, task, title(task.goal), environ=environ, besides=[file])
+    cost = described(worst_case(task))
+    return _begin(context, options, task, title(task.goal), environ=environ, besides=[file], cost=cost)
 
 
 def _begin(
@@ -127,7 +127,9 @@ def _begin(
     scripted: str = "",
     pace: float = 0.0,
     besides: Sequence[Path] = (),
+    cost: str,
 ) -> int:
+    """Order a run, say what it may cost, start it, and show it."""
     from app.engines import EngineError, create_run, start
     from backends.sandboxes import SandboxError, notices
 
@@ -146,6 +148,7 @@ def _begin(
             pace=pace,
             besides=besides,
         )
+        note(cost)
         start(context.home, run, environ)
     except SandboxError as error:
         raise CommandError(str(error)) from error
