@@ -1,12 +1,13 @@
 """The append-only log in the store. The order of sequence numbers is the order of commits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Integer, bindparam, func, insert, select
 
-from store.domain.codec import decode_payload, encode_payload
-from store.domain.events import SCHEMA, Event, Payload
+from store.domain.codec import decode_payload
+from store.domain.events import SCHEMA, Event, Payload, Unknown
+from store.domain.ids import SubagentId
 from store.jsontext import dumps, loads
 from store.prepared import Prepared, driver_of
 from store.tables import metadata
@@ -40,24 +41,16 @@ def append(
     """Append events, inside a job; their sequence numbers."""
     if not payloads:
         return []
-    rows = []
-    for payload in payloads:
-        kind, data = encode_payload(payload)
-        rows.append(
-            {
-                "at": at,
-                "run": run,
-                "generation": generation,
-                "lane": lane,
-                "kind": kind,
-                "version": SCHEMA,
-                "data": dumps(data),
-            }
-        )
-    _insert.run_each(connection, rows)
+    _insert.run_each(connection, [_row(run, generation, lane, at, payload) for payload in payloads])
     # AUTOINCREMENT in one transaction: they follow each other.
     last = int(driver_of(connection).execute("SELECT last_insert_rowid()").fetchone()[0])
-    return list(range(last - len(rows) + 1, last + 1))
+    return list(range(last - len(payloads) + 1, last + 1))
+
+
+def tell(connection: Connection, subagent: SubagentId, told: Iterable[tuple[float, Payload]]) -> None:
+    """Append a subagent's events, each with its time, inside a job."""
+    run, generation, lane = subagent.run, subagent.generation, subagent.lane
+    _insert.run_each(connection, [_row(run, generation, lane, at, payload) for at, payload in told])
 
 
 def read(store: "Store", *, after: int = 0, run: str | None = None, limit: int | None = None) -> list[Event]:
@@ -78,3 +71,16 @@ def last(store: "Store", run: str) -> int:
     """The sequence number of a run's newest event, 0 when it has none."""
     with store.read() as connection:
         return int(connection.execute(_last, {"of": run}).scalar() or 0)
+
+
+def _row(run: str, generation: int | None, lane: int | None, at: float, payload: Payload) -> dict[str, Any]:
+    kind, data = (payload.name, payload.data) if isinstance(payload, Unknown) else (payload.kind, payload)
+    return {
+        "at": at,
+        "run": run,
+        "generation": generation,
+        "lane": lane,
+        "kind": kind,
+        "version": SCHEMA,
+        "data": dumps(data),
+    }

@@ -5,13 +5,16 @@ from typing import Any
 
 import orjson
 
+from store.domain.codec import encode
+
 
 def dumps(value: Any) -> str:
-    """JSON of a value, also when a text in it has a lone surrogate or a number is large, which orjson refuses."""
+    """JSON of a value or a dataclass, also when a text in it has a lone surrogate or a number is large, which orjson
+    refuses."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
-        return json.dumps(value, separators=(",", ":"))
+        return json.dumps(encode(value), separators=(",", ":"))
 
 
 def loads(text: str) -> Any:

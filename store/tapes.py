@@ -14,7 +14,7 @@ from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
 from store.domain.tape import Call, Headers, Message
 from store.exact import loads, parse
-from store.recording import CallEnd, CallStart, body_digest, close_call, new_call_id, open_call, orphans
+from store.recording import CallEnd, CallStart, body_digest, close_call, new_call_id, open_call, orphans, record_call
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "new_call_id",
     "open_call",
     "orphans",
+    "record_call",
     "request",
     "request_body",
     "response",

@@ -1,8 +1,9 @@
 """All writing of a process goes through one thread, which commits in groups.
 
 Jobs that are waiting when a transaction begins share it. When one of them fails, none of it is kept, and each runs
-again in a transaction of its own: so one that fails fails alone. (Savepoints would spare that, but at every savepoint the
-full-text index writes out what it has gathered.) Who waits for a job is told after the commit. Nothing waits for a group to fill.
+again in a transaction of its own: so one that fails fails alone. (Savepoints would spare that, but at every savepoint
+the full-text index writes out what it has gathered.) Who waits for a job is told after the commit. Nothing waits for a
+group to fill.
 
 A job is a function of the connection and touches nothing else, for it may run twice. What it wants to remember it
 returns, or puts into the connection's `info`, which is emptied whenever something is rolled back.
