@@ -19,7 +19,7 @@ from store import commands, observations
 from store.database import Store, open_store
 from store.domain.board import Board
 from store.domain.commands import Command
-from store.domain.events import CommandSettled, Event, Payload
+from store.domain.events import CommandSettled, EngineStarted, Event, Payload
 from store.domain.ids import SubagentId
 from store.domain.observations import (
     Claim,
@@ -56,9 +56,9 @@ def make_repository(folder: Path, check: str = CHECK, **files: str) -> Path:
     return folder
 
 
-def small_task(repository: Path, **changes: object) -> Task:
+def small_task(repository: Path, seconds: float = 30.0, **changes: object) -> Task:
     """One generation of one lane with memory, unless told otherwise."""
-    plain = Task("Make it 42.", str(repository), Check("./check", 30.0, ("check",)), generations=1, lanes=1)
+    plain = Task("Make it 42.", str(repository), Check("./check", seconds, ("check",)), generations=1, lanes=1)
     return replace(plain, **{"clean_lanes": 0, **changes})  # type: ignore[arg-type]
 
 
@@ -172,9 +172,15 @@ class Rig:
         lanes = self.board.generations[generation].lanes.values()
         return Found(document, {lane.id: (self.validity, f"it was {self.validity}") for lane in lanes})
 
+    async def engine(self, **ports: object) -> RunState:
+        """What an engine does: it says that it is there, and lets the harness work."""
+        journal, harness = self.harness(**ports)  # type: ignore[arg-type]
+        await journal.record(EngineStarted(1, "1", ""))
+        return await harness.run()
+
     def harness(
         self, *, base_url: str = "http://127.0.0.1:9", cut: Callable[[SubagentId], None] | None = None
-    ) -> Harness:
+    ) -> tuple[Journal, Harness]:
         journal = Journal(self.store, self.run, time.time)
         order = journal.board.order
         assert order is not None
@@ -188,17 +194,17 @@ class Rig:
             portfolio=order.task.strategies or PORTFOLIO,
             folder=self.home.folder(self.run),
         )
-        return Harness(journal, ports)
+        return journal, Harness(journal, ports)
 
     async def finish(self, **ports: object) -> Board:
         """Let a harness take the run to its end."""
-        await asyncio.wait_for(self.harness(**ports).run(), PATIENCE)  # type: ignore[arg-type]
+        await asyncio.wait_for(self.engine(**ports), PATIENCE)
         return self.board
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator["asyncio.Task[RunState]"]:
         """A harness at work; it is told to leave at the end of the block, if it is still there."""
-        task = asyncio.create_task(self.harness().run())
+        task = asyncio.create_task(self.engine())
         try:
             yield task
         finally:
@@ -215,12 +221,18 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    path: Path, does: Work | Agent = nothing, *, gates_open: bool = True, check: str = CHECK, **changes: object
+    path: Path,
+    does: Work | Agent = nothing,
+    *,
+    gates_open: bool = True,
+    check: str = CHECK,
+    seconds: float = 30.0,
+    **changes: object,
 ) -> AsyncIterator[Rig]:
     """A run in a home of its own. Nothing of it may be left at the end."""
     repository = make_repository(path / "theirs", check)
     home = Home(path / "home").create()
-    run = create_run(home, small_task(repository, **changes), title="A test", seed=1, gates_open=gates_open)
+    run = create_run(home, small_task(repository, seconds, **changes), title="A test", seed=1, gates_open=gates_open)
     with open_store(home.store) as store:
         agent = Scripted(does) if callable(does) else does
         made = Rig(home, store, run, agent)

@@ -226,7 +226,11 @@ async def test_an_edit_of_an_old_version_is_refused_and_one_of_the_latest_kept(t
         assert "Too late." not in file
 
 
-@pytest.mark.parametrize("text", ["", "\0\x1b[31m", "# Observations\n", "- (o-zzzz) \n" * 50, "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "\0\x1b[31m", "# Observations\n", "- (o-zzzz) \n" * 50, "\ud800"],
+    ids=["empty", "control", "bare", "repeated", "surrogate"],
+)
 async def test_no_text_of_an_edit_harms_the_run(tmp_path: Path, text: str) -> None:
     async with rig(tmp_path, gates_open=False, generations=2) as made, made.working() as engine:
         await made.state(RunState.GATE)

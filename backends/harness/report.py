@@ -11,7 +11,7 @@ from store.domain.events import CheckResult
 from store.domain.limits import Spend
 from store.domain.observations import Document, live
 from store.domain.safe_text import safe, safe_line
-from store.domain.states import RunState
+from store.domain.states import Ending, RunState
 from store.domain.task import Memory
 
 PATCH_LINES = 400
@@ -66,6 +66,8 @@ def _head(board: Board, ending: tuple[RunState, str] | None, now: float) -> str:
     ]
     if task.memory in _MEMORY:
         lines += ["", _MEMORY[task.memory]]
+    if board.alerts:
+        lines += ["", *(f"- **Alert:** {code(alert)}" for alert in board.alerts)]
     return "\n".join(lines)
 
 
@@ -234,11 +236,19 @@ def _lanes(board: Board) -> str:
             verdict(lane.checked.result) if lane.checked and lane.checked.result else "–",
             str(lane.turn),
             money(lane.spend),
+            code(note) if (note := _note(lane)) else "",
         )
         for lane in _lanes_of(board)
     ]
-    head = ("subagent", "strategy", "state", "ended by", "check", "turns", "cost")
+    head = ("subagent", "strategy", "state", "ended by", "check", "turns", "cost", "note")
     return "## Every attempt\n\n" + table(head, rows) if rows else ""
+
+
+def _note(lane: Lane) -> str:
+    """What the operator should know of an attempt."""
+    if lane.alert:
+        return lane.alert
+    return lane.ended.detail if lane.ended and lane.ended.ending is not Ending.SUBMITTED else ""
 
 
 def _lanes_of(board: Board) -> Iterable[Lane]:
