@@ -12,7 +12,7 @@ from store.domain.events import CheckResult, SubagentChecked
 from store.domain.safe_text import safe_line
 from store.domain.tape import Call
 from widgets import paint, words
-from widgets.flow import verdict
+from widgets.flow import verdict, went_wrong
 from widgets.ink import Line
 from widgets.states import SUBAGENT
 
@@ -265,7 +265,7 @@ def _result(store: "Store", tool: OfTool) -> list[Line]:
     if finished is None:
         return [[("▶ runs", "accent")]]
     head: Line = [
-        ("✔ went well", "good") if finished.ok else ("✗ failed", "bad"),
+        ("✗ failed", "bad") if went_wrong(finished) else ("✔ went well", "good"),
         (f"  {finished.seconds:.2f}s", "faint"),
     ]
     text = _blob(store, finished.result) or finished.summary

@@ -27,7 +27,7 @@ from store.domain.safe_text import safe_line
 from store.domain.states import Ending, SubagentState
 from store.domain.strategy import LanePlan
 from widgets import words
-from widgets.flow import verdict
+from widgets.flow import named, verdict, went_wrong
 from widgets.ink import Line
 from widgets.outline import Item, Outline
 from widgets.states import SUBAGENT
@@ -66,7 +66,7 @@ class OfTurn:
     calls: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
-    first: str = ""
+    tools: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class OfBlock:
     """A block of a call's answer."""
 
     who: SubagentId
+    turn: int
+    kind: BlockKind
     call: str
     block: int
 
@@ -162,7 +164,9 @@ class Trace:
                     at = turn.children.index(there) + 1
                 elif block.kind is BlockKind.TOOL_CALL or block.text.strip():
                     line = _said(block)
-                    self.outline.add(Item(key, line, leaf=True, data=OfBlock(data.who, call, index)), turn, at)
+                    self.outline.add(
+                        Item(key, line, leaf=True, data=OfBlock(data.who, data.turn, block.kind, call, index)), turn, at
+                    )
                     at += 1
         turn.loaded = len(said) >= len(data.calls)
 
@@ -258,14 +262,14 @@ class Trace:
     def _tool_started(self, who: SubagentId, lane: Item, payload: ToolStarted) -> None:
         turn = self._turn(who, lane, payload.turn)
         data = self._turn_data(turn)
-        data.first = data.first or payload.summary
+        data.tools.append(named(payload.name, payload.summary))
         _label(turn)
         key = _tool_key(who, payload.turn, payload.tool_call)
         there = self.outline.find(key)
         if there is not None:
             # Read from the tape before it began, or begun again by a resumed engine.
             self.outline.remove(there)
-        item = Item(key, [("› ", "tool"), *_named(payload.name, payload.summary)], open=True)
+        item = Item(key, [("› ", "tool"), (named(payload.name, payload.summary), "tool")], open=True)
         item.data = OfTool(who, data, payload)
         self.outline.add(item, turn)
 
@@ -274,11 +278,12 @@ class Trace:
         if item is None or not isinstance(item.data, OfTool) or item.data.finished is not None:
             return
         item.data.finished = payload
-        line: Line = [("✔ ", "faint") if payload.ok else ("✗ ", "bad")]
-        line += [(safe_line(payload.summary) or "no output", "faint" if payload.ok else "bad")]
+        wrong = went_wrong(payload)
+        line: Line = [("✗ ", "bad") if wrong else ("✔ ", "faint")]
+        line += [(safe_line(payload.summary) or "no output", "bad" if wrong else "faint")]
         if payload.seconds >= 1:
             line.append((f"  {words.duration(payload.seconds)}", "faint"))
-        result = Item(f"{item.key} r", line, leaf=True, bad=int(not payload.ok), data=OfResult(item.data))
+        result = Item(f"{item.key} r", line, leaf=True, bad=int(wrong), data=OfResult(item.data))
         self.outline.add(result, item)
 
     @staticmethod
@@ -308,15 +313,11 @@ def _label(turn: Item) -> None:
     data = turn.data
     assert isinstance(data, OfTurn)
     turn.line = [(f"turn {data.turn}", "text")]
-    if data.first:
-        turn.line.append((f"  {safe_line(data.first)}", "tool"))
+    if data.tools:
+        more = f" +{len(data.tools) - 1}" if len(data.tools) > 1 else ""
+        turn.line.append((f"  {data.tools[0]}{more}", "tool"))
     if data.usage.total:
         turn.line.append((f"  {words.tokens(data.usage.total)} tok {data.seconds:.1f}s", "faint"))
-
-
-def _named(name: str, summary: str) -> Line:
-    said = safe_line(summary)
-    return [(said, "tool")] if said.startswith(name) else [(f"{safe_line(name)} ", "tool"), (said, "text")]
 
 
 def _said(block: Block) -> Line:

@@ -112,7 +112,7 @@ STEPS = (
         "run",
         "run python check.py",
         {"command": "python check.py 2>&1 | tail -20"},
-        False,
+        True,
         "exit code 1\n\x1b[31moversold\x1b[0m: 2 of 50 schedules\ndouble charge: 3 of 50 schedules\n2 broken",
     ),
     Step(

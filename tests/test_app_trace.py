@@ -12,6 +12,7 @@ from store.database import Store, open_store
 from store.domain.board import Board
 from store.domain.ids import SubagentId
 from tests import record
+from widgets.flow import went_wrong
 from widgets.ink import Line
 from widgets.outline import Item
 
@@ -65,7 +66,7 @@ def test_the_tree_is_run_generation_subagent_turn_tool_result(store: Store) -> N
 def test_errors_roll_up(store: Store) -> None:
     trace, board = folded(store)
     failed = sum(
-        not result.ok
+        went_wrong(result)
         for generation in board.generations.values()
         for lane in generation.lanes.values()
         for result in lane.results.values()

@@ -24,7 +24,7 @@ from store.domain.limits import Limits, Spend, Usage
 from store.domain.states import Ending, RunState, SubagentState
 from store.domain.strategy import LanePlan, Strategy
 from widgets import chart, ink, states, words
-from widgets.flow import Flow, verdict
+from widgets.flow import Flow, verdict, went_wrong
 from widgets.layout import Rect, arrange, neighbour
 from widgets.pane import View, draw
 
@@ -187,6 +187,21 @@ def test_reasoning_text_and_tools_are_told_apart_by_more_than_ink() -> None:
     flow.apply(event(ToolFinished(1, "t", "run", False, 0.1, "", "exit code 1"), 2))
     rows = [plain(row) for row in flow.lines(40, 10)]
     assert rows == ["› run make check", "✗ exit code 1", "∙ thinks", "  says"]
+
+
+@pytest.mark.parametrize(
+    ("ok", "summary", "wrong"),
+    [
+        (True, "exit code 0 · 0 broken", False),
+        (True, "exit code 1 · 45 broken", True),
+        (True, "exit code -9", True),
+        (True, "timed out after 2 s", True),
+        (False, "no such file", True),
+        (True, "edited a.py (+1 −0 lines)", False),
+    ],
+)
+def test_a_command_that_ends_badly_went_wrong_though_the_tool_did_its_work(ok: bool, summary: str, wrong: bool) -> None:
+    assert went_wrong(ToolFinished(1, "t", "run", ok, 0.1, "", summary)) == wrong
 
 
 def test_streamed_text_is_replaced_by_what_the_tape_says() -> None:

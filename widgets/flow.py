@@ -4,6 +4,7 @@ A flow is folded from events. The text of a call that is still streaming comes b
 tape says as soon as the call has ended.
 """
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,11 +66,10 @@ class Flow:
             case CallFinished():
                 self._finish(payload, said or {})
             case ToolStarted():
-                self._add("tool", _tool(payload.name, payload.summary))
+                self._add("tool", named(payload.name, payload.summary))
             case ToolFinished():
-                self._add(
-                    "result" if payload.ok else "failure", payload.summary or ("done" if payload.ok else "failed")
-                )
+                kind = "failure" if went_wrong(payload) else "result"
+                self._add(kind, payload.summary or ("done" if payload.ok else "failed"))
             case SubagentPaused():
                 self._add("note", "paused")
             case SubagentContinued():
@@ -157,8 +157,17 @@ def verdict(checked: SubagentChecked) -> str:
     return f"check failed{failures}, {changed if checked.patch else 'nothing was changed'}"
 
 
-def _tool(name: str, summary: str) -> str:
-    return summary if summary.startswith(name) else f"{name} {summary}"
+def named(name: str, summary: str) -> str:
+    """A tool call in a line: the tool, and what it does."""
+    return safe_line(summary if summary.startswith(name) else f"{name} {summary}")
+
+
+_EXIT = re.compile(r"exit code (?!0\b)|timed out")
+
+
+def went_wrong(finished: ToolFinished) -> bool:
+    """The tool refused, or the command that it ran did not end well: an answer to the model all the same."""
+    return not finished.ok or _EXIT.match(finished.summary) is not None
 
 
 _GUTTERS = {

@@ -115,7 +115,7 @@ class RunList(Inked, ScrollView, can_focus=True):
                 self.point(run)
 
     def render_line(self, y: int) -> Strip:
-        cells = self.size.width
+        cells = self.scrollable_content_region.width
         at = y + self.scroll_offset.y
         if at == 0 or y == 0:
             return self.strip(_line(_HEADINGS, cells - 1), cells)

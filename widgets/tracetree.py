@@ -97,7 +97,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
-        cells = self.size.width
+        cells = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
         if row >= len(self.outline.rows):
             return Strip.blank(cells, self.style_of(""))

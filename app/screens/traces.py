@@ -365,7 +365,7 @@ def _path(item: Item) -> str:
             tool = item.data.tool
             return f"{tool.who.label} · turn {tool.turn.turn} · {safe_line(tool.started.name)} · result"
         case OfBlock():
-            return f"{item.data.who.label} · said"
+            return f"{item.data.who.label} · turn {item.data.turn} · {item.data.kind.value.replace('_', ' ')}"
         case OfEvent():
             return item.data.event.payload.kind
     return ""
