@@ -36,6 +36,8 @@ from store.tail import TailWriter, tail_path
 EVENTS = 200
 SUBAGENT = SubagentId("bench", 1, 1)
 KEY = "mt-" + "b" * 32
+SWITCH = 0.0005
+"""Seconds after which a thread lets the other have the interpreter: as the engine has it."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ async def stand_between(way: str, provider: int, folder: Path) -> None:
         proxy: Proxy = Relay(store, upstreams=upstreams)
     else:
         proxy = Proxy(store, upstreams=upstreams, tail=TailWriter(tail_path(store.path)), prices=Prices.default())
+    sys.setswitchinterval(SWITCH)
     async with serve(proxy) as address:
         print(address.port, flush=True)
         await asyncio.Event().wait()

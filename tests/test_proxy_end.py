@@ -121,9 +121,13 @@ async def test_the_end_waits_for_the_commit(tmp_path: Path) -> None:
         assert [call.ended is not None for call in r.calls()] == [True] * len(ENDINGS)
 
 
-@pytest.mark.parametrize("broken", ["INSERT", "UPDATE"])
-async def test_an_answer_that_cannot_be_recorded_never_ends(tmp_path: Path, broken: str) -> None:
-    """Neither when the call could not be opened, nor when it could not be closed. It goes on when it can."""
+@pytest.mark.parametrize(("broken", "quick"), [("INSERT", 60.0), ("INSERT", 0.0), ("UPDATE", 0.0)])
+async def test_an_answer_that_cannot_be_recorded_never_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, quick: float
+) -> None:
+    """Neither when the call could not be recorded in one go, nor when it could not be opened, nor when it could not be
+    closed. It goes on when it can."""
+    monkeypatch.setattr("backends.proxy.recorder.QUICK", quick)
     async with rig(tmp_path, any_ending) as r:
         for name in ENDINGS:
             r.execute(f"CREATE TRIGGER broken BEFORE {broken} ON calls BEGIN SELECT RAISE(ABORT, 'no space'); END")
@@ -145,7 +149,10 @@ async def test_an_answer_that_cannot_be_recorded_never_ends(tmp_path: Path, brok
             r.execute("DELETE FROM calls")
 
 
-async def test_a_call_that_could_not_be_opened_is_recorded_when_the_trouble_has_passed(tmp_path: Path) -> None:
+async def test_a_call_that_could_not_be_opened_is_recorded_when_the_trouble_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.proxy.recorder.QUICK", 0.0)
     first, *rest = split(TEXT)
     go = asyncio.Event()
 
