@@ -94,12 +94,11 @@ class Harness:
     async def _baseline(self) -> bool:
         """Try the check on the unchanged code. False when that ended the run."""
         if self._board.baseline is None:
-            names = [f"{self._board.run}.baseline.{number}" for number in range(1, BASELINE_RUNS + 1)]
-            trying = asyncio.gather(*(self._checker.run(name) for name in names))
+            trying = asyncio.ensure_future(self._try_check())
             if not await self._done_before_stop(trying):
                 await self._finish(RunState.STOPPED, self._stopping)
                 return False
-            results = tuple(trying.result())
+            results = trying.result()
             refused = refusal(results, self._board.task.check)
             await self._journal.record(BaselineChecked(results, refused))
         assert self._board.baseline is not None
@@ -166,7 +165,15 @@ class Harness:
         if reached is not None and not self._board.finished:
             self.stop(f"The whole run's {reached} is reached.")
 
-    async def _done_before_stop(self, work: "asyncio.Future[list[CheckResult]]") -> bool:
+    async def _try_check(self) -> tuple[CheckResult, ...]:
+        async with asyncio.TaskGroup() as group:
+            tries = [
+                group.create_task(self._checker.run(f"{self._board.run}.baseline.{number}"))
+                for number in range(1, BASELINE_RUNS + 1)
+            ]
+        return tuple(task.result() for task in tries)
+
+    async def _done_before_stop(self, work: asyncio.Future[Any]) -> bool:
         """Wait for the work; False, and it is cancelled, when the run is stopped before it is done."""
         stopped = asyncio.ensure_future(self._journal.until(lambda: bool(self._stopping)))
         both: set[asyncio.Future[Any]] = {work, stopped}
