@@ -197,6 +197,8 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        # What it raised is nobody's any more; not to look at it would be logged as a fault.
+        task.exception()
         raise
 
 
