@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,12 @@ class Bench:
             )
             self.known[digest] = done.returncode, done.stdout + done.stderr
         return self.known[digest]
+
+
+@cache
+def bench(task: str) -> Bench:
+    """The bench of a task, shared by all tests of the process, with what its check said to each state of the files."""
+    return Bench(task)
 
 
 @dataclass
@@ -309,3 +316,14 @@ class Rehearsal:
             baseline,
             lane.files != self.bench.files,
         )
+
+
+def main() -> None:
+    """Print what a run had learned at its end, as a prompt has it: `python -m tests.rehearsal TASK [SEED]`."""
+    rehearsal = Rehearsal(bench(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    rehearsal.run()
+    print(rehearsal.injection.text)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,15 @@ from backends.practice.model.hunks import render
 from backends.practice.model.suspects import suspects
 from backends.practice.repository import source
 from store.domain import failures
+from tests import rehearsal
 from tests.rehearsal import Bench
 
 EVERY = (*TASKS, "renamed:1")
 
 
 @pytest.fixture(scope="module", params=EVERY)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = Bench(request.param)
-    yield made
-    made.folder.cleanup()
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return rehearsal.bench(request.param)
 
 
 def git(repository: Path, *arguments: str) -> str:
@@ -151,7 +149,7 @@ BREAKING = {
 @pytest.mark.parametrize("how", BREAKING)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_service_that_breaks_is_counted_and_nothing_hangs(task: str, how: str) -> None:
-    bench = Bench(task)
+    bench = rehearsal.bench(task)
     path, line = {
         "one": ("teashop/stock.py", '        order, sku, quantity = body["order"], body["sku"], body["quantity"]\n'),
         "two": ("lab/wallet.py", '        member, cents = ask["member"], ask["cents"]\n'),
@@ -166,7 +164,6 @@ def test_a_service_that_breaks_is_counted_and_nothing_hangs(task: str, how: str)
     before = failures.count(bench.check(bench.files)[1], 1)
     assert before is not None
     assert found > 0.5 * before
-    bench.folder.cleanup()
 
 
 def test_the_history_holds_the_regressions(bench: Bench) -> None:

@@ -5,7 +5,6 @@ import ast
 import copy
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from backends.practice.model.policy import Reply, reply
 from backends.practice.model.wire import problem
 from backends.practice.repository import source
 from store.domain.ids import SubagentId
+from tests import rehearsal
 from tests.rehearsal import TURNS, Bench, Lane
 
 INTERRUPTED = (
@@ -27,10 +27,8 @@ INTERRUPTED = (
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    made = Bench("one")
-    yield made
-    made.folder.cleanup()
+def bench() -> Bench:
+    return rehearsal.bench("one")
 
 
 def lane(

@@ -1,6 +1,5 @@
 """Observations, as the harness injects them, held against the code at hand."""
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,14 +11,13 @@ from backends.practice.model.hunks import render
 from backends.practice.model.suspects import Suspects, suspects
 from store.domain.observations import Claim, Observation, Priority, Subject
 from store.domain.observations.injection import item
+from tests import rehearsal
 from tests.rehearsal import Bench
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    made = Bench("one")
-    yield made
-    made.folder.cleanup()
+def bench() -> Bench:
+    return rehearsal.bench("one")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -15,16 +15,15 @@ from backends.harness.strategies import PORTFOLIO
 from backends.practice import MODEL, model_command
 from backends.practice.model.server import start
 from store.domain.ids import SubagentId
-from tests.rehearsal import Bench, Lane
+from tests import rehearsal
+from tests.rehearsal import Lane
 
 HELLO = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 
 
 @pytest.fixture(scope="module")
-def request_of_a_subagent() -> Iterator[dict[str, Any]]:
-    bench = Bench("two")
-    yield Lane(bench, SubagentId("run", 1, 1), PORTFOLIO[0], "", None).request()
-    bench.folder.cleanup()
+def request_of_a_subagent() -> dict[str, Any]:
+    return Lane(rehearsal.bench("two"), SubagentId("run", 1, 1), PORTFOLIO[0], "", None).request()
 
 
 @pytest.fixture
