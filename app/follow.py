@@ -4,14 +4,16 @@ import sys
 from typing import Any
 
 from app.failure import Exit
-from app.output import duration, emit, money, note, say
+from app.output import counted, duration, emit, money, note, say
 from store.domain.board import Board, Generation, Lane
 from store.domain.events import (
     Alert,
     BaselineChecked,
+    CallFinished,
     EngineStarted,
     EngineStopped,
     Event,
+    FinishRan,
     GateOpened,
     GatePassed,
     GenerationDesigned,
@@ -123,6 +125,8 @@ def lines(board: Board, event: Event) -> list[str]:
             return [_lane_line(lane)]
         case Alert(text=text) if lane:
             return [f"  {lane.id.label}  ! {safe_line(text)}"]
+        case CallFinished(error=error) if lane and error:
+            return [f"  {lane.id.label}  ! a call failed: {safe_line(error, 160)}"]
         case GenerationObserved() as observed if generation:
             return [_observed(generation, observed)]
         case GateOpened(waits=True) if generation:
@@ -131,6 +135,9 @@ def lines(board: Board, event: Event) -> list[str]:
             return ["The operator passed the gate, and all that follow." if rest else "The operator passed the gate."]
         case RunFinished() as finished:
             return _finished(board, finished)
+        case FinishRan(exit_code=code):
+            ended = "could not be run, or not to its end" if code is None else f"ended with exit code {code}"
+            return [f"Your command for the end {ended}; its output is in on_finish.log, beside the report."]
         case EngineStopped() as stopped if board.finished is None:
             return [f"The engine has left: {safe_line(stopped.reason)}"]
         case _:
@@ -141,25 +148,27 @@ def _baseline(baseline: BaselineChecked) -> list[str]:
     if baseline.refused:
         return []
     failures = baseline.results[-1].failures if baseline.results else None
-    counted = "" if failures is None else f": {failures} failures"
-    return [f"  The check fails on the unchanged code{counted}."]
+    many = "" if failures is None else f": {counted(failures, 'failure')}"
+    return [f"  The check fails on the unchanged code{many}."]
 
 
 def _designed(board: Board, generation: Generation) -> list[str]:
     clean = generation.count(clean=True)
     note = f", {clean} of them clean" if clean else ""
-    return ["", f"Generation {generation.number} of {board.task.generations}: {len(generation.lanes)} subagents{note}"]
+    subagents = counted(len(generation.lanes), "subagent")
+    return ["", f"Generation {generation.number} of {board.task.generations}: {subagents}{note}"]
 
 
 def _lane_line(lane: Lane) -> str:
     name = safe_line(lane.plan.strategy.name, NAME_WIDTH - 8) + (" (clean)" if lane.plan.clean else "")
     result = lane.checked.result if lane.checked else None
-    failures = f"{result.failures} failures" if result and result.failures is not None and not lane.solved else ""
+    failures = counted(result.failures, "failure") if result and result.failures is not None and not lane.solved else ""
     ending = str(lane.ended.ending) if lane.ended else ""
     detail = safe_line(lane.ended.detail, 80) if lane.ended and lane.state is SubagentState.FAILED else ""
-    spend = f"{lane.turn} turns, {money(lane.spend.usd, priced=lane.spend.priced)}"
-    told = f"{len(lane.injected)} observations" if lane.injected else ""
-    parts = [part for part in (str(lane.state), failures, ending, told, spend, detail) if part]
+    spend = f"{counted(lane.turn, 'turn')}, {money(lane.spend.usd, priced=lane.spend.priced)}"
+    told = counted(len(lane.injected), "observation") if lane.injected else ""
+    idle = "changed nothing" if lane.checked and not lane.checked.patch else ""
+    parts = [part for part in (str(lane.state), failures, idle, ending, told, spend, detail) if part]
     return f"  {lane.id.label}  {name:<{NAME_WIDTH}}  " + ", ".join(parts)
 
 
@@ -181,6 +190,6 @@ def _finished(board: Board, finished: RunFinished) -> list[str]:
     said = safe_line(finished.reason)
     if finished.state is RunState.FAILED:
         said = f"The run could not be carried out. {said}"
-    used = f"{spend.turns} turns, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
+    used = f"{counted(spend.turns, 'turn')}, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
     patch = [f"Patch: multitrack patch {board.run} --apply BRANCH"] if finished.state is RunState.SOLVED else []
     return ["", said, f"Used: {used}, {duration(spend.seconds)} of work.", *patch, f"Report: {finished.report}"]

@@ -42,6 +42,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequ
         print("  ".join(cells).rstrip())
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of a thing: `1 failure`, `2,000 failures`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def money(usd: float | None, *, priced: bool = True) -> str:
     """US dollars as people read them; `priced` is false when some of it has no known price."""
     if usd is None:

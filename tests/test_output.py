@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.commands.begin import title
-from app.output import duration, emit, money, note, prepare, say, table
+from app.output import counted, duration, emit, money, note, prepare, say, table
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,10 @@ def test_what_a_terminal_cannot_draw_is_drawn_in_ascii(monkeypatch: pytest.Monke
     prepare()
     print("├─ “a” → b… é ✓", flush=True)
     assert bytes_.getvalue() == b'|- "a" -> b... \\xe9 \\u2713\n'
+
+
+def test_counts() -> None:
+    assert [counted(0, "turn"), counted(1, "turn"), counted(2000, "turn")] == ["0 turns", "1 turn", "2,000 turns"]
 
 
 def test_money() -> None:
@@ -71,6 +75,6 @@ def test_whatever_is_printed_is_harmless(text: str) -> None:
 
 
 def test_a_title_is_the_goals_first_line() -> None:
-    assert title("\n\nMend it.\nPlease.") == "Mend it."
+    assert title("\n\nMend it.\nPlease.") == "Mend it"
     assert title("word " * 40).endswith("…")
     assert len(title("word " * 40)) == 80

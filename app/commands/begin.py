@@ -193,7 +193,7 @@ def _attach(context: Context, options: Namespace, run: str) -> int:
 
 def title(goal: str) -> str:
     """The goal's first line, as the run's title."""
-    return safe_line(goal.strip().partition("\n")[0], 80)
+    return safe_line(goal.strip().partition("\n")[0].rstrip(" ."), 80)
 
 
 GROUP = Group(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.commands import Command, Group, add_json, add_run, add_run_json, twin_help, whole
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
-from app.output import duration, emit, money, say, table
+from app.output import counted, duration, emit, money, say, table
 from app.patches import lane_of
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Lane
@@ -68,7 +68,7 @@ def _list_lanes(board: Board) -> None:
 
 
 def _standing(lane: Lane) -> str:
-    spend = f"{lane.turn} turns, {money(lane.spend.usd, priced=lane.spend.priced)}"
+    spend = f"{counted(lane.turn, 'turn')}, {money(lane.spend.usd, priced=lane.spend.priced)}"
     return f"{safe_line(lane.plan.strategy.name)}{' (clean)' if lane.plan.clean else ''}  {lane.state}  {spend}"
 
 
