@@ -19,6 +19,11 @@ def test_every_link_leads_somewhere(document: Path) -> None:
     assert missing == []
 
 
+def test_every_document_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert {path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in index} == {"index.md"}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_that_is_named_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
