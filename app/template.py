@@ -81,10 +81,12 @@ def _python(folder: Path, python: str) -> Guess | None:
 
 
 def _make(folder: Path) -> Guess | None:
-    text = _read(folder / "Makefile") or _read(folder / "makefile") or _read(folder / "GNUmakefile")
+    names = ("GNUmakefile", "makefile", "Makefile")  # in the order in which make looks
+    file = next((name for name in names if (folder / name).is_file()), "Makefile")
+    text = _read(folder / file)
     target = next((name for name in ("test", "check") if re.search(rf"^{name}\s*:(?!=)", text, re.MULTILINE)), None)
     tests = tuple(f"{name}/**" for name in ("tests", "test") if (folder / name).is_dir())
-    return Guess(f"make {target}", tests) if target else None
+    return Guess(f"make {target}", (f"/{file}", *tests)) if target else None
 
 
 def _node(folder: Path) -> Guess | None:
