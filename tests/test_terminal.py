@@ -56,7 +56,7 @@ def assert_goes_on(home: Home) -> None:
         again.type("y")
         runs.until(lambda: runs.board(home, run).finished is not None, "the end of the run")
         runs.until(lambda: not runs.processes("backends.engine", run), "the end of its engine")
-        again.shows("stopped")
+        again.shows("Stopped by the operator")
     assert runs.processes(f"MULTITRACK_SANDBOX={run}") == []
 
 
