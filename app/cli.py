@@ -157,8 +157,9 @@ def _open_app(context: Context, parser: ArgumentParser) -> int:
         return Exit.USAGE
     from app.studio import Studio
 
-    Studio(context.home).run()
-    return Exit.FINE
+    studio = Studio(context.home)
+    studio.run()
+    return Exit.FAULT if studio.return_code else Exit.FINE
 
 
 def _explain(error: Exception) -> int:

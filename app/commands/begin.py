@@ -130,7 +130,7 @@ def _begin(
     cost: str,
 ) -> int:
     """Order a run, say what it may cost, start it, and show it."""
-    from app.engines import EngineError, create_run, start
+    from app.engines import create_run
     from backends.sandboxes import SandboxError, notices
 
     headless = _headless(options)
@@ -148,18 +148,14 @@ def _begin(
             pace=pace,
             besides=besides,
         )
-        note(cost)
-        start(context.home, run, environ)
     except SandboxError as error:
         raise CommandError(str(error)) from error
-    except EngineError as error:
-        raise CommandError(str(error), Exit.ENVIRONMENT) from error
-    return _attach(context, options, run)
+    note(cost)
+    return _start(context, options, run, environ)
 
 
 def _resume(context: Context, options: Namespace) -> int:
     from app.credentials import provider_environ
-    from app.engines import EngineError, start
 
     with context.store() as store:
         run = find_run(store, options.run).id
@@ -169,26 +165,29 @@ def _resume(context: Context, options: Namespace) -> int:
     if board.finished is not None:
         raise CommandError(f"run {run} is over ({board.state}). See `multitrack report {run}`.")
     environ = dict(context.environ) if board.order.scripted else provider_environ(context.environ)
+    return _start(context, options, run, environ)
+
+
+def _start(context: Context, options: Namespace, run: str, environ: dict[str, str]) -> int:
+    """Start an engine for a run, and show what it does."""
+    from app.engines import EngineError, start
+    from app.follow import follow
+
     try:
         start(context.home, run, environ)
+        if _headless(options):
+            return follow(context.home, run, json=options.json)
     except EngineError as error:
         raise CommandError(str(error), Exit.ENVIRONMENT) from error
-    return _attach(context, options, run)
-
-
-def _attach(context: Context, options: Namespace, run: str) -> int:
-    if _headless(options):
-        from app.follow import follow
-
-        try:
-            return follow(context.home, run, json=options.json)
-        except KeyboardInterrupt:
-            note(f"\nRun {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it.")
-            raise
+    except KeyboardInterrupt:
+        # The engine is in a session of its own: the terminal's interrupt does not reach it.
+        note(f"\nRun {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it.")
+        raise
     from app.studio import Studio
 
-    Studio(context.home, run=run, screen="grid").run()
-    return Exit.FINE
+    studio = Studio(context.home, run=run, screen="grid")
+    studio.run()
+    return Exit.FAULT if studio.return_code else Exit.FINE
 
 
 def title(goal: str) -> str:

@@ -63,7 +63,7 @@ def _progress(board: Board) -> tuple[str, str, str, str]:
         return "", "", "", ""
     latest, spend = board.generation, board.spent(board.at)
     solved = f"{latest.solved(clean=False)}/{latest.count(clean=False)}" if latest else ""
-    cost = "scripted" if board.order.scripted else money(spend.usd, priced=spend.priced)
+    cost = money(spend.usd, priced=spend.priced)
     return f"{latest.number if latest else 0}/{board.task.generations}", solved, str(board.known), cost
 
 
