@@ -177,11 +177,14 @@ def test_what_a_run_may_cost_is_said_before_it_starts(
     assert "and so it was" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("soon", [False, True])
 def test_a_run_goes_on_when_who_follows_it_is_interrupted(
-    nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    soon: bool, nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(home: Home, run: str, environ: Mapping[str, str]) -> int:
         assert "ANTHROPIC_API_KEY" not in environ, "the scripted model needs none"
+        if soon:
+            raise KeyboardInterrupt  # while the engine begins
         return 1
 
     def interrupt(home: Home, run: str, *, json: bool) -> int:
