@@ -115,7 +115,8 @@ class Found:
 
 @dataclass
 class Rig:
-    """One run. Each `harness()` is what an engine makes of it; `observe` stands in for the observer."""
+    """One run. Each `harness()` is what an engine makes of it; `observe` stands in for the observer unless
+    one is given, and `observing` is called before it."""
 
     home: Home
     store: Store
@@ -123,6 +124,7 @@ class Rig:
     agent: Agent
     validity: Validity = Validity.VALID
     observing: Callable[[], None] = lambda: None
+    observer: Callable[[int, float], Observed] | None = None
 
     @property
     def board(self) -> Board:
@@ -167,6 +169,8 @@ class Rig:
 
     def observe(self, generation: int, at: float) -> Observed:
         self.observing()
+        if self.observer is not None:
+            return self.observer(generation, at)
         document = observations.load(self.store, self.run) or Document(self.run)
         document = replace(merge(document, [lesson(self.run, generation)]), generation=generation)
         lanes = self.board.generations[generation].lanes.values()
