@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -97,6 +98,8 @@ def start(home: Home, run: str, environ: Mapping[str, str]) -> int:
             f"An engine works on run {run} already (process {other.pid} on {other.host}). "
             f"`multitrack watch {run}` follows it."
         )
+    if not folder.path.is_dir():
+        raise EngineError(f"{folder.path} is gone: run {run} can be looked at, but cannot go on.")
     with open_store(home.store) as store:
         before = events.last(store, run)
         with folder.log.open("ab") as log:
@@ -109,6 +112,8 @@ def start(home: Home, run: str, environ: Mapping[str, str]) -> int:
                 env=dict(environ),
                 start_new_session=True,
             )
+        # Whoever starts it may live on for hours: when the engine has ended, somebody must ask how.
+        threading.Thread(target=process.wait, name="engine-waiter", daemon=True).start()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             code = process.poll()
@@ -122,6 +127,8 @@ def start(home: Home, run: str, environ: Mapping[str, str]) -> int:
             if code is not None:
                 break
             time.sleep(0.02)
+        else:
+            process.terminate()
     raise EngineError(f"The engine of run {run} could not start. The end of {folder.log}:\n{last_words(folder.log)}")
 
 

@@ -63,6 +63,9 @@ def follow(home: Home, run: str, *, json: bool = False) -> Exit:
         emit(summary(board, str(home.folder(run).report)))
     if board.finished is None:
         note(f"No engine works on run {run}. `multitrack resume {run}` goes on where it stands.")
+        if board.engine is not None:
+            # It could not say goodbye.
+            note(f"The last one's log: {home.folder(run).log}")
         return Exit.ENVIRONMENT
     match board.state:
         case RunState.SOLVED:
@@ -123,8 +126,8 @@ def lines(board: Board, event: Event) -> list[str]:
             return [_lane_line(lane)]
         case SubagentChecked() if lane and lane.state is not SubagentState.KILLED:
             return [_lane_line(lane)]
-        case Alert(text=text) if lane:
-            return [f"  {lane.id.label}  ! {safe_line(text)}"]
+        case Alert(text=text):
+            return [f"  {lane.id.label if lane else ''}  ! {safe_line(text)}"]
         case CallFinished(error=error) if lane and error:
             return [f"  {lane.id.label}  ! a call failed: {safe_line(error, 160)}"]
         case GenerationObserved() as observed if generation:
