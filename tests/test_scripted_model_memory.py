@@ -1,6 +1,5 @@
 """Observations, as the harness injects them, held against the code at hand."""
 
-
 import pytest
 
 from backends.observer.changes import Change, excerpt
