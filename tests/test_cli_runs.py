@@ -11,7 +11,7 @@ from app.cli import main
 from app.failure import Exit
 from store.commands import pending
 from store.database import open_store
-from store.domain.events import RunFinished
+from store.domain.events import EngineStopped, RunFinished
 from store.domain.states import RunState
 from tests.shop import ESCAPE, OTHER, PATCH, RUN, Here, engine, git, here, nowhere
 
@@ -169,6 +169,7 @@ def test_an_order_waits_while_no_engine_lives(here: Here) -> None:
 
 def test_there_is_nothing_to_order_when_a_run_is_over(here: Here) -> None:
     here.add(RunFinished(RunState.SOLVED, "done", "report.md"))
+    here.add(EngineStopped("The run is over."))
     assert here("stop", RUN) == (Exit.UNSOLVED, "", f"multitrack: run {RUN} is over: there is nothing to stop.\n")
     code, _, err = here("resume", RUN)
     assert (code, "is over (solved)" in err) == (Exit.USAGE, True)

@@ -21,6 +21,7 @@ from store.domain.commands import Stop
 from store.domain.events import (
     BaselineChecked,
     CheckResult,
+    EngineStarted,
     EngineStopped,
     FinishRan,
     FinishStarted,
@@ -79,10 +80,14 @@ def test_the_closing_command_runs_once_with_what_it_must_know(tmp_path: Path) ->
 
 def test_it_runs_after_an_engine_that_died_before_it(tmp_path: Path) -> None:
     home, run = ordered(tmp_path, on_finish=f"echo ran >>{tmp_path}/times")
-    tell(home, run, *over(home, run))
+    tell(home, run, EngineStarted(1, "1", ""), *over(home, run))
     (home.folder(run).sandboxes / "left").mkdir(parents=True)
-    start(home, run, os.environ)
-    runs.until(lambda: runs.board(home, run).engine is None and len(of(home, run, EngineStopped)) == 1, "its end")
+    line = [runs.PYTHON, "-P", "-m", "app", "--home", str(home.root), "resume", run, "--headless"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert len(of(home, run, EngineStopped)) == 1
+    refused = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert "is over" in refused.stderr
     assert (tmp_path / "times").read_text() == "ran\n"
     assert not home.folder(run).sandboxes.exists()
     assert runs.board(home, run).spent(time.time()).seconds < 1, "what comes after the end is no work"

@@ -162,9 +162,11 @@ def _resume(context: Context, options: Namespace) -> int:
         board = read_board(store, run)
     if board.order is None:
         raise CommandError(f"run {run} is a bare recording: there is nothing to resume.")
-    if board.finished is not None:
+    if board.finished is not None and board.engine is None:
         raise CommandError(f"run {run} is over ({board.state}). See `multitrack report {run}`.")
-    environ = dict(context.environ) if board.order.scripted else provider_environ(context.environ)
+    # What an engine that died left to do after the end of its run, no model has a part in.
+    keyless = bool(board.order.scripted) or board.finished is not None
+    environ = dict(context.environ) if keyless else provider_environ(context.environ)
     return _start(context, options, run, environ)
 
 
