@@ -10,6 +10,8 @@ import heapq
 import itertools
 import json
 import logging
+import os
+import shutil
 import sys
 import zlib
 from collections import Counter, deque
@@ -274,4 +276,9 @@ def main():
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 11):
+        newer = next(filter(None, (shutil.which(f"python3.{n}") for n in range(20, 10, -1))), None)
+        if newer is None:
+            sys.exit("Python 3.11 or later is needed")
+        os.execv(newer, [newer, *sys.argv])
     sys.exit(main())
