@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from store import events
 from store.database import Store, open_store
+from store.domain.codec import encode_payload
 from store.domain.events import (
     PAYLOADS,
     SCHEMA,
@@ -73,6 +74,9 @@ def test_payloads_come_back_as_they_were(store: Store) -> None:
     ]
     store.write(lambda c: events.append(c, "k3m9t", payloads, at=1.0))
     assert [event.payload for event in events.read(store)][:4] == payloads[:4]
+    with store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT kind, data FROM events ORDER BY seq").all()
+    assert [(row.kind, json.loads(row.data)) for row in rows] == [encode_payload(payload) for payload in payloads]
 
 
 def test_an_event_of_a_newer_version_is_kept(store: Store) -> None:

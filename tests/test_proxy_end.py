@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from backends.proxy.upstream import Answering
 from store import tapes
 from store.database import open_store
 from tests.proxyrig import (
@@ -91,7 +93,60 @@ async def any_ending(asked: Asked, writer: asyncio.StreamWriter) -> None:
     await ENDINGS[asked.line.split(b" ")[1].partition(b"?")[2].decode()](asked, writer)
 
 
-async def test_the_end_waits_for_the_commit(tmp_path: Path) -> None:
+class Gathered:
+    """A connection whose writes go out at once, in the end."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def at_once(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    """The ending that the query names, all of it in one piece."""
+    gathered = Gathered()
+    await any_ending(asked, cast("asyncio.StreamWriter", gathered))
+    writer.write(gathered.data)
+    if gathered.closed:
+        writer.close()
+
+
+async def test_an_answer_that_is_whole_at_once_goes_out_when_it_is_committed(tmp_path: Path) -> None:
+    async with rig(tmp_path, at_once) as r:
+
+        async def one(name: str) -> tuple[bytes, bytes]:
+            client = await r.client()
+            await client.ask(path=f"/v1/messages?{name}")
+            early = await what_comes(client, first=0.5)
+            here[name].set()
+            await unlocked.wait()
+            return early, await what_comes(client, first=30)
+
+        # Where the connection's end is the answer's, that may come later than the rest.
+        names = [name for name in ENDINGS if name != "end-of-file"]
+        here, unlocked = {name: asyncio.Event() for name in names}, asyncio.Event()
+        tasks = {name: asyncio.create_task(one(name)) for name in names}
+        with locked(r.store.path):
+            for event in here.values():
+                await event.wait()
+        unlocked.set()
+        for name, task in tasks.items():
+            early, late = await task
+            assert early == b"" and late.startswith(b"HTTP/1.1 "), name
+        assert [call.ended is not None for call in r.calls()] == [True] * len(names)
+
+
+async def test_the_end_waits_for_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Even of an answer that could go out whole.
+    monkeypatch.setattr(Answering, "whole", False)
     async with rig(tmp_path, any_ending) as r:
 
         async def one(name: str) -> tuple[bytes, bytes]:

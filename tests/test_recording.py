@@ -2,6 +2,7 @@ import json
 import random
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from store import events, tapes
 from store.database import Store, open_store
 from store.domain.events import CallFinished
 from store.domain.ids import SubagentId
+from store.domain.limits import Usage
 from store.tapes import CallEnd, CallStart
 from tests.jsonvalues import messages, same, values
 from tests.taping import ONE, TWO, body_of, clock, closed, count, opened, said, user
@@ -112,6 +114,53 @@ def test_text_that_no_column_can_hold_is_recorded(store: Store) -> None:
 def test_an_answer_that_no_node_can_hold_leaves_its_bytes(store: Store, message: Any) -> None:
     call = closed(store, opened(store, body_of([user("a")])), message, response=b"bytes")
     assert call.answer is None and tapes.response(store, call) == b"bytes"
+
+
+def rows(store: Store) -> dict[str, list[Any]]:
+    """All that a store holds of its calls."""
+    with store.read() as connection:
+        found = {
+            name: [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {name} ORDER BY 1, 2, 3")]
+            for name in ("calls", "nodes", "tape_nodes", "blobs", "passages")
+        }
+    return {**found, "events": events.read(store)}
+
+
+def test_a_call_recorded_in_one_go_is_as_one_that_was_opened_and_closed(store: Store, tmp_path: Path) -> None:
+    talk = [user("fix it"), said("Let me look."), marked(user("and this"))]
+    bodies = [
+        body_of(talk[:1], system="be kind", tools=[{"name": "run"}]),
+        body_of(talk, system="be kind", tools=[{"name": "run"}]),
+        body_of(talk, system="be kind", tools=[{"name": "run"}]),
+        body_of([{"role": None}]),
+        b'{"messages": [{"role": "user", "content": "a"}], "n": 1.00000000000000000001}',
+        b"no JSON",
+        b"",
+    ]
+    said_it = {"message": said("Done."), "response": b"bytes", "usage": Usage(1, 2), "usd": 1.0}
+    ends: list[dict[str, Any]] = [
+        {"status": 200, "complete": True, **said_it},
+        {"status": None, "error": "the client hung up"},
+        {"status": 529, "complete": True, "error": "overloaded_error: Overloaded", "response": b"{}"},
+    ]
+    with open_store(tmp_path / "other.sqlite3") as other:
+        for number, (body, how, subagent) in enumerate(product(bodies, ends, (ONE, None))):
+            start = CallStart(
+                id=f"c{number:03}",
+                at=float(number),
+                run="abcde",
+                subagent=subagent,
+                provider="anthropic",
+                method="POST",
+                path="/v1/messages",
+                body=body,
+                headers=[("x-a", "é")],
+            )
+            end = CallEnd(id=start.id, at=number + 0.5, headers=[("request-id", "r")], **how)
+            store.write(partial(both, start=start, end=end))
+            other.write(partial(tapes.record_call, start=start, end=end))
+        assert rows(store) == rows(other)
+        assert tapes.verify(other, "abcde") == []
 
 
 # Costs.

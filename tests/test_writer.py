@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -296,6 +297,28 @@ async def test_writing_from_an_event_loop(store: Store) -> None:
     assert set(done) == names(store) == {f"r{i}" for i in range(50)}
     with pytest.raises(IntegrityError):
         await store.writer.write(add("r1"))
+
+
+async def test_an_event_loop_is_woken_once_for_a_group(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(connection: Connection) -> str:
+        raise StopIteration
+
+    loop, woken = asyncio.get_running_loop(), []
+    wake = loop.call_soon_threadsafe
+
+    def count(*arguments: Any, **named: Any) -> asyncio.Handle:
+        woken.append(arguments)
+        return wake(*arguments, **named)
+
+    gate = Gate(store.writer)
+    tasks = [asyncio.create_task(store.writer.write(add(f"r{i}"))) for i in range(20)]
+    await asyncio.sleep(0)
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+    gate.open()
+    assert await asyncio.gather(*tasks) == [f"r{i}" for i in range(20)]
+    assert len(woken) == 1
+    with pytest.raises(RuntimeError):  # what Python makes of it in a coroutine
+        await store.writer.write(stops)
 
 
 async def test_a_caller_that_is_cancelled_leaves_its_job_running(store: Store) -> None:

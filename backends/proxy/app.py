@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 
 from backends.proxy import routes
 from backends.proxy.headers import Headers, get, kept
@@ -77,6 +77,8 @@ class Proxy:
         self._hosts = set(LOOPBACK)
         self._closed = False
         self._store = store
+        self._random = Random()  # noqa: S311 - for ids: no secrets
+        self._owners = keys.Owners(store)
         self._upstreams = dict(upstreams)
         self._tail = tail
         self._clock = clock
@@ -146,7 +148,7 @@ class Proxy:
         if not secret:
             raise RefusedError(401, "no key: set x-api-key to this subagent's, or put /k/KEY in front of the path")
         try:
-            subagent = keys.owner(self._store, secret)
+            subagent = self._owners.of(secret)
         except StoreError as error:
             log.error("keys cannot be looked up: %s", error)
             raise RefusedError(503, "the recording proxy cannot look up keys just now") from error
@@ -174,7 +176,7 @@ class Proxy:
         """A call, recorded from now on."""
         route, at = request.route, self._clock()
         start = CallStart(
-            id=new_call_id(at, secrets.token_bytes(8)),
+            id=new_call_id(at, self._random.randbytes(8)),
             at=at,
             run=request.subagent.run,
             subagent=request.subagent,

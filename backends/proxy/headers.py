@@ -35,7 +35,8 @@ _SET_ANEW = frozenset({b"host", b"content-length", b"expect"})
 
 def get(headers: Headers, name: bytes) -> bytes:
     """The value of a header; of a repeated one the values joined by commas; b"" when it isn't there."""
-    return b", ".join(value for key, value in headers if key.lower() == name)
+    values = [value for key, value in headers if key.lower() == name]
+    return values[0] if len(values) == 1 else b", ".join(values)
 
 
 def _without(headers: Headers, names: Iterable[bytes]) -> list[tuple[bytes, bytes]]:

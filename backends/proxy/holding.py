@@ -7,10 +7,13 @@ class Hold:
     - An event stream is held from the first byte of its last event (what may be one, while its name is unknown).
     - A body with a length is held at its last byte.
     - Any other at its last piece, whatever it is: it goes on when the next one shows that it was not the last.
+
+    With `all_of_it`, nothing goes on.
     """
 
-    def __init__(self, length: int | None) -> None:
+    def __init__(self, length: int | None, *, all_of_it: bool = False) -> None:
         self._length = length
+        self._all_of_it = all_of_it
         self._kept = bytearray()
         self._came = 0
 
@@ -18,9 +21,11 @@ class Hold:
         """Take what came, give what may go. `safe`, for an event stream that is understood, is the offset in the body
         that its last event can't begin before."""
         before, self._came = self._came, self._came + len(piece)
-        if safe == self._came and self._length is None and not self._kept:
+        if safe == self._came and self._length is None and not self._kept and not self._all_of_it:
             return piece
         self._kept += piece
+        if self._all_of_it:
+            return b""
         if safe is None:
             safe = before if self._length is None else self._came
         if self._length is not None:

@@ -133,9 +133,11 @@ class Exchange:
             raise UpstreamError("the record cannot be written, so the answer is withheld", 503)
         self._listener = listener = Listener(answering.headers, self._reader)
         length = _length(answering.headers)
-        self._hold = Hold(length)
-        # The head of an answer without a body is its end.
-        if not (forward.method == "HEAD" or answering.status in (204, 304) or length == 0):
+        bodyless = forward.method == "HEAD" or answering.status in (204, 304) or length == 0
+        # The head of an answer without a body is its end. What is whole already goes out in one piece: it is quicker.
+        at_once = bodyless or answering.whole
+        self._hold = Hold(length, all_of_it=at_once)
+        if not at_once:
             await self._begin()
         while listener.ended is None:
             piece = await answering.read()

@@ -44,6 +44,11 @@ class Answering:
         elif protocol is not None:
             self._lost(None)
 
+    @property
+    def whole(self) -> bool:
+        """All of it is here already."""
+        return self._response.content.is_eof()
+
     async def read(self) -> bytes:
         """What has come, at least a byte; b"" at its proper end. UpstreamError when it breaks off."""
         try:
