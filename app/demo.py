@@ -13,8 +13,8 @@ from store.home import Home
 GENERATIONS = 5
 LANES = 5
 CLEAN_LANES = 1
-TURNS = 14
-"""Room for a handful of tries out of about twenty: one attempt alone hardly ever gets there."""
+TURNS = 11
+"""Room for three tries out of more than twenty: one attempt alone hardly ever gets there."""
 CHECK_SECONDS = 60.0
 LIVE_PACE = 60.0
 """Words a second on a screen: quick, and still to be read."""

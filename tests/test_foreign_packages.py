@@ -29,7 +29,7 @@ lanes = 4
 name = "scripted-debugger"
 upstream = "{upstream}"
 [limits]
-turns = 14
+turns = 11
 """
 
 MULTITRACK = Path(sys.executable).parent / "multitrack"

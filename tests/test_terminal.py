@@ -24,8 +24,8 @@ def multitrack(*arguments: str) -> list[str]:
 
 
 def turns(screen: str) -> list[str]:
-    """What the panes say of their turns: `3/14`."""
-    return re.findall(r"\d+/14", screen)
+    """What the panes say of their turns: `3/11`."""
+    return re.findall(r"\d+/11", screen)
 
 
 def test_five_panes_move_then_the_gate_waits_for_a_key(home: Home) -> None:
