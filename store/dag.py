@@ -29,6 +29,9 @@ _insert_places = Prepared(insert(_places.node.table))
 MEMORY_BYTES = 64 * 1024 * 1024
 """About how much of conversations is remembered, over all tapes."""
 
+_STRIDE = 4096
+"""The most nodes that are asked for at once: SQLite takes 32,766 parameters."""
+
 CONVERSATIONS = 8
 """How many conversations of one tape are remembered: an agent may have several in parallel."""
 
@@ -131,6 +134,8 @@ def extend(known: Conversation, messages: Sequence[Mapping[str, Any]], forms: Se
 def shared_length(one: Sequence[bytes], other: Sequence[bytes]) -> int:
     """How many items two lists have in common from the start."""
     length = min(len(one), len(other))
+    if not length or one[0] != other[0]:
+        return 0
     if one[:length] == other[:length]:
         return length
     return next(index for index in range(length) if one[index] != other[index])
@@ -240,5 +245,5 @@ def _first_new(connection: Connection, tape: Tape, keys: Sequence[str]) -> int:
         for index in range(end - 1, start - 1, -1):
             if keys[index] in found:
                 return index + 1
-        end, stride = start, 4 * stride
+        end, stride = start, min(4 * stride, _STRIDE)
     return 0

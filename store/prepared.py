@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BindParameter, Connection, bindparam
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
@@ -67,11 +67,9 @@ class Prepared:
 
 def driver_of(connection: Connection | sqlite3.Connection) -> sqlite3.Connection:
     """The driver's connection behind one of SQLAlchemy's."""
-    if isinstance(connection, sqlite3.Connection):
-        return connection
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
+    if isinstance(connection, Connection):
+        connection = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    return connection
 
 
 def parameters(count: int) -> list[BindParameter[Any]]:

@@ -6,6 +6,7 @@ kept as the bytes that came.
 """
 
 import json
+from base64 import b32hexencode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +49,6 @@ DIED = "engine died"
 """The error of a call that was open when its engine died."""
 
 _PARTS = ("system", "tools", "parameters")
-_ID_DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _ID_LENGTH = 18
 _ID_RANDOM = 5
 
@@ -123,7 +123,7 @@ def new_call_id(at: float, random_bytes: bytes) -> str:
     if len(random_bytes) < _ID_RANDOM:
         raise ValueError(f"an id needs {_ID_RANDOM} random bytes")
     number = int(at * 1000) << 8 * _ID_RANDOM | int.from_bytes(random_bytes[:_ID_RANDOM])
-    return "".join(_ID_DIGITS[number >> 5 * place & 31] for place in reversed(range(_ID_LENGTH)))
+    return b32hexencode(number.to_bytes(15)).decode().lower()[-_ID_LENGTH:]
 
 
 def open_call(connection: Connection, start: CallStart) -> None:
