@@ -371,8 +371,11 @@ class Studio(App[None]):
         alive = [track.id for track in self.world.newest() if track.alive]
         if alive:
             names = ", ".join(alive[:5])
-            works = "An engine goes on with run" if len(alive) == 1 else "Engines go on with runs"
-            self.exit(message=Text(f"{works} {names}. `multitrack` shows them again, `multitrack watch` follows here."))
+            works, them = (
+                ("An engine goes on with run", "it") if len(alive) == 1 else ("Engines go on with runs", "them")
+            )
+            again = f"`multitrack` shows {them} again, `multitrack watch` follows here."
+            self.exit(message=Text(f"{works} {names}. {again}"))
         else:
             self.exit()
 

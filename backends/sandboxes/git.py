@@ -91,7 +91,7 @@ def mirror_repository(
         more = f"\n  … and {len(dirt) - _SHOWN} more" if len(dirt) > _SHOWN else ""
         raise SandboxError(
             f"{source} has uncommitted changes:{shown}{more}\n"
-            'Commit or stash them, or take them along: uncommitted = "take" in the task file.'
+            'Commit or stash them, or take them along: `--uncommitted take`, or uncommitted = "take" in the task file.'
         )
     mirror.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=mirror.parent, prefix="mirror-") as folder:
