@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,17 +43,20 @@ SWITCH = 0.0005
 
 @dataclass(frozen=True)
 class Case:
-    """So many calls, so many at once, streamed or not."""
+    """So many calls, so many at once, streamed or not, with so many messages before the one that is new."""
 
     name: str
     stream: bool
     at_once: int
     calls: int
+    context: int = 0
 
 
 CASES = (
     Case("small, 1 at once", False, 1, 400),
     Case("small, 25 at once", False, 25, 2000),
+    Case("500 messages, 1 at once", False, 1, 60, 500),
+    Case("500 messages, 25 at once", False, 25, 200, 500),
     Case(f"{EVENTS} events, 1 at once", True, 1, 60),
     Case(f"{EVENTS} events, 25 at once", True, 25, 200),
 )
@@ -230,22 +234,43 @@ def cpu_seconds(pid: int) -> float:
 # The client.
 
 
-async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int, streamed: bool) -> float:
-    """One call; the seconds to its last byte."""
+def compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+@cache
+def beginning(case: Case) -> bytes:
+    """A request's body up to its last message."""
     value = {
         "model": "claude-sonnet-4-5",
         "max_tokens": 1024,
-        "stream": streamed,
+        "stream": case.stream,
         "system": "You repair code. " * 10,
-        "messages": [{"role": "user", "content": f"{number}: why does the check fail? " + "Look at it. " * 20}],
     }
-    body = json.dumps(value, separators=(",", ":")).encode()
+    turns: list[dict[str, Any]] = []
+    for turn in range(case.context // 2):
+        asked = {
+            "type": "tool_use",
+            "id": f"t{turn}",
+            "name": "bash",
+            "input": {"command": f"sed -n {turn},40p shop.py"},
+        }
+        told = {"type": "tool_result", "tool_use_id": f"t{turn}", "content": f"{turn}: def total(order):\n" * 30}
+        turns += [{"role": "assistant", "content": [asked]}, {"role": "user", "content": [told]}]
+    messages = b"".join(compact(message) + b"," for message in turns)
+    return compact(value)[:-1] + b',"messages":[' + messages
+
+
+async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int, case: Case) -> float:
+    """One call; the seconds to its last byte."""
+    content = f"{number}: why does the check fail? " + "Look at it. " * 20
+    body = beginning(case) + compact({"role": "user", "content": content}) + b"]}"
     head = f"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
     begin = time.perf_counter()
     writer.write(head.encode() + body)
     answer = await reader.readuntil(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200"), answer
-    if streamed:
+    if case.stream:
         await reader.readuntil(b"\r\n0\r\n\r\n")
     else:
         await reader.readexactly(int(answer.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
@@ -259,7 +284,7 @@ async def measure(case: Case, port: int, pid: int | None) -> Result:
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
-        taken.extend([await call(reader, writer, number, case.stream) for number in numbers])
+        taken.extend([await call(reader, writer, number, case) for number in numbers])
         writer.close()
 
     used = cpu_seconds(pid) if pid is not None else 0.0

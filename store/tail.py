@@ -43,6 +43,8 @@ class _Stream:
     call: str
     parts: list[tuple[str, str]] = field(default_factory=list)
     length: int = 0
+    dirty: bool = False
+    """Its subagent is among those to be written."""
 
     def add(self, kind: str, text: str) -> None:
         if self.parts and self.parts[-1][0] == kind:
@@ -71,6 +73,8 @@ class TailWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._streams: dict[SubagentId, _Stream] = {}
+        self._by_call: dict[str, _Stream] = {}
+        """The same streams: a call's name is found quicker than a subagent's, and there is one for each piece."""
         self._dirty: set[SubagentId] = set()
         self._ended: list[str] = []
         self._driver: sqlite3.Connection | None = None
@@ -78,21 +82,24 @@ class TailWriter:
 
     def put(self, subagent: SubagentId, call: str, kind: str, text: str) -> None:
         """More text of a call. The first of another call takes the place of the one before."""
-        stream = self._streams.get(subagent)
-        if stream is None or stream.call != call:
-            stream = self._streams[subagent] = _Stream(call)
+        stream = self._by_call.get(call)
+        if stream is None:
+            self._forget(subagent)
+            stream = self._by_call[call] = self._streams[subagent] = _Stream(call)
         stream.add(kind, text)
-        self._dirty.add(subagent)
+        if not stream.dirty:
+            stream.dirty = True
+            self._dirty.add(subagent)
 
     def clear(self, subagent: SubagentId) -> None:
         """Its call is on the tape: nothing is in progress."""
-        self._streams.pop(subagent, None)
+        self._forget(subagent)
         self._dirty.add(subagent)
 
     def clear_run(self, run: str) -> None:
         """Nothing is in progress in a run, whatever an engine before this one left."""
         for subagent in [subagent for subagent in self._streams if subagent.run == run]:
-            del self._streams[subagent]
+            self._forget(subagent)
         self._dirty = {subagent for subagent in self._dirty if subagent.run != run}
         self._ended.append(run)
 
@@ -121,6 +128,8 @@ class TailWriter:
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
         else:
+            for subagent in self._dirty & self._streams.keys():
+                self._streams[subagent].dirty = False
             self._dirty.clear()
             self._ended.clear()
 
@@ -128,6 +137,11 @@ class TailWriter:
         """Write what has changed, and stop."""
         self.flush()
         self._drop()
+
+    def _forget(self, subagent: SubagentId) -> None:
+        stream = self._streams.pop(subagent, None)
+        if stream is not None:
+            del self._by_call[stream.call]
 
     def _row(self, subagent: SubagentId) -> tuple[str, int, int, str, str]:
         stream = self._streams[subagent]
