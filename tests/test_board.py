@@ -12,9 +12,11 @@ from store.domain.events import (
     BaselineChecked,
     CallFinished,
     CheckResult,
+    CommandSettled,
     EngineStarted,
     EngineStopped,
     Event,
+    FinishStarted,
     GateOpened,
     GatePassed,
     GenerationDesigned,
@@ -244,3 +246,54 @@ def test_any_log_folds_and_a_second_reading_changes_nothing(
     board.next_step()
     best_lane(board)
     assert board.spent(1e9).seconds >= 0
+
+
+def test_an_order_that_was_taken_is_known_to_the_next_engine() -> None:
+    refused = begun(
+        (4, 1, 1, CommandSettled(1, "kill", False, "no")), (5, None, None, CommandSettled(2, "stop", False, "no"))
+    )
+    assert not refused.generations[1].lanes[1].killed
+    assert not refused.stopped
+    taken = begun(
+        (4, 1, 1, CommandSettled(1, "kill", True, "yes")), (5, None, None, CommandSettled(2, "stop", True, "yes"))
+    )
+    assert [lane.killed for lane in taken.generations[1].lanes.values()] == [True, False]
+    assert taken.stopped
+
+
+def test_a_turn_that_died_with_its_engine_counts_once() -> None:
+    whole = CallFinished("c", 200, "tool_use", Usage(), 0.0, 1.0)
+    board = begun(
+        (4, 1, 1, SubagentLaunched("box", "m")),
+        (5, 1, 1, TurnStarted(1)),
+        (5, 1, 1, whole),
+        (6, 1, 1, TurnStarted(2)),
+        (7, 1, 1, replace(whole, error="engine died")),
+        (8, 1, 1, SubagentLaunched("box", "m", attempt=2)),
+    )
+    lane = board.generations[1].lanes[1]
+    assert (lane.turn, lane.answered, lane.spend.turns) == (1, 1, 1)
+
+
+def test_a_generation_is_stalled_when_none_of_its_lanes_could_work() -> None:
+    ended = SubagentEnded(Ending.RATE_LIMITED, "slow down", Spend())
+    judged = SubagentJudged(Validity.RATE_LIMITED, "the rate limit ended it")
+    both = ((4, 1, 1, ended), (4, 1, 2, ended), (5, 1, 1, judged), (5, 1, 2, judged))
+    assert begun().generations[1].stalled == ""
+    assert begun(both[0]).generations[1].stalled == ""
+    assert begun(*both[:2]).generations[1].stalled == "slow down"
+    assert begun(*both).generations[1].stalled == "the rate limit ended it"
+    assert begun(*both, (6, 1, 2, SubagentJudged(Validity.CUT_OFF, "killed"))).generations[1].stalled == ""
+    other = SubagentJudged(Validity.NEVER_STARTED, "no sandbox")
+    assert begun(*both, (6, 1, 2, other)).generations[1].stalled == "the rate limit ended it; and others"
+
+
+def test_what_comes_after_the_end_is_no_work() -> None:
+    board = begun(
+        (5, None, None, RunFinished(RunState.SOLVED, "", "")),
+        (100, None, None, EngineStarted(8, "1", "")),
+        (200, None, None, FinishStarted("notify")),
+        (300, None, None, EngineStopped("over")),
+    )
+    assert board.spent(400).seconds == 4
+    assert board.finish_started is not None
