@@ -13,6 +13,9 @@ from textual.strip import Strip
 
 from widgets.ink import Inked, Line, wrap_line
 
+LAID_OUT = 4
+"""Cells; narrower than this is not yet laid out, for nobody could read it."""
+
 
 class DocView(Inked, ScrollView, can_focus=True):
     """Shows one text at a time. Nothing moves under a reader: another text starts at its top, the same text that has
@@ -49,7 +52,10 @@ class DocView(Inked, ScrollView, can_focus=True):
         return "\n".join("".join(text for text, _ in line) for line in self._lines)
 
     def _fold(self) -> None:
-        cells = max(self.scrollable_content_region.width, 1)
+        cells = self.scrollable_content_region.width
+        if cells < LAID_OUT:
+            # Shown before it has its place: folded to the screen, and again when the place is known.
+            cells = max(self.app.size.width, 1)
         self._cells = cells
         self._rows = [row for line in self._lines for row in wrap_line(line, cells)]
         size = Size(cells, len(self._rows))
