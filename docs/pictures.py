@@ -64,13 +64,9 @@ async def main() -> None:
         await until(lambda: 2 in (found := board(home, run)).generations and found.generations[2].lanes[5].turn >= 4)
         await picture(home, run, "grid", "grid")
         await until(lambda: board(home, run).finished is not None)
-        for screen, keys in (
-            ("runs", ()),
-            ("observations", ()),
-            ("report", ()),
-            ("traces", ("j", "l", "j", "l", "j", "l")),
-        ):
-            await picture(home, run, screen, screen, *keys)
+        await picture(home, run, "observations", "observations")
+        await picture(home, run, "report", "report")
+        await picture(home, run, "traces", "traces", "j", "l", "j", "l", "j", "l")
         await until(lambda: board(home, run).engine is None)
 
 
