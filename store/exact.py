@@ -2,6 +2,7 @@
 integers beyond 64 bits, lone surrogates, keys that come twice."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -9,10 +10,13 @@ import orjson
 from store.domain import canonical
 
 
-def parse(data: bytes) -> Any:
-    """The JSON value, exactly. InexactError where that can't be, another ValueError where it is no JSON."""
+def parse(data: bytes, value: Any = None) -> Any:
+    """The JSON value, exactly. InexactError where that can't be, another ValueError where it is no JSON.
+
+    `value` is what orjson makes of it, for who has that already; it is checked as if it were read here."""
     try:
-        value = orjson.loads(data)
+        if value is None:
+            value = orjson.loads(data)
         # Most clients write compact JSON in UTF-8: when it comes back to the byte, nothing was lost.
         if orjson.dumps(value) == data:
             return value
@@ -41,3 +45,11 @@ def form(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return canonical.canonical(value)
+
+
+def forms(values: Sequence[Any]) -> list[bytes]:
+    """The form of each."""
+    try:
+        return [orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for value in values]
+    except TypeError:
+        return [form(value) for value in values]

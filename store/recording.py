@@ -18,7 +18,7 @@ from store.domain.canonical import canonical, digest, digest_of_members, kept_ke
 from store.domain.events import CallFinished, CallStarted
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.exact import dumps, form, loads, parse
+from store.exact import dumps, form, forms, loads, parse
 from store.prepared import Prepared
 from store.tables import metadata
 
@@ -126,14 +126,14 @@ def new_call_id(at: float, random_bytes: bytes) -> str:
     return b32hexencode(number.to_bytes(15)).decode().lower()[-_ID_LENGTH:]
 
 
-def open_call(connection: Connection, start: CallStart) -> None:
-    """Put a request on the tape, inside a job."""
-    _record(connection, start, None)
+def open_call(connection: Connection, start: CallStart, value: Any = None) -> None:
+    """Put a request on the tape, inside a job. `value` is what orjson makes of its body, for who has that already."""
+    _record(connection, start, None, value)
 
 
-def record_call(connection: Connection, start: CallStart, end: CallEnd) -> None:
-    """Put a call on the tape that is over already, inside a job: at half the price of opening and closing it."""
-    _record(connection, start, end)
+def record_call(connection: Connection, start: CallStart, end: CallEnd, value: Any = None) -> None:
+    """Put a call on the tape that is over already, inside a job: cheaper than opening and closing it."""
+    _record(connection, start, end, value)
 
 
 def close_call(connection: Connection, end: CallEnd) -> None:
@@ -178,10 +178,10 @@ def body_digest(body: bytes) -> str:
         return digest(body)
 
 
-def _read(body: bytes) -> tuple[Any, bool]:
+def _read(body: bytes, value: Any) -> tuple[Any, bool]:
     """A body's value and whether it is exact; None for what is no JSON."""
     try:
-        return parse(body), True
+        return parse(body, value), True
     except (ValueError, RecursionError):
         pass
     try:
@@ -190,11 +190,11 @@ def _read(body: bytes) -> tuple[Any, bool]:
         return None, False
 
 
-def _record(connection: Connection, start: CallStart, end: CallEnd | None) -> None:
+def _record(connection: Connection, start: CallStart, end: CallEnd | None, value: Any) -> None:
     """Put a call on the tape as far as it has come."""
     subagent = start.subagent
     tape = _tape(start.run, *((subagent.generation, subagent.lane) if subagent else (None, None)))
-    value, exact = _read(start.body)
+    value, exact = _read(start.body, value)
     request = _taken_apart(connection, tape, value, exact)
     keys = request.extension.conversation.keys if request else []
     tail = keys[-1] if keys else None
@@ -244,12 +244,12 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None) -> No
 def _taken_apart(connection: Connection, tape: dag.Tape, value: Any, exact: bool) -> _Request | None:
     """A request's messages and parts, next to those that are remembered; None when it can't be taken apart."""
     messages = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
+    if not isinstance(messages, list) or {type(message) for message in messages} != {dict}:
         return None
     try:
-        forms = [form(message) for message in messages]
-        known = dag.memory(connection).find(tape, forms)
-        extension = dag.extend(known, messages, forms)
+        formed = forms(messages)
+        known = dag.memory(connection).find(tape, formed)
+        extension = dag.extend(known, messages, formed)
         return _Request(messages, known, extension, _parts(value, known.parts) if exact else {})
     except (ValueError, RecursionError):
         return None

@@ -199,7 +199,7 @@ class Proxy:
                 request.headers,
                 request.body,
             ),
-            Recording(self._store.writer, start, clock=self._clock, prices=self._prices),
+            Recording(self._store.writer, start, request.asked.parsed, clock=self._clock, prices=self._prices),
             route.protocol.reader(request.method, route.path, self._live_text(request.subagent, start.id)),
             client=self._client,
             send=send,

@@ -1,7 +1,7 @@
 """A client's request: the checks that need no store, its body, and the little that is read of it before it goes on."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backends.proxy.decoding import CannotDecodeError, Decoder
@@ -29,6 +29,18 @@ class HungUpError(Exception):
     """The client went away before its request was whole."""
 
 
+class Parsed:
+    """A body's JSON value, for whoever takes it first. It is many times as large as the bytes, and is not kept."""
+
+    def __init__(self, value: Any = None) -> None:
+        self._value = value
+
+    def take(self) -> Any:
+        """The value as orjson read it; None when there is none, or it was taken."""
+        value, self._value = self._value, None
+        return value
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is read of a body before it goes on: its bytes without content coding (as they came where that can't be
@@ -37,6 +49,7 @@ class Asked:
     plain: bytes
     model: str = ""
     stream: bool = False
+    parsed: Parsed = field(default_factory=Parsed)
 
 
 def check(scope: Scope, path: str, hosts: Collection[str]) -> None:
@@ -90,4 +103,4 @@ def read_asked(headers: Headers, body: bytes) -> Asked:
     if not isinstance(value, dict):
         return Asked(plain)
     model = value.get("model")
-    return Asked(plain, model if isinstance(model, str) else "", value.get("stream") is True)
+    return Asked(plain, model if isinstance(model, str) else "", value.get("stream") is True, Parsed(value))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.proxy.headers import Headers, kept
+from backends.proxy.incoming import Parsed
 from backends.proxy.prices import Prices
 from backends.proxy.protocol import Answer
 from store.tapes import CallEnd, CallStart, close_call, open_call, record_call
@@ -40,9 +41,12 @@ class Ended:
 class Recording:
     """One call. Made when the request is about to go out, in the event loop that it is passed on in."""
 
-    def __init__(self, writer: "Writer", start: CallStart, *, clock: Callable[[], float], prices: Prices) -> None:
+    def __init__(
+        self, writer: "Writer", start: CallStart, parsed: Parsed, *, clock: Callable[[], float], prices: Prices
+    ) -> None:
         self._writer = writer
         self._start = start
+        self._parsed = parsed
         self._clock = clock
         self._prices = prices
         self._pieces: list[bytes] = []
@@ -56,9 +60,9 @@ class Recording:
         self._soon = self._loop.call_later(QUICK, self._open)
 
     def _open(self) -> None:
-        start = self._start
+        start, parsed = self._start, self._parsed
         self._opening = self._loop.create_task(
-            self._writer.write(lambda connection: open_call(connection, start), size=len(start.body))
+            self._writer.write(lambda connection: open_call(connection, start, parsed.take()), size=len(start.body))
         )
         self._opening.add_done_callback(self._opened)
 
@@ -99,7 +103,7 @@ class Recording:
         )
 
         self._soon.cancel()
-        start, opened = self._start, self._opening is not None
+        start, parsed, opened = self._start, self._parsed, self._opening is not None
 
         def job(connection: "Connection") -> None:
             if opened:
@@ -107,7 +111,7 @@ class Recording:
                 with suppress(KeyError):
                     close_call(connection, end)
                     return
-            record_call(connection, start, end)
+            record_call(connection, start, end, parsed.take())
 
         await self._writer.write(job, size=self.size + len(start.body) * (not opened))
 
