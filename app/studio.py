@@ -258,7 +258,9 @@ class Studio(App[None]):
     @property
     def place(self) -> StudioScreen | None:
         """The screen that the operator is on, whatever asks something in front of it."""
-        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, StudioScreen)), None)
+        places = (screen for screen in reversed(self.screen_stack) if isinstance(screen, StudioScreen))
+        # One that is just being opened has nothing on it yet.
+        return next((screen for screen in places if screen.is_mounted), None)
 
     def why_not(self, action: str) -> str:
         """Why an action can't be done now; "" when it can. What every screen has to say, then the screen itself."""
@@ -295,7 +297,7 @@ class Studio(App[None]):
             perform()
         elif action in actions.SCREENS:
             self.go(action)
-        if self.place and self.place.is_mounted:
+        if self.place:
             self.place.show_keys()
 
     def go(self, screen: str) -> None:

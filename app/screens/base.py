@@ -90,7 +90,7 @@ class StudioScreen(Screen[None]):
     def tick(self) -> None:
         """The app's clock: bring everything up to date, when there is something new."""
         seen = (self.world.version, int(self.studio.now()), self.size, self.studio.run_name)
-        if seen == self._seen or not self.is_mounted:
+        if seen == self._seen:
             return
         self._seen = seen
         self.redraw()
