@@ -299,3 +299,14 @@ async def test_quitting_says_that_the_engine_goes_on(home: Home) -> None:
         said = "".join(str(renderable) for renderable in app._exit_renderables)
     assert f"{record.LIVE}, {record.GATE}" in said
     assert app.return_code == 0
+
+
+async def test_the_clock_ticks_on_no_screen_that_is_still_being_opened(home: Home) -> None:
+    app = studio(home, "runs")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        opening = app.push_screen("grid")
+        app._tick()
+        await opening
+        await settled(pilot)
+        assert isinstance(app.place, GridScreen)
