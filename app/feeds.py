@@ -110,7 +110,9 @@ class Feed:
         self._watched = run
 
     def start(self) -> None:
-        """Begin to follow, in a thread of its own that never keeps the program alive."""
+        """Begin to follow, in a thread of its own that never keeps the program alive; it begins once."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self.follow, name="feed", daemon=True)
         self._thread.start()
 

@@ -102,8 +102,6 @@ class Studio(App[None]):
         self.feed.watch(self.run_name)
         self.push_screen(self._first)
         self.set_interval(TICK, self._tick)
-        # The record's libraries are imported when the first screen is on the terminal.
-        self.call_after_refresh(self.feed.start)
 
     async def on_unmount(self) -> None:
         await asyncio.to_thread(self.feed.close)
@@ -116,6 +114,8 @@ class Studio(App[None]):
     def _tick(self) -> None:
         # Behind a question the screen goes on; between two screens there is none.
         if self.place is not None:
+            # The record's libraries are imported when the first screen stands.
+            self.feed.start()
             self.place.tick()
 
     # What the feed says.
@@ -258,6 +258,9 @@ class Studio(App[None]):
     @property
     def place(self) -> StudioScreen | None:
         """The screen that the operator is on, whatever asks something in front of it."""
+        if not self.is_running:
+            # The app is being closed, and its screens lose their widgets one by one.
+            return None
         places = (screen for screen in reversed(self.screen_stack) if isinstance(screen, StudioScreen))
         # One that is just being opened has nothing on it yet.
         return next((screen for screen in places if screen.is_mounted), None)
