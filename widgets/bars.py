@@ -1,11 +1,12 @@
 """The one-line bars at the edges of every screen."""
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from textual import events
 from textual.message import Message
 
-from widgets.ink import Line, Painted, spread, width
+from widgets.ink import Line, Painted, spread, width, wrap_line
 
 
 class Bar(Painted):
@@ -25,6 +26,31 @@ class Bar(Painted):
 
     def lines(self, cells: int, height: int) -> Iterable[Line]:
         return [spread(self._left, self._right, cells)]
+
+
+class Banner(Painted):
+    """What the operator should see now: a sentence, folded into as many rows as it needs; nothing takes no row."""
+
+    ROWS: ClassVar[int] = 3
+    """Rows at most: the screen is for the work."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._line: Line = []
+
+    def show(self, line: Line) -> None:
+        """Take another sentence; draws only when it is another."""
+        self.set_class(bool(line), "on")
+        if line != self._line:
+            self._line = line
+            self.repaint()
+        self.styles.height = len(self._rows(self.app.size.width))
+
+    def lines(self, cells: int, height: int) -> Iterable[Line]:
+        return [spread(row, [], cells) for row in self._rows(cells)]
+
+    def _rows(self, cells: int) -> list[Line]:
+        return wrap_line(self._line, cells)[: self.ROWS]
 
 
 class KeyBar(Painted):

@@ -11,7 +11,7 @@ from app import actions
 from app.world import Track, World
 from store.domain.safe_text import safe_line
 from widgets import words
-from widgets.bars import Bar, KeyBar, TabBar
+from widgets.bars import Banner, Bar, KeyBar, TabBar
 from widgets.ink import Line
 from widgets.states import RUN
 
@@ -63,7 +63,7 @@ class StudioScreen(Screen[None]):
         yield TabBar(tabs, self.NAME)
         if self.OF_RUN:
             yield Bar(id="run")
-        yield Bar(id="banner", classes="banner")
+        yield Banner(id="banner")
         yield from self.body()
         yield KeyBar()
 
@@ -102,10 +102,8 @@ class StudioScreen(Screen[None]):
         if self.OF_RUN:
             self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
         self.update()
-        banner = self.query_one("#banner", Bar)
         line: Line = [(f" ⚠ {safe_line(self.world.problem)}", "bad")] if self.world.problem else self.banner()
-        banner.show(line)
-        banner.set_class(bool(line), "on")
+        self.query_one(Banner).show(line)
         self.show_keys()
 
     def show_keys(self) -> None:
