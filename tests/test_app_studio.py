@@ -78,6 +78,7 @@ async def test_a_store_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     async with studio(home, "runs").run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "move that file away" in shown(pilot), "the reason")
         assert "is not a SQLite database" in " ".join(shown(pilot).split())
+        assert "Opening" not in shown(pilot)
 
 
 async def test_runs_lists_all_and_enter_opens_the_grid(home: Home) -> None:

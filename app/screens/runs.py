@@ -58,6 +58,9 @@ class RunsScreen(StudioScreen):
         world = self.world
         if world.opened:
             self.query_one("#empty", DocView).show(_NOTHING, "nothing")
+        elif world.problem:
+            # The banner says what is wrong; nothing is being opened.
+            self.query_one("#empty", DocView).show([], "nothing")
         self.set_class(not world.tracks, "empty")
         self.set_class(self.size.height < SHORT, "short")
         now = self.studio.now()
