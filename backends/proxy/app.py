@@ -9,7 +9,7 @@ from random import Random
 
 from backends.proxy import routes
 from backends.proxy.headers import Headers, get, kept
-from backends.proxy.identity import address
+from backends.proxy.identity import Addressed, address
 from backends.proxy.incoming import Asked, HungUpError, Receive, RefusedError, Scope, check, read_asked, read_body
 from backends.proxy.prices import Prices
 from backends.proxy.protocol import Live
@@ -45,10 +45,18 @@ Admit = Callable[[SubagentId, str], Refusal | None]
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who makes a call: the run that it is recorded in, and whose it is, None for a client of a bare recording."""
+
+    run: str
+    subagent: SubagentId | None = None
+
+
+@dataclass(frozen=True)
 class _Request:
     """A request that may go out."""
 
-    subagent: SubagentId
+    caller: Caller
     route: Route
     method: str
     query: str
@@ -70,8 +78,10 @@ class Proxy:
         prices: Prices | None = None,
         admit: Admit | None = None,
         timeouts: Timeouts | None = None,
+        open_to: str | None = None,
     ) -> None:
-        """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text."""
+        """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text.
+        `open_to` is a run that also takes the calls of clients without a virtual key: a bare recording."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
         self._hosts = set(LOOPBACK)
@@ -79,6 +89,7 @@ class Proxy:
         self._store = store
         self._random = Random()  # noqa: S311 - for ids: no secrets
         self._owners = keys.Owners(store)
+        self._open_to = open_to
         self._upstreams = dict(upstreams)
         self._tail = tail
         self._clock = clock
@@ -86,7 +97,7 @@ class Proxy:
         self._admit = admit
         self._timeouts = timeouts or Timeouts()
         self._client: Client | None = None
-        self._live: dict[SubagentId, set[Exchange]] = {}
+        self._live: dict[SubagentId | None, set[Exchange]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, host: str) -> None:
@@ -102,8 +113,8 @@ class Proxy:
     async def close(self, reason: str = "the engine stopped") -> None:
         """Take no more calls, end those that are open, wait until they are recorded, and let go of the providers."""
         self._closed = True
-        for subagent in tuple(self._live):
-            self.cut(subagent, reason)
+        for exchange in [exchange for under_way in self._live.values() for exchange in under_way]:
+            exchange.stop(reason)
         if self._tasks:
             await asyncio.wait(self._tasks)
         if self._client is not None:
@@ -119,10 +130,11 @@ class Proxy:
             if self._closed:
                 raise RefusedError(503, "the recording proxy is closing")
             check(scope, addressed.path, self._hosts)
-            subagent = self._owner(addressed.secret)
+            caller = self._caller(addressed)
             body = await read_body(headers, receive)
             asked = read_asked(headers, body)
-            await self._ask_leave(subagent, asked.model)
+            if caller.subagent is not None:
+                await self._ask_leave(caller.subagent, asked.model)
         except HungUpError:
             return
         except RefusedError as refused:
@@ -130,9 +142,9 @@ class Proxy:
             await self._refuse(refused, route, headers, send)
             return
         query = scope["query_string"].decode("latin-1")
-        request = _Request(subagent, route, scope["method"], query, headers, body, asked)
+        request = _Request(caller, route, scope["method"], query, headers, body, asked)
         hang_up = scope["extensions"]["multitrack.hang_up"]["hang_up"]
-        await self._follow(request.subagent, self._exchange(request, send, hang_up), receive)
+        await self._follow(caller.subagent, self._exchange(request, send, hang_up), receive)
 
     async def _refuse(self, refused: RefusedError, route: Route, headers: Headers, send: Send) -> None:
         more = []
@@ -143,8 +155,11 @@ class Proxy:
             more.append((b"connection", b"close"))
         await answer(send, refused.status, route.protocol.error(refused.status, str(refused), refused.kind), more)
 
-    def _owner(self, secret: str) -> SubagentId:
-        """Whose key it is. RefusedError."""
+    def _caller(self, addressed: Addressed) -> Caller:
+        """Whose key it is; without one, a client of the bare recording where there is one. RefusedError."""
+        secret = addressed.secret
+        if self._open_to is not None and not addressed.prefixed and not secret.startswith(keys.PREFIX):
+            return Caller(self._open_to)
         if not secret:
             raise RefusedError(401, "no key: set x-api-key to this subagent's, or put /k/KEY in front of the path")
         try:
@@ -154,7 +169,7 @@ class Proxy:
             raise RefusedError(503, "the recording proxy cannot look up keys just now") from error
         if subagent is None:
             raise RefusedError(401, "the key is unknown, or was revoked with its subagent")
-        return subagent
+        return Caller(subagent.run, subagent)
 
     async def _ask_leave(self, subagent: SubagentId, model: str) -> None:
         """Let it out, or put on record that it was not. RefusedError."""
@@ -174,12 +189,12 @@ class Proxy:
 
     def _exchange(self, request: _Request, send: Send, hang_up: Callable[[], None]) -> Exchange:
         """A call, recorded from now on."""
-        route, at = request.route, self._clock()
+        route, at, subagent = request.route, self._clock(), request.caller.subagent
         start = CallStart(
             id=new_call_id(at, self._random.randbytes(8)),
             at=at,
-            run=request.subagent.run,
-            subagent=request.subagent,
+            run=request.caller.run,
+            subagent=subagent,
             provider=route.provider,
             method=request.method,
             path=route.path + (f"?{request.query}" if request.query else ""),
@@ -198,15 +213,16 @@ class Proxy:
                 request.method,
                 request.headers,
                 request.body,
+                own_key=route.upstream.own_key,
             ),
             Recording(self._store.writer, start, request.asked.parsed, clock=self._clock, prices=self._prices),
-            route.protocol.reader(request.method, route.path, self._live_text(request.subagent, start.id)),
+            route.protocol.reader(request.method, route.path, self._live_text(subagent, start.id)),
             client=self._client,
             send=send,
             hang_up=hang_up,
         )
 
-    async def _follow(self, subagent: SubagentId, exchange: Exchange, receive: Receive) -> None:
+    async def _follow(self, subagent: SubagentId | None, exchange: Exchange, receive: Receive) -> None:
         """Run a call to its end, which comes early when its client hangs up."""
         live = self._live.setdefault(subagent, set())
         live.add(exchange)
@@ -225,12 +241,12 @@ class Proxy:
             live.discard(exchange)
             if not live:
                 self._live.pop(subagent, None)
-                if self._tail is not None:
+                if self._tail is not None and subagent is not None:
                     self._tail.clear(subagent)
         task.result()
 
-    def _live_text(self, subagent: SubagentId, call: str) -> Live:
+    def _live_text(self, subagent: SubagentId | None, call: str) -> Live:
         tail = self._tail
-        if tail is None:
+        if tail is None or subagent is None:
             return lambda kind, text: None
         return lambda kind, text: tail.put(subagent, call, kind, text)

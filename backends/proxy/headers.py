@@ -5,6 +5,8 @@ Headers are lists of pairs of bytes, in order, repeats included; names are compa
 
 from collections.abc import Iterable, Sequence
 
+from store.keys import PREFIX
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 HOP_BY_HOP = frozenset(
@@ -22,14 +24,16 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110, 7.6.1 and older habit: they speak of one connection and end with it."""
 
-CREDENTIALS = frozenset(
-    {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"}
-)
+KEYS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+"""Where clients put a provider's key, or a virtual one in its place."""
+
+CREDENTIALS = KEYS | {b"cookie", b"proxy-authorization"}
 """What a client may have proved itself with: never sent on, never kept."""
 
 SECRET_ANSWERS = frozenset({b"set-cookie", b"set-cookie2"})
 """What a provider may hand out: sent on, never kept."""
 
+_VIRTUAL = PREFIX.encode()
 _SET_ANEW = frozenset({b"host", b"content-length", b"expect"})
 
 
@@ -46,9 +50,16 @@ def _without(headers: Headers, names: Iterable[bytes]) -> list[tuple[bytes, byte
     return [(name, value) for name, value in headers if name.lower() not in out]
 
 
-def to_upstream(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """A client's headers as they go on. The connection to the provider sets host and length itself."""
-    return _without(headers, CREDENTIALS | _SET_ANEW)
+def to_upstream(headers: Headers, *, own_key: bool = False) -> list[tuple[bytes, bytes]]:
+    """A client's headers as they go on. The connection to the provider sets host and length itself. With `own_key` the
+    keys that the client has for the provider go on; never a virtual one."""
+    if not own_key:
+        return _without(headers, CREDENTIALS | _SET_ANEW)
+    return [
+        (name, value)
+        for name, value in _without(headers, CREDENTIALS - KEYS | _SET_ANEW)
+        if name.lower() not in KEYS or not value.removeprefix(b"Bearer ").strip().startswith(_VIRTUAL)
+    ]
 
 
 def to_client(headers: Headers, *, length: bool) -> list[tuple[bytes, bytes]]:

@@ -13,17 +13,19 @@ KEY_HEADERS = (b"x-api-key", b"x-goog-api-key", b"api-key")
 
 @dataclass(frozen=True)
 class Addressed:
-    """A request's secret ("" where it has none) and the path that is left without it."""
+    """A request's secret ("" where it has none) and the path that is left without it. `prefixed` when the secret stood
+    in front of the path, where no client puts a provider's key."""
 
     secret: str
     path: str
+    prefixed: bool = False
 
 
 def address(path: str, headers: Headers) -> Addressed:
     """Find the key: in front of the path, else in a header of one of the usual names. The path is as on the wire."""
     if path.startswith(KEY_PREFIX):
         secret, slash, rest = path[len(KEY_PREFIX) :].partition("/")
-        return Addressed(secret, slash + rest if slash else "/")
+        return Addressed(secret, slash + rest if slash else "/", prefixed=True)
     for name in KEY_HEADERS:
         if value := get(headers, name):
             return Addressed(value.decode("latin-1").strip(), path)

@@ -28,7 +28,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Forward:
-    """A request as it goes to the provider: the path with its query, the body compressed or not, both as they came."""
+    """A request as it goes to the provider: the path with its query, the body compressed or not, both as they came.
+    With `own_key`, and without one of ours, the key that the client has brought for the provider goes on."""
 
     protocol: ProviderProtocol
     url: str
@@ -36,6 +37,7 @@ class Forward:
     method: str
     headers: Headers
     body: bytes
+    own_key: bool = False
 
 
 class Exchange:
@@ -124,7 +126,7 @@ class Exchange:
     async def _ask(self) -> None:
         """Ask the provider and pass its answer on, all but its end. UpstreamError."""
         forward = self._forward
-        headers = to_upstream(forward.headers)
+        headers = to_upstream(forward.headers, own_key=forward.own_key and forward.api_key is None)
         if forward.api_key is not None:
             headers += forward.protocol.credentials(forward.api_key)
         answering = await self._client.ask(forward.method, forward.url, headers, forward.body)

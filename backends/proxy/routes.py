@@ -14,11 +14,13 @@ PROTOCOLS: dict[str, ProviderProtocol] = {"anthropic": AnthropicMessages()}
 @dataclass(frozen=True)
 class Upstream:
     """A provider. `base_url` ends where `/v1/…` begins; `api_key` goes in last, in the protocol's own header; None
-    sends no credential at all. ValueError for a URL that isn't plain HTTP(S), or an unknown protocol."""
+    sends no credential at all, or, with `own_key`, the client's own. ValueError for a URL that isn't plain HTTP(S), or
+    an unknown protocol."""
 
     base_url: str
     api_key: str | None = None
     protocol: str = "anthropic"
+    own_key: bool = False
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
