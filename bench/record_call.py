@@ -25,10 +25,10 @@ from typing import Any, cast
 import uvloop
 
 from backends.proxy import Prices, Proxy, Upstream, serve
+from backends.proxy.answering import Forward
 from backends.proxy.protocol import OpaqueReader
 from backends.proxy.recorder import Ended
-from backends.proxy.relay import Exchange, Forward
-from backends.proxy.upstream import Client
+from backends.proxy.relay import Exchange
 from store import keys, runs
 from store.database import open_store
 from store.domain.ids import SubagentId
@@ -174,13 +174,12 @@ class Relay(Proxy):
         return SUBAGENT
 
     def _exchange(self, request: Any, send: Any, hang_up: Callable[[], None]) -> Exchange:
-        self._client = self._client or Client(self._timeouts)
         route = request.route
         return Passing(
             Forward(route.protocol, route.url(""), "real", request.method, request.headers, request.body),
             cast("Any", Nothing()),
             OpaqueReader(),
-            client=self._client,
+            answerer=self._answerer(request),
             send=send,
             hang_up=hang_up,
         )

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from random import Random
 
 from backends.proxy import routes
+from backends.proxy.answering import Answerer, Forward, Provider
 from backends.proxy.headers import Headers, get, kept
 from backends.proxy.identity import Addressed, address
 from backends.proxy.incoming import Asked, HungUpError, Receive, RefusedError, Scope, check, read_asked, read_body
 from backends.proxy.prices import Prices
 from backends.proxy.protocol import Live
 from backends.proxy.recorder import Recording
-from backends.proxy.relay import HUNG_UP, Exchange, Forward, Send, answer
+from backends.proxy.relay import HUNG_UP, Exchange, Send, answer
 from backends.proxy.routes import Route, Upstream
 from backends.proxy.upstream import Client, Timeouts
 from store import events, keys
@@ -203,8 +204,6 @@ class Proxy:
             headers=kept(request.headers),
             body=request.asked.plain,
         )
-        if self._client is None:
-            self._client = Client(self._timeouts)
         return Exchange(
             Forward(
                 route.protocol,
@@ -217,10 +216,16 @@ class Proxy:
             ),
             Recording(self._store.writer, start, request.asked.parsed, clock=self._clock, prices=self._prices),
             route.protocol.reader(request.method, route.path, self._live_text(subagent, start.id)),
-            client=self._client,
+            answerer=self._answerer(request),
             send=send,
             hang_up=hang_up,
         )
+
+    def _answerer(self, request: _Request) -> Answerer:
+        """Who answers a request."""
+        if self._client is None:
+            self._client = Client(self._timeouts)
+        return Provider(self._client)
 
     async def _follow(self, subagent: SubagentId | None, exchange: Exchange, receive: Receive) -> None:
         """Run a call to its end, which comes early when its client hangs up."""

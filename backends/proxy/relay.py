@@ -3,15 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
-from backends.proxy.headers import Headers, get, to_client, to_upstream
+from backends.proxy.answering import Answerer, Answering, Forward
+from backends.proxy.headers import Headers, get, to_client
 from backends.proxy.holding import Hold
 from backends.proxy.listening import Listener
-from backends.proxy.protocol import AnswerReader, ProviderProtocol
+from backends.proxy.protocol import AnswerReader
 from backends.proxy.recorder import Ended, Recording
-from backends.proxy.upstream import Answering, Client, UpstreamError
+from backends.proxy.upstream import UpstreamError
 
 log = logging.getLogger("multitrack.proxy")
 
@@ -26,20 +26,6 @@ HUNG_UP = "the client hung up"
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Forward:
-    """A request as it goes to the provider: the path with its query, the body compressed or not, both as they came.
-    With `own_key`, and without one of ours, the key that the client has brought for the provider goes on."""
-
-    protocol: ProviderProtocol
-    url: str
-    api_key: str | None
-    method: str
-    headers: Headers
-    body: bytes
-    own_key: bool = False
-
-
 class Exchange:
     """A call under way. `send` is the client's side, ASGI; `hang_up` closes its connection without a proper end."""
 
@@ -49,14 +35,14 @@ class Exchange:
         recording: Recording,
         reader: AnswerReader,
         *,
-        client: Client,
+        answerer: Answerer,
         send: Send,
         hang_up: Callable[[], None],
     ) -> None:
         self._forward = forward
         self._recording = recording
         self._reader = reader
-        self._client = client
+        self._answerer = answerer
         self._send = send
         self._hang_up = hang_up
         self._task: asyncio.Task[None] | None = None
@@ -126,10 +112,7 @@ class Exchange:
     async def _ask(self) -> None:
         """Ask the provider and pass its answer on, all but its end. UpstreamError."""
         forward = self._forward
-        headers = to_upstream(forward.headers, own_key=forward.own_key and forward.api_key is None)
-        if forward.api_key is not None:
-            headers += forward.protocol.credentials(forward.api_key)
-        answering = await self._client.ask(forward.method, forward.url, headers, forward.body)
+        answering = await self._answerer.ask(forward)
         self._answering = answering
         if self._recording.hopeless:
             raise UpstreamError("the record cannot be written, so the answer is withheld", 503)
