@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import zstandard
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, text
 
 from store.domain.canonical import digest
 from store.prepared import Prepared, numbered, parameters
@@ -15,11 +15,13 @@ from store.tables import metadata
 if TYPE_CHECKING:
     from store.database import Store
 
-__all__ = ["compress", "decompress", "digest", "existing", "get", "load", "put", "put_new"]
+__all__ = ["compress", "decompress", "digest", "existing", "get", "keep", "load", "put", "put_new"]
 
 _blobs = metadata.tables["blobs"]
 _insert = Prepared(insert(_blobs).prefix_with("OR IGNORE"))
 _data = select(_blobs.c.data).where(_blobs.c.digest == bindparam("of"))
+
+_renew = text("UPDATE blobs SET rowid = (SELECT max(rowid) + 1 FROM blobs) WHERE digest = :of")
 
 _codecs = threading.local()
 
@@ -29,6 +31,14 @@ def put(connection: Connection, data: bytes) -> str:
     name = digest(data)
     if name not in existing(connection, [name]):
         put_new(connection, name, data)
+    return name
+
+
+def keep(connection: Connection, data: bytes) -> str:
+    """Keep bytes, inside a job, that only a later job will name; their digest. A deletion that goes on meanwhile leaves
+    blobs alone that came after it began, and by this one counts as new."""
+    name = put(connection, data)
+    connection.execute(_renew, {"of": name})
     return name
 
 

@@ -203,7 +203,14 @@ def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str
     _insert_nodes.run_each(
         connection,
         [
-            {"key": key, "parent": parent, "depth": depth, "role": kept.message["role"], "message": compress(kept.data)}
+            {
+                "key": key,
+                "parent": parent,
+                "depth": depth,
+                "role": kept.message["role"],
+                "message": compress(kept.data),
+                "attachments": None,
+            }
             for parent, depth, key, kept in nodes
         ],
     )

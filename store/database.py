@@ -96,10 +96,19 @@ class Store:
         descriptor = open_lock(_lock_path(self.path))
         try:
             if not try_lock(descriptor, fcntl.LOCK_SH):
-                raise StoreError(f"The store {self.path} is being migrated by another process. Try again in a moment.")
+                raise StoreError(f"The store {self.path} is being migrated or cleared up by another process. Try again soon.")
             if not _ready(self.path):
                 raise StoreError(f"The store {self.path} was replaced while it was open. Start again.")
             yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody holds the store; then nobody begins to, until the block is left."""
+        descriptor = open_lock(_lock_path(self.path))
+        try:
+            yield try_lock(descriptor, fcntl.LOCK_EX)
         finally:
             os.close(descriptor)
 

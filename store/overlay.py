@@ -60,6 +60,12 @@ def read(connection: Connection, blob: str) -> dict[int, Overlay]:
     return overlays
 
 
+def base(connection: Connection, blob: str) -> str | None:
+    """The overlay that this one is a change of; None for a whole one. KeyError when the blob is missing."""
+    name: str | None = loads(load(connection, blob))["base"]
+    return name
+
+
 def _encode(entries: Entries, base: str | None, drop: Iterable[int]) -> bytes:
     members = b",".join(b'"%d":%b' % entry for entry in sorted(entries.items()))
     return b'{"base":%b,"drop":%b,"set":{%b}}' % (dumps(base), dumps(sorted(drop)), members)

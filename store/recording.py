@@ -24,16 +24,16 @@ from store.tables import metadata
 
 _ENDING = (
     *("first_byte", "ended", "status", "error", "complete", "stop_reason"),
-    *("input", "output", "cache_read", "cache_write", "usd"),
-    *("answer", "response_headers", "response", "response_size"),
+    *("input", "output", "cache_read", "cache_write", "reasoning", "usd", "notes"),
+    *("answer", "response_headers", "response", "response_size", "response_id", "timing"),
 )
 _calls = metadata.tables["calls"]
 _nodes = metadata.tables["nodes"].c
 _insert = Prepared(insert(_calls))
 _open = Prepared(
-    select(_calls.c.run, _calls.c.generation, _calls.c.lane, _calls.c.started, _calls.c.tail, _calls.c.ended).where(
-        _calls.c.id == bindparam("of")
-    )
+    select(
+        *(_calls.c[name] for name in ("run", "generation", "lane", "started", "tail", "ended", "notes")),
+    ).where(_calls.c.id == bindparam("of"))
 )
 _left_open = Prepared(
     select(_calls.c.id, _calls.c.generation, _calls.c.lane, _calls.c.started)
@@ -55,9 +55,10 @@ _ID_RANDOM = 5
 
 _BLANK: dict[str, Any] = {
     **dict.fromkeys(_calls.columns.keys()),
-    **dict.fromkeys(("error", "stop_reason", "request_digest"), ""),
-    **dict.fromkeys(("complete", "input", "output", "cache_read", "cache_write", "response_size"), 0),
+    **dict.fromkeys(("error", "stop_reason", "request_digest", "response_id"), ""),
+    **dict.fromkeys(("complete", "input", "output", "cache_read", "cache_write", "reasoning", "response_size"), 0),
     "response_headers": "[]",
+    "notes": "[]",
 }
 """The row of a call of which nothing is known yet."""
 
@@ -68,7 +69,10 @@ class CallStart:
 
     `path` is with its query. `body` is without content codings. `headers` are as they came, without credentials.
     `subagent` is None for a call that no subagent made; `run` is then where it is recorded. `model` and `stream` are
-    read from the body unless they are said here, for protocols that have them elsewhere.
+    read from the body unless they are said here, for protocols that have them elsewhere. `protocol` is that of who
+    reads the answer, and `conversation` the member of the body that holds the messages: "messages", "input",
+    "contents", or "" for a body that is no conversation. `parent` is the call on whose behalf this one is made,
+    `thread` the agent's own child thread, `source` "tape:CALL" when a tape answers.
     """
 
     id: str
@@ -82,14 +86,22 @@ class CallStart:
     headers: Sequence[tuple[str, str]] = ()
     model: str = ""
     stream: bool | None = None
+    protocol: str = "anthropic"
+    conversation: str = "messages"
+    parent: str | None = None
+    thread: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class CallEnd:
     """How a call ended.
 
-    `complete` says that all of it came, be it an error's; `error` is "" for an answer that came whole. `message` is the
-    assistant's message as far as it came, None without one; `response` is the body's bytes as received, likewise.
+    `complete` says that all of it came, be it an error's; `error` is "" for an answer that came whole. `messages` are
+    the assistant's message as far as it came, or the items of protocols that answer with several; `response` is the
+    body's bytes as received, likewise, and `timing` when they came (`store.domain.timing.encode`), b"" where nobody
+    looked. `response_id` is the provider's name of the answer, by which a later request may call it. `notes` are
+    sentences for who reads the call.
     """
 
     id: str
@@ -98,12 +110,15 @@ class CallEnd:
     error: str = ""
     complete: bool = False
     first_byte: float | None = None
-    message: Mapping[str, Any] | None = None
+    messages: Sequence[Mapping[str, Any]] = ()
     stop_reason: str = ""
     usage: Usage = field(default_factory=Usage)
     usd: float | None = None
     response: bytes = b""
     headers: Sequence[tuple[str, str]] = ()
+    timing: bytes = b""
+    notes: Sequence[str] = ()
+    response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +156,26 @@ def close_call(connection: Connection, end: CallEnd) -> None:
     call = _open.first(connection, {"of": end.id})
     if call is None:
         raise KeyError(f"no call {end.id}")
-    run, generation, lane, started, tail, ended = call
+    run, generation, lane, started, tail, ended, notes = call
     if ended is not None:
         raise ValueError(f"call {end.id} has ended already")
-    key = None
-    if (answer := _answer(tail, end)) is not None:
+    answer = _answer(tail, end)
+    if answer:
         tape = _tape(run, generation, lane)
-        key, kept = answer
-        if not dag.on_tape(connection, tape, [key]):
+        there = dag.on_tape(connection, tape, [key for key, _ in answer])
+        if len(there) < len(answer):
             depth = 0 if tail is None else _depth(connection, tail) + 1
-            dag.put(connection, tape, end.id, [(tail, depth, key, kept)])
-            search.index(connection, tape, end.id, [(key, kept.message)])
-    _close.run(connection, {"of": end.id, **_ending(connection, end), "answer": key})
+            parents = [tail, *(key for key, _ in answer)]
+            nodes = [
+                (parents[index], depth + index, key, kept)
+                for index, (key, kept) in enumerate(answer)
+                if key not in there
+            ]
+            dag.put(connection, tape, end.id, nodes)
+            search.index(connection, tape, end.id, [(key, kept.message) for _, _, key, kept in nodes])
+    ending = _ending(connection, end)
+    ending["notes"] = _notes(*json.loads(notes), *end.notes) if end.notes else notes
+    _close.run(connection, {"of": end.id, **ending, "answer": answer[-1][0] if answer else None})
     if generation is not None:
         events.tell(connection, SubagentId(run, generation, lane), [_finished(end, started)])
 
@@ -198,15 +221,15 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None, value
     request = _taken_apart(connection, tape, value, exact)
     keys = request.extension.conversation.keys if request else []
     tail = keys[-1] if keys else None
-    answer = _answer(tail, end) if end else None
+    answer = _answer(tail, end) if end else []
 
     def kept(index: int) -> dag.Kept:
-        if answer and index == len(keys):
-            return answer[1]
+        if index >= len(keys):
+            return answer[index - len(keys)][1]
         assert request is not None
         return request.extension.kept.get(index) or dag.keep(request.messages[index])
 
-    if chain := [*keys, answer[0]] if answer else keys:
+    if chain := [*keys, *(key for key, _ in answer)]:
         search.index(connection, tape, start.id, dag.place(connection, tape, start.id, chain, kept))
     parts: dict[str, str | None] = {}
     if request is not None and exact:
@@ -231,9 +254,14 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None, value
             "started": start.at,
             "request_headers": _headers(start.headers),
             "tail": tail,
+            "protocol": start.protocol,
+            "conversation": start.conversation,
+            "parent": start.parent,
+            "thread": _text(start.thread),
+            "source": start.source,
             **parts,
             **(_ending(connection, end) if end else {}),
-            "answer": answer[0] if answer else None,
+            "answer": answer[-1][0] if answer else None,
         },
     )
     if subagent is not None:
@@ -299,23 +327,27 @@ def _parts(body: dict[str, Any], known: Mapping[str, dag.Part]) -> dict[str, dag
     return parts
 
 
-def _answer(tail: str | None, end: CallEnd) -> tuple[str, dag.Kept] | None:
-    """The answer's node under the request's last: its key, and what it keeps; None when there is no message."""
-    if end.message is None:
-        return None
-    try:
-        kept = dag.keep(end.message)
-        return kept_key(tail, canonical(kept.message)), kept
-    except (ValueError, TypeError, RecursionError):
-        return None
+def _answer(tail: str | None, end: CallEnd) -> list[tuple[str, dag.Kept]]:
+    """The answer's nodes under the request's last: their keys, and what they keep. Those after one that no node can
+    hold are left out, with it."""
+    nodes: list[tuple[str, dag.Kept]] = []
+    for message in end.messages:
+        try:
+            kept = dag.keep(message)
+            key = kept_key(nodes[-1][0] if nodes else tail, canonical(kept.message))
+        except (ValueError, TypeError, RecursionError):
+            break
+        nodes.append((key, kept))
+    return nodes
 
 
 def _ending(connection: Connection, end: CallEnd) -> dict[str, Any]:
     """Write an answer's bytes; the columns of the call for how it ended."""
-    response = None
-    if end.response:
-        response = digest(end.response)
-        blobs.put_new(connection, response, end.response)
+    written: dict[str, str | None] = {}
+    for name, data in (("response", end.response), ("timing", end.timing)):
+        written[name] = digest(data) if data else None
+        if data:
+            blobs.put_new(connection, digest(data), data)
     return {
         "first_byte": end.first_byte,
         "ended": end.at,
@@ -327,10 +359,13 @@ def _ending(connection: Connection, end: CallEnd) -> dict[str, Any]:
         "output": end.usage.output,
         "cache_read": end.usage.cache_read,
         "cache_write": end.usage.cache_write,
+        "reasoning": end.usage.reasoning,
         "usd": end.usd,
+        "notes": _notes(*end.notes),
         "response_headers": _headers(end.headers),
-        "response": response,
         "response_size": len(end.response),
+        "response_id": _text(end.response_id),
+        **written,
     }
 
 
@@ -352,6 +387,10 @@ def _tape(run: str, generation: int | None, lane: int | None) -> dag.Tape:
 
 def _headers(headers: Iterable[tuple[str, str]]) -> str:
     return jsontext.dumps([*headers])
+
+
+def _notes(*notes: str) -> str:
+    return jsontext.dumps([*map(_text, notes)])
 
 
 def _text(value: Any) -> str:

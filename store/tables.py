@@ -4,8 +4,15 @@ Times are Unix seconds. Digests and node keys are BLAKE2b in hexadecimal. Bytes 
 The full-text index `passages` is a virtual table, which SQLModel cannot describe: see `store.search`.
 """
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, text
 from sqlmodel import Field, SQLModel
+
+
+def _later(value: Any) -> Any:
+    """A column that came with a migration: what rows have in it that say nothing of it."""
+    return Field(default=value, sa_column_kwargs={"server_default": text(f"'{value}'")})
 
 
 class Run(SQLModel, table=True):
@@ -19,7 +26,8 @@ class Run(SQLModel, table=True):
 
 
 class VirtualKey(SQLModel, table=True):
-    """A key of a subagent for the proxy. Only its hash is kept; it dies with the subagent."""
+    """A key of a subagent for the proxy. Only its hash is kept; it dies with the subagent. `limits` is JSON: what this
+    key may use."""
 
     __tablename__ = "virtual_keys"
 
@@ -29,6 +37,7 @@ class VirtualKey(SQLModel, table=True):
     lane: int
     created: float
     revoked: float | None = None
+    limits: str = _later("{}")
 
 
 class Blob(SQLModel, table=True):
@@ -43,7 +52,8 @@ class Blob(SQLModel, table=True):
 
 class Node(SQLModel, table=True):
     """One message in a conversation. `key` covers parent and message; `message` is the message's JSON (zstd), without
-    what the key leaves out."""
+    what the key leaves out. `attachments` is a JSON list of [path, blob]: large base64 data that was taken out of the
+    message; the key covers it."""
 
     __tablename__ = "nodes"
 
@@ -54,6 +64,7 @@ class Node(SQLModel, table=True):
     depth: int
     role: str
     message: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    attachments: str | None = None
 
 
 class TapeNode(SQLModel, table=True):
@@ -78,12 +89,23 @@ class Call(SQLModel, table=True):
 
     The request is `tail` (the last node of its messages), `overlay` (a blob: what the node keys left out), and the
     blobs `system`, `tools` and `parameters`; a body that could not be taken apart is the blob `body` instead.
-    `response` is the blob of the bytes as received. `ended` is None while the call is open; `error` is "" for an answer
-    that came whole. `usd` is None when the price is unknown. Headers are JSON lists of pairs, without credentials.
+    `protocol` is that of who read it, `conversation` the body's member that holds the messages ("" for none), and
+    `base` the node after which the request's own messages begin, where the provider keeps those before it.
+    `answer` is the last node of the answer. `response` is the blob of the bytes as received, `timing` the blob of when
+    its pieces came (`store.domain.timing`), `response_id` the provider's name for it. `ended` is None while the call is
+    open; `error` is "" for an answer that came whole. `usd` is None when the price is unknown; `reasoning` counts those
+    of the output tokens that were reasoning. Headers are JSON lists of pairs, without credentials.
+    `parent` is the call on whose behalf this one was made, `thread` the agent's own child thread, `source` is "" for a
+    call that was asked live and "tape:CALL" for one that was answered from a tape; `notes` is a JSON list of sentences:
+    what a translation could not carry, what a replay put in another's place.
     """
 
     __tablename__ = "calls"
-    __table_args__ = (Index("ix_calls_subagent", "run", "generation", "lane", "started"),)
+    __table_args__ = (
+        Index("ix_calls_subagent", "run", "generation", "lane", "started"),
+        Index("ix_calls_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
+        Index("ix_calls_response_id", "response_id", sqlite_where=text("response_id != ''")),
+    )
 
     id: str = Field(primary_key=True)
     run: str
@@ -118,6 +140,16 @@ class Call(SQLModel, table=True):
     response_headers: str = "[]"
     response: str | None = None
     response_size: int = 0
+    base: str | None = None
+    timing: str | None = None
+    parent: str | None = None
+    protocol: str = _later("")
+    conversation: str = _later("messages")
+    thread: str = _later("")
+    notes: str = _later("[]")
+    source: str = _later("")
+    response_id: str = _later("")
+    reasoning: int = _later(0)
 
 
 class Event(SQLModel, table=True):

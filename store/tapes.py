@@ -13,6 +13,7 @@ from store.domain.canonical import join, node_key, request_digest
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
 from store.domain.tape import Call, Headers, Message
+from store.domain.timing import decode
 from store.exact import loads, parse
 from store.recording import CallEnd, CallStart, body_digest, close_call, new_call_id, open_call, orphans, record_call
 from store.tables import metadata
@@ -26,6 +27,7 @@ __all__ = [
     "CallStart",
     "Message",
     "answer",
+    "answers",
     "call",
     "calls",
     "close_call",
@@ -39,6 +41,7 @@ __all__ = [
     "request_body",
     "response",
     "spend",
+    "timing",
     "verify",
 ]
 
@@ -126,10 +129,21 @@ def messages(store: "Store", call: Call, *, after: str | None = None) -> list[Me
 
 
 def answer(store: "Store", call: Call) -> Message | None:
-    """The node of a call's answer, as far as it came; None without one."""
+    """The last node of a call's answer, as far as it came; None without one."""
     if call.answer is None:
         return None
     return node(store, call.answer)
+
+
+def answers(store: "Store", call: Call) -> list[Message]:
+    """The nodes of a call's answer, as far as it came: most protocols' have one message, some several items."""
+    with store.read() as connection:
+        return _messages(connection, call.answer, call.tail)
+
+
+def timing(store: "Store", call: Call) -> list[tuple[int, float]]:
+    """When the pieces of a call's answer came, as `store.domain.timing` has it; empty where nobody looked."""
+    return [] if call.timing is None else decode(blobs.get(store, call.timing))
 
 
 def node(store: "Store", key: str) -> Message:
@@ -156,7 +170,13 @@ def spend(store: "Store", of: SubagentId | str, generation: int | None = None) -
             func.count(case((columns.complete, columns.answer))).label("turns"),
             *(
                 func.coalesce(func.sum(column), 0).label(column.name)
-                for column in (columns.input, columns.output, columns.cache_read, columns.cache_write)
+                for column in (
+                    columns.input,
+                    columns.output,
+                    columns.cache_read,
+                    columns.cache_write,
+                    columns.reasoning,
+                )
             ),
             func.coalesce(func.sum(columns.usd), 0.0).label("usd"),
             func.coalesce(func.sum(columns.ended - columns.started), 0.0).label("seconds"),
@@ -167,7 +187,7 @@ def spend(store: "Store", of: SubagentId | str, generation: int | None = None) -
     )
     with store.read() as connection:
         row = connection.execute(statement).one()
-    usage = Usage(row.input, row.output, row.cache_read, row.cache_write)
+    usage = Usage(row.input, row.output, row.cache_read, row.cache_write, row.reasoning)
     return Spend(row.turns, usage, row.usd, max(0.0, row.seconds), not row.unpriced)
 
 
@@ -186,11 +206,10 @@ def verify(store: "Store", run: str) -> list[str]:
 def _problems(connection: Connection, call: Call) -> Iterator[str]:
     chain = _messages(connection, call.tail)
     if call.answer is not None:
-        row = connection.execute(_node, {"of": call.answer}).one_or_none()
-        if row is None:
+        answer = _messages(connection, call.answer, call.tail)
+        if not answer:
             yield "its answer's node is missing"
-        else:
-            chain.append(_message(row))
+        chain += answer
     parent = None
     for depth, item in enumerate(chain):
         message: Any = item.message
@@ -208,6 +227,8 @@ def _problems(connection: Connection, call: Call) -> Iterator[str]:
         yield "the request that is rebuilt is not the one that was sent"
     if call.response is not None:
         blobs.load(connection, call.response)
+    if call.timing is not None:
+        decode(blobs.load(connection, call.timing))
 
 
 def _request(connection: Connection, call: Call) -> Any:
@@ -257,13 +278,15 @@ def _call(row: Row[Any]) -> Call:
     return Call(
         **own,
         subagent=None if row.generation is None else SubagentId(row.run, row.generation, row.lane),
-        usage=Usage(row.input, row.output, row.cache_read, row.cache_write),
+        usage=Usage(row.input, row.output, row.cache_read, row.cache_write, row.reasoning),
         request_headers=_headers(row.request_headers),
         response_headers=_headers(row.response_headers),
+        notes=tuple(json.loads(row.notes)),
     )
 
 
-_PLAIN = frozenset(Call.__dataclass_fields__) & frozenset(_calls.c.keys()) - {"request_headers", "response_headers"}
+_READ = {"request_headers", "response_headers", "notes"}
+_PLAIN = frozenset(Call.__dataclass_fields__) & frozenset(_calls.c.keys()) - _READ
 
 
 def _headers(data: str) -> Headers:

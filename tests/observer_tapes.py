@@ -124,7 +124,7 @@ class Tape:
             status,
             error=error,
             complete=message is not None,
-            message=message,
+            messages=[] if message is None else [message],
             stop_reason="tool_use",
             usage=Usage(input=100, output=20),
             usd=0.01,

@@ -185,7 +185,7 @@ def _turn(writer: Writer, who: SubagentId, turn: int, *, finish: bool = True) ->
         200,
         complete=True,
         first_byte=start.at + 0.31,
-        message=answer,
+        messages=[answer],
         stop_reason="tool_use",
         usage=usage,
         usd=0.004 + 0.0011 * turn,

@@ -132,7 +132,7 @@ def _record(store: Store) -> None:
     start = CallStart(
         "c1", NOW, RUN, SubagentId(RUN, 1, 1), "anthropic", "POST", "/v1/messages", json.dumps(body).encode()
     )
-    end = CallEnd("c1", NOW + 2, 200, complete=True, message=answer, usage=Usage(10, 5), usd=0.5, response=b"bytes")
+    end = CallEnd("c1", NOW + 2, 200, complete=True, messages=[answer], usage=Usage(10, 5), usd=0.5, response=b"bytes")
     store.write(lambda connection: open_call(connection, start))
     store.write(lambda connection: close_call(connection, end))
 

@@ -38,7 +38,8 @@ def opened(store: Store, body: bytes, subagent: SubagentId | None = ONE, *, run:
 
 def closed(store: Store, call: Call, message: Any = None, **more: Any) -> Call:
     given = {"status": 200, "complete": True, "stop_reason": "tool_use", **more}
-    end = CallEnd(call.id, call.started + 0.5, message=message, **given)
+    messages = message if isinstance(message, list) else [] if message is None else [message]
+    end = CallEnd(call.id, call.started + 0.5, messages=messages, **given)
     store.write(lambda connection: tapes.close_call(connection, end))
     return tapes.call(store, call.id)
 

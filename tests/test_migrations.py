@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, create_engine, text
+from sqlalchemy import Connection, MetaData, Table, create_engine, select, text
 from sqlalchemy.pool import StaticPool
 
-from store import migrations, runs
+from store import migrations, runs, tapes
 from store.database import open_store
+from store.domain.limits import Usage
 from store.errors import StoreError
 from store.lock import open_lock, try_lock
 
@@ -64,16 +65,25 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
-def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+Content = dict[str, list[dict[str, object]]]
+
+
+def content(path: Path) -> Content:
     """What the tables hold."""
     with plain(path) as connection:
-        return {table.name: rows(path, f"SELECT * FROM {table.name}") for table in tables(connection)}
+        return {
+            table.name: [dict(row._mapping) for row in connection.execute(select(table))]
+            for table in tables(connection)
+        }
 
 
-def kept(path: Path, before: dict[str, list[tuple[object, ...]]]) -> bool:
-    """Whether the tables hold what they held before, whatever tables have come."""
+def kept(path: Path, before: Content) -> bool:
+    """Whether the tables hold what they held before, whatever tables and columns have come."""
     now = content(path)
-    return {name: now[name] for name in before} == before
+    return all(
+        [{column: row[column] for column in old} for row, old in zip(now[name], found, strict=True)] == found
+        for name, found in before.items()
+    )
 
 
 def test_the_first_schema_is_brought_to_head_with_all_it_has(old: Path) -> None:
@@ -84,6 +94,26 @@ def test_the_first_schema_is_brought_to_head_with_all_it_has(old: Path) -> None:
     assert kept(old, before)
     assert rows(old, "SELECT version_num FROM alembic_version") == [(migrations.HEAD,)]
     assert rows(old, "SELECT count(*) FROM passages") == [(0,)]
+
+
+def test_calls_of_an_older_store_are_those_of_its_one_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    with plain(path) as connection:
+        migrations.upgrade(connection, "0003")
+        connection.exec_driver_sql(
+            "INSERT INTO calls (id, run, provider, method, path, model, stream, started, error, complete, stop_reason,"
+            " input, output, cache_read, cache_write, request_digest, request_headers, response_headers, response_size)"
+            " VALUES ('c1', 'r', 'anthropic', 'POST', '/v1/messages', 'm', 0, 1.5, '', 1, 'end_turn',"
+            " 1, 2, 3, 4, '', '[]', '[]', 0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO virtual_keys (hash, run, generation, lane, created) VALUES ('h', 'r', 1, 1, 1)"
+        )
+    with open_store(path) as store:
+        call = tapes.call(store, "c1")
+        assert (call.protocol, call.conversation, call.base, call.notes) == ("anthropic", "messages", None, ())
+        assert (call.model, call.usage, call.source, call.timing) == ("m", Usage(1, 2, 3, 4), "", None)
+    assert rows(path, "SELECT limits FROM virtual_keys") == [("{}",)]
 
 
 def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:

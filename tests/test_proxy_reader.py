@@ -34,9 +34,9 @@ def heard(
 
 
 def content(name: str) -> Any:
-    answer = understood(recorded(name))
-    assert answer.message is not None and answer.message["role"] == "assistant"
-    return answer.message["content"]
+    (message,) = understood(recorded(name)).messages
+    assert message["role"] == "assistant"
+    return message["content"]
 
 
 def test_text() -> None:
@@ -45,7 +45,7 @@ def test_text() -> None:
         "The retry in `reserve()` is not idempotent: a second attempt after the timeout decrements the stock again — "
         "naïve, but common 🙂.\n\nI'll look at the callers."
     )
-    assert answer.message == {"role": "assistant", "content": [{"type": "text", "text": text}]}
+    assert answer.messages == ({"role": "assistant", "content": [{"type": "text", "text": text}]},)
     assert (answer.whole, answer.error, answer.stop_reason, answer.strange) == (True, "", "end_turn", ())
     assert answer.model == "claude-sonnet-4-5-20250929"
     assert answer.usage == Usage(412, 58, 1536, 0)
@@ -102,8 +102,8 @@ def test_server_tools_and_citations() -> None:
 
 def test_what_is_not_known_is_kept() -> None:
     answer = understood(recorded("unknown.sse"))
-    assert answer.message is not None
-    assert answer.message["content"] == [
+    (message,) = answer.messages
+    assert message["content"] == [
         {"type": "hologram", "shape": "cube", "text": "known words", "facets": 6},
         {"type": "text", "text": "after"},
     ]
@@ -115,7 +115,7 @@ def test_what_is_not_known_is_kept() -> None:
 def test_an_error_in_the_middle() -> None:
     answer = understood(recorded("error.sse"))
     assert (answer.whole, answer.error, answer.stop_reason) == (False, "overloaded_error: Overloaded", "")
-    assert answer.message == {"role": "assistant", "content": [{"type": "text", "text": "I was about to"}]}
+    assert answer.messages == ({"role": "assistant", "content": [{"type": "text", "text": "I was about to"}]},)
 
 
 def test_a_tool_input_that_is_no_json_is_kept_as_its_text() -> None:
@@ -131,7 +131,7 @@ def test_half_a_surrogate_pair_is_kept() -> None:
 def test_a_whole_body() -> None:
     answer = understood(recorded("message.json"), headers=[(b"content-type", b"application/json")])
     body = json.loads(recorded("message.json"))
-    assert answer.message == {"role": "assistant", "content": body["content"]}
+    assert answer.messages == ({"role": "assistant", "content": body["content"]},)
     assert (answer.whole, answer.stop_reason, answer.usage) == (True, "tool_use", Usage(412, 77, 1536, 0))
 
 

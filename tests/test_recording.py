@@ -138,7 +138,7 @@ def test_a_call_recorded_in_one_go_is_as_one_that_was_opened_and_closed(store: S
         b"no JSON",
         b"",
     ]
-    said_it = {"message": said("Done."), "response": b"bytes", "usage": Usage(1, 2), "usd": 1.0}
+    said_it = {"messages": [said("Done.")], "response": b"bytes", "usage": Usage(1, 2), "usd": 1.0}
     ends: list[dict[str, Any]] = [
         {"status": 200, "complete": True, **said_it},
         {"status": None, "error": "the client hung up"},
@@ -191,7 +191,7 @@ def record(store: Store, turns: int) -> Iterator[int]:
         words = " ".join(f"{noise.getrandbits(24):x}" for _ in range(60))
         used = {"type": "tool_use", "id": f"t{turn}", "name": "bash", "input": {"command": words}, "caller": None}
         answer = {"role": "assistant", "content": [{"type": "text", "text": "Hm.", "citations": None}, used]}
-        end = CallEnd(start.id, clock.at, 200, complete=True, message=answer, response=noise.randbytes(400))
+        end = CallEnd(start.id, clock.at, 200, complete=True, messages=[answer], response=noise.randbytes(400))
         store.write(partial(both, start=start, end=end))
         talk += [answer, user(words)]
         yield turn

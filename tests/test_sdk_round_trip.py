@@ -59,7 +59,8 @@ def assembled(stream: bytes) -> Any:
     reader, read = MessageReader(lambda kind, text: None), EventReader()
     for item in read.feed(stream):
         reader.event(item)
-    return reader.answer().message
+    (message,) = reader.answer().messages
+    return message
 
 
 @pytest.mark.parametrize("name", ["text", "thinking", "tools", "tools-crlf", "server-tools"])

@@ -46,7 +46,7 @@ def test_a_call_is_read_as_it_was_recorded(store: Store) -> None:
         status=200,
         complete=True,
         first_byte=start.at + 1,
-        message=answer,
+        messages=[answer],
         stop_reason="end_turn",
         usage=Usage(1, 2, 3, 4),
         usd=0.25,

@@ -100,7 +100,7 @@ class MessageReader:
 
     def answer(self) -> Answer:
         return Answer(
-            message=self._message(),
+            messages=() if (message := self._message()) is None else (message,),
             model=_text(self._start.get("model")),
             usage=Usage(
                 input=self._count("input_tokens"),
@@ -113,6 +113,7 @@ class MessageReader:
             whole=self._whole,
             error=self._error,
             strange=tuple(self._strange),
+            response_id=_text(self._start.get("id")),
         )
 
     def _read(self, kind: str, value: dict[str, Any]) -> None:

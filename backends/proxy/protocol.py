@@ -21,11 +21,12 @@ Live = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """What was understood of an answer. `message` is the assistant's message as a client would send it back, None when
-    there is none; `whole` is whether the protocol's own end came; `error` what the provider reported, "" for nothing;
-    `strange` what the protocol doesn't know of, kept as it came (the bytes are on the tape in any case)."""
+    """What was understood of an answer. `messages` are the assistant's message as a client would send it back, or the
+    items of a protocol that answers with several; `whole` is whether the protocol's own end came; `error` what the
+    provider reported, "" for nothing; `strange` what the protocol doesn't know of, kept as it came (the bytes are on
+    the tape in any case); `response_id` the provider's name of the answer."""
 
-    message: Mapping[str, Any] | None = None
+    messages: tuple[Mapping[str, Any], ...] = ()
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     extras: Extras = field(default_factory=Extras)
@@ -33,6 +34,7 @@ class Answer:
     whole: bool = False
     error: str = ""
     strange: tuple[Any, ...] = ()
+    response_id: str = ""
 
 
 class AnswerReader(Protocol):

@@ -99,7 +99,8 @@ class Recording:
             usd=self._usd(answer),
             headers=kept(ended.headers),
             response=self.body(),
-            message=answer.message,
+            messages=answer.messages,
+            response_id=answer.response_id,
         )
 
         self._soon.cancel()

@@ -7,12 +7,14 @@ from store.domain.states import Ending
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call or of many, as the provider counts them. The four kinds are disjoint."""
+    """Tokens of one call or of many, as the provider counts them. The first four kinds are disjoint; `reasoning` counts
+    those of the output that were reasoning, where the provider says."""
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    reasoning: int = 0
 
     @property
     def total(self) -> int:

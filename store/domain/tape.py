@@ -16,8 +16,13 @@ class Call:
 
     Times are Unix seconds; `ended` is None while it is open. `complete` says that all of it came, be it an error's;
     `error` is "" for an answer that came whole. `tail` is the node of the request's last message and `answer` that of
-    the answer, None where there is none. `overlay`, `system`, `tools`, `parameters`, `body` and `response` name blobs:
-    see `store.tables.Call`. `usd` is None when the price is unknown.
+    the answer's last, None where there is none. `overlay`, `system`, `tools`, `parameters`, `body`, `response` and
+    `timing` name blobs: see `store.tables.Call`. `usd` is None when the price is unknown.
+
+    `protocol` is that of who read it and `conversation` the member of the body that holds its messages. `base` is the
+    node that the request's own messages come after where the provider keeps the earlier ones. `parent` is the call on
+    whose behalf it was made, `thread` the agent's own child thread, `source` "tape:CALL" for a call answered from a
+    tape. `notes` are sentences on what could not be done as asked. `response_id` is the provider's name of the answer.
     """
 
     id: str
@@ -49,6 +54,15 @@ class Call:
     response_headers: Headers = ()
     response: str | None = None
     response_size: int = 0
+    timing: str | None = None
+    protocol: str = ""
+    conversation: str = "messages"
+    base: str | None = None
+    parent: str | None = None
+    thread: str = ""
+    source: str = ""
+    notes: tuple[str, ...] = ()
+    response_id: str = ""
 
     @property
     def seconds(self) -> float | None:
