@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
@@ -165,4 +165,5 @@ def _decoded(limits: str) -> Allowance:
     values = json.loads(limits)
     if unknown := values.keys() - _NAMES:
         raise StoreError(f"A virtual key has limits that this version does not know: {', '.join(sorted(unknown))}.")
-    return Allowance(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return Allowance(**plain)

@@ -36,30 +36,35 @@ def test_a_key_tells_whose_it_is_until_it_is_revoked(store: Store) -> None:
 
 def test_owners_are_remembered_for_a_moment_and_forgotten_when_revoked(store: Store) -> None:
     now = 0.0
-    owners = keys.Owners(store, clock=lambda: now)
+    remembering = keys.Owners(store, clock=lambda: now)
+
+    def of(secret: str) -> SubagentId | None:
+        key = remembering.of(secret)
+        return None if key is None else key.subagent
+
     one, other = SubagentId("own3r", 1, 1), SubagentId("own3r", 1, 2)
-    assert owners.of("first") is None
+    assert of("first") is None
     store.write(lambda connection: keys.mint(connection, one, "first", at=1.0))
     store.write(lambda connection: keys.mint(connection, other, "second", at=1.0))
-    assert (owners.of("first"), owners.of("second")) == (one, other)
+    assert (of("first"), of("second")) == (one, other)
 
     # Another process revokes them: that shows a moment later, and not before for who was just there.
     with closing(sqlite3.connect(store.path, isolation_level=None)) as driver:
         driver.execute("UPDATE virtual_keys SET revoked = 2.0 WHERE lane = 1")
     now += keys.LAG / 2
-    assert owners.of("first") == one
+    assert of("first") == one
     now += keys.LAG / 2
-    assert owners.of("first") is None
+    assert of("first") is None
 
     # This process does: that shows as soon as it is committed, also to who asked while it was not.
-    assert owners.of("second") == other
+    assert of("second") == other
 
     def revoke(connection: Connection) -> SubagentId | None:
         keys.revoke(connection, other, at=3.0)
-        return owners.of("second")
+        return of("second")
 
     assert store.write(revoke) == other
-    assert owners.of("second") is None
+    assert of("second") is None
 
 
 @pytest.mark.parametrize("secret", ["", "mt-unknown", "\ud800", "x" * 100_000])

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backends.proxy.app import Admit, Proxy, Refusal
+    from backends.proxy.admission import Admit, Refusal
+    from backends.proxy.app import Proxy
     from backends.proxy.prices import Extras, Prices
     from backends.proxy.routes import Upstream
     from backends.proxy.server import Address, serve
@@ -21,11 +22,11 @@ __all__ = ["Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Timeouts
 
 _HOMES = {
     "Address": "server",
-    "Admit": "app",
+    "Admit": "admission",
     "Extras": "prices",
     "Prices": "prices",
     "Proxy": "app",
-    "Refusal": "app",
+    "Refusal": "admission",
     "Timeouts": "upstream",
     "Upstream": "routes",
     "serve": "server",

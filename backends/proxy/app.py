@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
 from backends.proxy import routes
+from backends.proxy.admission import Admission, Admit, Caller
 from backends.proxy.answering import Answerer, Forward, Provider
+from backends.proxy.budget import Admitted, DeniedError
 from backends.proxy.headers import Headers, get, kept
-from backends.proxy.identity import Addressed, address
+from backends.proxy.identity import address
 from backends.proxy.incoming import Asked, HungUpError, Receive, RefusedError, Scope, check, read_asked, read_body
 from backends.proxy.prices import Prices
 from backends.proxy.protocol import Live
@@ -18,9 +21,7 @@ from backends.proxy.recorder import Recording
 from backends.proxy.relay import HUNG_UP, Exchange, Send, answer
 from backends.proxy.routes import Route, Upstream
 from backends.proxy.upstream import Client, Timeouts
-from store import events, keys
-from store.database import Store, StoreError
-from store.domain.events import Alert
+from store.database import Store
 from store.domain.ids import SubagentId
 from store.domain.safe_text import safe_line
 from store.tail import TailWriter
@@ -29,28 +30,6 @@ from store.tapes import CallStart, new_call_id
 log = logging.getLogger("multitrack.proxy")
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a call may not go out. `kind` is the provider's own word for such an error, "" for the one that fits the
-    status. The client is told not to try again."""
-
-    message: str
-    status: int = 403
-    kind: str = ""
-
-
-Admit = Callable[[SubagentId, str], Refusal | None]
-"""Asked before a request goes out, with its model ("" where it names none). None lets it. It must not wait."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a call: the run that it is recorded in, and whose it is, None for a client of a bare recording."""
-
-    run: str
-    subagent: SubagentId | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +43,7 @@ class _Request:
     headers: Headers
     body: bytes
     asked: Asked
+    admitted: Admitted | None
 
 
 class Proxy:
@@ -89,13 +69,11 @@ class Proxy:
         self._closed = False
         self._store = store
         self._random = Random()  # noqa: S311 - for ids: no secrets
-        self._owners = keys.Owners(store)
-        self._open_to = open_to
         self._upstreams = dict(upstreams)
         self._tail = tail
         self._clock = clock
         self._prices = prices or Prices.default()
-        self._admit = admit
+        self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to)
         self._timeouts = timeouts or Timeouts()
         self._client: Client | None = None
         self._live: dict[SubagentId | None, set[Exchange]] = {}
@@ -110,6 +88,7 @@ class Proxy:
         """End a subagent's open calls at once. What came of them is recorded, with the reason."""
         for exchange in tuple(self._live.get(subagent, ())):
             exchange.stop(reason)
+        self.admission.end(subagent)
 
     async def close(self, reason: str = "the engine stopped") -> None:
         """Take no more calls, end those that are open, wait until they are recorded, and let go of the providers."""
@@ -131,11 +110,12 @@ class Proxy:
             if self._closed:
                 raise RefusedError(503, "the recording proxy is closing")
             check(scope, addressed.path, self._hosts)
-            caller = self._caller(addressed)
+            caller = self.admission.caller(addressed)
             body = await read_body(headers, receive)
             asked = read_asked(headers, body)
-            if caller.subagent is not None:
-                await self._ask_leave(caller.subagent, asked.model)
+            turn = route.protocol.is_call(scope["method"], route.path)
+            peer = scope["client"][0] if scope["client"] else ""
+            admitted = await self.admission.ask(caller, asked, scope["method"], route.path, turn=turn, peer=peer)
         except HungUpError:
             return
         except RefusedError as refused:
@@ -143,50 +123,24 @@ class Proxy:
             await self._refuse(refused, route, headers, send)
             return
         query = scope["query_string"].decode("latin-1")
-        request = _Request(caller, route, scope["method"], query, headers, body, asked)
+        request = _Request(caller, route, scope["method"], query, headers, body, asked, admitted)
         hang_up = scope["extensions"]["multitrack.hang_up"]["hang_up"]
-        await self._follow(caller.subagent, self._exchange(request, send, hang_up), receive)
+        try:
+            await self._follow(caller.subagent, self._exchange(request, send, hang_up), receive)
+        finally:
+            if admitted is not None:
+                admitted.release()
 
     async def _refuse(self, refused: RefusedError, route: Route, headers: Headers, send: Send) -> None:
         more = []
-        if refused.status < 500:
+        if isinstance(refused, DeniedError) and refused.retry_after is not None:
+            more.append((b"retry-after", b"%d" % math.ceil(refused.retry_after)))
+        elif refused.status < 500:
             more.append((b"x-should-retry", b"false"))
         if get(headers, b"expect"):
             # Whether its body still comes is the client's to decide: only a new connection is sure to begin anew.
             more.append((b"connection", b"close"))
         await answer(send, refused.status, route.protocol.error(refused.status, str(refused), refused.kind), more)
-
-    def _caller(self, addressed: Addressed) -> Caller:
-        """Whose key it is; without one, a client of the bare recording where there is one. RefusedError."""
-        secret = addressed.secret
-        if self._open_to is not None and not addressed.prefixed and not secret.startswith(keys.PREFIX):
-            return Caller(self._open_to)
-        if not secret:
-            raise RefusedError(401, "no key: set x-api-key to this subagent's, or put /k/KEY in front of the path")
-        try:
-            subagent = self._owners.of(secret)
-        except StoreError as error:
-            log.error("keys cannot be looked up: %s", error)
-            raise RefusedError(503, "the recording proxy cannot look up keys just now") from error
-        if subagent is None:
-            raise RefusedError(401, "the key is unknown, or was revoked with its subagent")
-        return Caller(subagent.run, subagent)
-
-    async def _ask_leave(self, subagent: SubagentId, model: str) -> None:
-        """Let it out, or put on record that it was not. RefusedError."""
-        refusal = None if self._admit is None else self._admit(subagent, model)
-        if refusal is None:
-            return
-        alert, at = Alert("refused", refusal.message), self._clock()
-        try:
-            await self._store.writer.write(
-                lambda connection: events.append(
-                    connection, subagent.run, [alert], at=at, generation=subagent.generation, lane=subagent.lane
-                )
-            )
-        except StoreError as error:
-            log.error("a refusal could not be recorded: %s", error)
-        raise RefusedError(refusal.status, refusal.message, refusal.kind)
 
     def _exchange(self, request: _Request, send: Send, hang_up: Callable[[], None]) -> Exchange:
         """A call, recorded from now on."""
@@ -214,7 +168,14 @@ class Proxy:
                 request.body,
                 own_key=route.upstream.own_key,
             ),
-            Recording(self._store.writer, start, request.asked.parsed, clock=self._clock, prices=self._prices),
+            Recording(
+                self._store.writer,
+                start,
+                request.asked.parsed,
+                clock=self._clock,
+                prices=self._prices,
+                over=None if request.admitted is None else request.admitted.end,
+            ),
             route.protocol.reader(request.method, route.path, self._live_text(subagent, start.id)),
             answerer=self._answerer(request),
             send=send,

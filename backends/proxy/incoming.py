@@ -44,11 +44,13 @@ class Parsed:
 @dataclass(frozen=True)
 class Asked:
     """What is read of a body before it goes on: its bytes without content coding (as they came where that can't be
-    taken off), the model ("" where it names none), and whether a stream is wanted."""
+    taken off), the model ("" where it names none), whether a stream is wanted, and how many tokens the answer may have
+    (None where it doesn't say)."""
 
     plain: bytes
     model: str = ""
     stream: bool = False
+    most_output: int | None = None
     parsed: Parsed = field(default_factory=Parsed)
 
 
@@ -103,4 +105,23 @@ def read_asked(headers: Headers, body: bytes) -> Asked:
     if not isinstance(value, dict):
         return Asked(plain)
     model = value.get("model")
-    return Asked(plain, model if isinstance(model, str) else "", value.get("stream") is True, Parsed(value))
+    return Asked(
+        plain, model if isinstance(model, str) else "", value.get("stream") is True, _most_output(value), Parsed(value)
+    )
+
+
+_MAXIMA = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+
+
+def _most_output(value: Mapping[str, Any]) -> int | None:
+    """The tokens that an answer may have, as the protocols have it; of several answers, together."""
+    settings = value.get("generationConfig", value.get("generation_config"))
+    found = [
+        number
+        for members in (value, settings if isinstance(settings, dict) else {})
+        for name in _MAXIMA
+        if isinstance(number := members.get(name), int) and number >= 0
+    ]
+    answers = value.get("n")
+    times = answers if isinstance(answers, int) and answers > 1 else 1
+    return max(found) * times if found else None

@@ -42,13 +42,22 @@ class Recording:
     """One call. Made when the request is about to go out, in the event loop that it is passed on in."""
 
     def __init__(
-        self, writer: "Writer", start: CallStart, parsed: Parsed, *, clock: Callable[[], float], prices: Prices
+        self,
+        writer: "Writer",
+        start: CallStart,
+        parsed: Parsed,
+        *,
+        clock: Callable[[], float],
+        prices: Prices,
+        over: Callable[[CallEnd], None] | None = None,
     ) -> None:
+        """`over` is told how the call ended, on the tape or not, before its client can know."""
         self._writer = writer
         self._start = start
         self._parsed = parsed
         self._clock = clock
         self._prices = prices
+        self._over = over
         self._pieces: list[bytes] = []
         self._first_byte: float | None = None
         self.hopeless = False
@@ -114,7 +123,11 @@ class Recording:
                     return
             record_call(connection, start, end, parsed.take())
 
-        await self._writer.write(job, size=self.size + len(start.body) * (not opened))
+        try:
+            await self._writer.write(job, size=self.size + len(start.body) * (not opened))
+        finally:
+            if self._over is not None:
+                self._over(end)
 
     def _usd(self, answer: Answer) -> float | None:
         if not answer.usage.total:

@@ -1,0 +1,120 @@
+"""Who is calling, and whether the call may go out: the key, its limits, and what the engine itself has to say."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backends.proxy.budget import Admitted, Budgets, DeniedError
+from backends.proxy.identity import Addressed
+from backends.proxy.incoming import Asked, RefusedError
+from backends.proxy.prices import Prices
+from store import events, keys
+from store.database import Store, StoreError
+from store.domain.allowance import Bound
+from store.domain.events import Alert
+from store.domain.ids import SubagentId
+from store.keys import Key
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+log = logging.getLogger("multitrack.proxy")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a call may not go out. `kind` is the provider's own word for such an error, "" for the one that fits the
+    status. The client is told not to try again."""
+
+    message: str
+    status: int = 403
+    kind: str = ""
+
+
+Admit = Callable[[SubagentId, str], Refusal | None]
+"""Asked before a request goes out, with its model ("" where it names none). None lets it. It must not wait."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a call: the run that it is recorded in, and by which key, None for a client of a bare recording."""
+
+    run: str
+    key: Key | None = None
+
+    @property
+    def subagent(self) -> SubagentId | None:
+        return None if self.key is None else self.key.subagent
+
+
+class Admission:
+    """Lets calls out or refuses them, and puts on record that it did."""
+
+    def __init__(
+        self, store: Store, prices: Prices, clock: Callable[[], float], *, admit: Admit | None, open_to: str | None
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._admit = admit
+        self._open_to = open_to
+        self._owners = keys.Owners(store)
+        self._budgets = Budgets(store, prices)
+
+    def caller(self, addressed: Addressed) -> Caller:
+        """Whose key it is; without one, a client of the bare recording where there is one. RefusedError."""
+        secret = addressed.secret
+        if self._open_to is not None and not addressed.prefixed and not secret.startswith(keys.PREFIX):
+            return Caller(self._open_to)
+        if not secret:
+            raise RefusedError(401, "no key: set x-api-key to this subagent's, or put /k/KEY in front of the path")
+        try:
+            key = self._owners.of(secret)
+        except StoreError as error:
+            log.error("keys cannot be looked up: %s", error)
+            raise RefusedError(503, "the recording proxy cannot look up keys just now") from error
+        if key is None:
+            raise RefusedError(401, "the key is unknown, or was revoked with its subagent")
+        return Caller(key.subagent.run, key)
+
+    async def ask(
+        self, caller: Caller, asked: Asked, method: str, path: str, *, turn: bool, peer: str
+    ) -> Admitted | None:
+        """Let a call out; what it gives is told how the call ends (None: nobody counts). `turn` is whether it asks a
+        model, `peer` the client's address. RefusedError."""
+        key = caller.key
+        if key is None:
+            return None
+        refusal = None if self._admit is None else self._admit(key.subagent, asked.model)
+        if refusal is not None:
+            await self._note(key.subagent, Bound.OTHER, refusal.message)
+            raise RefusedError(refusal.status, refusal.message, refusal.kind)
+        try:
+            return self._budgets.admit(key, asked, method, path, turn=turn, peer=peer, at=self._clock())
+        except DeniedError as denied:
+            await self._note(key.subagent, denied.bound, str(denied))
+            raise
+
+    def refused(self, subagent: SubagentId) -> dict[Bound, int]:
+        """How many calls of a subagent were refused, by reason."""
+        return self._budgets.refused(subagent)
+
+    def end(self, subagent: SubagentId) -> None:
+        """The subagent is over. How often it was refused goes on record; nobody waits for that."""
+        if alerts := self._budgets.forget(subagent):
+            self._store.writer.submit(self._job(subagent, alerts))
+
+    async def _note(self, subagent: SubagentId, bound: Bound, text: str) -> None:
+        alert = self._budgets.count(subagent, bound, text)
+        if alert is None:
+            return
+        try:
+            await self._store.writer.write(self._job(subagent, [alert]))
+        except StoreError as error:
+            log.error("a refusal could not be recorded: %s", error)
+
+    def _job(self, subagent: SubagentId, alerts: Sequence[Alert]) -> Callable[["Connection"], object]:
+        at, generation, lane = self._clock(), subagent.generation, subagent.lane
+        return lambda connection: events.append(
+            connection, subagent.run, alerts, at=at, generation=generation, lane=lane
+        )
