@@ -39,7 +39,7 @@ lint: $(VENV)/.dev
 	@.ci/requirements
 
 bench: $(VENV)/.dev
-	@for script in bench/*.py; do $(BIN)/python $$script || exit; done
+	@for name in startup proxy; do $(BIN)/python -m bench.$$name || exit; done
 
 dist: $(VENV)/.dev
 	@$(BIN)/python -m build --no-isolation --outdir dist .
