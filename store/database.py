@@ -96,7 +96,9 @@ class Store:
         descriptor = open_lock(_lock_path(self.path))
         try:
             if not try_lock(descriptor, fcntl.LOCK_SH):
-                raise StoreError(f"The store {self.path} is being migrated or cleared up by another process. Try again soon.")
+                raise StoreError(
+                    f"The store {self.path} is being migrated or cleared up by another process. Try again soon."
+                )
             if not _ready(self.path):
                 raise StoreError(f"The store {self.path} was replaced while it was open. Start again.")
             yield

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from store.database import Store
 
 _runs = metadata.tables["runs"]
+_deleted = select(metadata.tables["deletions"].c.run)
 
 LISTED = 5
 """How many runs an error message names."""
@@ -32,8 +33,9 @@ def create(connection: Connection, run: str, title: str, *, at: float) -> None:
 
 
 def runs(store: "Store") -> list[RunRow]:
-    """All runs, newest first."""
-    newest = select(_runs.c.id, _runs.c.title, _runs.c.created).order_by(_runs.c.created.desc(), _runs.c.id)
+    """All runs, newest first, but those that are being deleted."""
+    newest = select(_runs.c.id, _runs.c.title, _runs.c.created).where(_runs.c.id.not_in(_deleted))
+    newest = newest.order_by(_runs.c.created.desc(), _runs.c.id)
     with store.read() as connection:
         return [RunRow(*row) for row in connection.execute(newest)]
 

@@ -116,6 +116,8 @@ def search(
         statement = statement.where(tuple_(_columns.run, _columns.generation, _columns.lane) == own)
     elif run is not None:
         statement = statement.where(_columns.run == run)
+    else:
+        statement = statement.where(text("run NOT IN (SELECT run FROM deletions)"))
     if before_generation is not None:
         # Calls of no subagent have generation 0, and belong to nobody's past.
         statement = statement.where(_columns.generation.between(1, before_generation - 1))

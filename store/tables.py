@@ -25,6 +25,15 @@ class Run(SQLModel, table=True):
     created: float
 
 
+class Deletion(SQLModel, table=True):
+    """A run whose deletion has begun: nobody sees it any more. The row goes when all of the run is gone."""
+
+    __tablename__ = "deletions"
+
+    run: str = Field(primary_key=True)
+    at: float
+
+
 class VirtualKey(SQLModel, table=True):
     """A key of a subagent for the proxy. Only its hash is kept; it dies with the subagent. `limits` is JSON: what this
     key may use."""
@@ -56,6 +65,7 @@ class Node(SQLModel, table=True):
     message; the key covers it."""
 
     __tablename__ = "nodes"
+    __table_args__ = (Index("ix_nodes_attachments", "attachments", sqlite_where=text("attachments IS NOT NULL")),)
 
     key: str = Field(primary_key=True)
     parent: str | None = Field(

@@ -47,6 +47,7 @@ __all__ = [
 
 _calls = metadata.tables["calls"]
 _nodes = metadata.tables["nodes"]
+_deleted = select(metadata.tables["deletions"].c.run)
 
 _up = (
     select(_nodes.c.key, _nodes.c.parent)
@@ -74,8 +75,11 @@ def call(store: "Store", id: str) -> Call:  # noqa: A002 - the word of the recor
 def calls(
     store: "Store", *, run: str | None = None, subagent: SubagentId | None = None, generation: int | None = None
 ) -> list[Call]:
-    """Calls, oldest first: all, or those of a run, of one of its generations, of a subagent."""
+    """Calls, oldest first: all but those of runs that are being deleted, or those of a run, of one of its generations,
+    of a subagent."""
     statement = _of(select(_calls), subagent or run, generation).order_by(_calls.c.started, _calls.c.id)
+    if subagent is None and run is None:
+        statement = statement.where(_calls.c.run.not_in(_deleted))
     with store.read() as connection:
         return [_call(row) for row in connection.execute(statement)]
 

@@ -1,0 +1,354 @@
+"""What a run takes on the disk, and how it is given back.
+
+A deletion begins with a row in `deletions`, by which nobody sees the run any more, and goes on in small transactions,
+so that engines of other runs get their turn between them. What is only this run's goes first, what names it last. So a
+deletion that is killed can begin anew at any time: all that it needs to know is still there.
+"""
+
+import os
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, text
+
+from store import references
+from store.errors import StoreError
+from store.home import Home
+from store.lock import RunLock, holder
+from store.tables import metadata
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+T = TypeVar("T")
+
+BATCH = 250
+"""Rows of one transaction, so that it is over in a few hundredths of a second."""
+
+WORTH = 0.1
+"""The part of the store that must be free before it is worth writing the store anew."""
+
+_deletions = metadata.tables["deletions"]
+_doomed = select(_deletions.c.run)
+_tables = metadata.tables
+_calls, _nodes, _places = _tables["calls"].c, _tables["nodes"].c, _tables["tape_nodes"].c
+
+_OF_RUN = ("calls", "events", "commands", "virtual_keys", "observation_versions")
+"""Tables whose rows go with their run, beside those that have a step of their own."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes that are a run's alone: `store` in messages, blobs and events, `files` in its folder."""
+
+    store: int = 0
+    files: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.store + self.files
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What a deletion gave back, in bytes: to the disk by the store and by removed folders; `kept` is free inside the
+    store's file, for what will be recorded next."""
+
+    store: int
+    files: int
+    kept: int
+
+
+class HeldError(StoreError):
+    """An engine works on the run that was to be deleted."""
+
+
+def sizes(store: "Store", home: Home) -> dict[str, Size]:
+    """What each run takes. What runs share counts for none of them."""
+    with store.read() as connection:
+        own = _own_bytes(connection)
+        known = connection.execute(select(_tables["runs"].c.id)).scalars().all()
+    return {run: Size(own.get(run, 0), _disk(home.folder(run).path)) for run in known}
+
+
+def unfinished(store: "Store") -> list[str]:
+    """Runs whose deletion has begun, and was not finished."""
+    with store.read() as connection:
+        return list(connection.execute(_doomed).scalars())
+
+
+def delete_runs(
+    store: "Store", home: Home, runs: Collection[str], *, at: float, pause: Callable[[float], None] = time.sleep
+) -> Freed:
+    """Delete runs with all that is only theirs, and whatever an earlier deletion left undone.
+
+    HeldError when an engine works on one of them; StoreError when another deletion goes on, or a folder can't be
+    removed, after which the same again finishes it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_one_at_a_time(store.path))
+        before, _ = _pages(store)
+        for run in runs:
+            _claim(stack, home, run)
+        store.write(lambda connection: _mark(connection, runs, at))
+        doomed = unfinished(store)
+        for run in doomed:
+            if run not in runs:
+                _claim(stack, home, run)
+        work = _Work(store, pause)
+        work.blobs()
+        work.nodes()
+        work.passages()
+        for name in _OF_RUN:
+            work.rows(name)
+        files = sum(_remove(home.folder(run).path) for run in doomed)
+        store.write(_forget)
+        _give_back(store)
+        after, kept = _pages(store)
+    return Freed(max(before - after, 0), files, kept)
+
+
+class _Work:
+    """The steps of a deletion. Each finds out by itself what is left to do."""
+
+    def __init__(self, store: "Store", pause: Callable[[float], None]) -> None:
+        self._store = store
+        self._pause = pause
+
+    def blobs(self) -> None:
+        with self._store.read() as connection:
+            mark = references.Mark(connection)
+            newest = connection.execute(_newest_blob).scalar() or 0
+            free = references.of_runs(connection, _doomed)
+            if free:
+                for name in references.of_others(connection, _doomed):
+                    free.discard(name)
+        for batch in _batches(sorted(free)):
+            self._write(partial(_drop_blobs, names=batch, mark=mark, newest=newest))
+
+    def nodes(self) -> None:
+        deepest_first = (
+            select(_places.node, _nodes.depth)
+            .join(_nodes.key.table, _nodes.key == _places.node)
+            .where(_places.run.in_(_doomed))
+            .distinct()
+            .order_by(_nodes.depth.desc())
+        )
+        with self._store.read() as connection:
+            keys = [row.node for row in connection.execute(deepest_first)]
+        for batch in _batches(keys):
+            self._write(partial(_drop_nodes, keys=batch))
+        self.rows("tape_nodes", "node")
+
+    def passages(self) -> None:
+        # The run is no index of the full-text table: all of it is read once.
+        with self._store.read() as connection:
+            found = connection.execute(text("SELECT rowid FROM passages WHERE run IN (SELECT run FROM deletions)"))
+            rowids = [row.rowid for row in found]
+        for batch in _batches(rowids):
+            self._write(partial(_drop_passages, rowids=batch))
+
+    def rows(self, name: str, key: str = "rowid") -> None:
+        some = text(
+            f"DELETE FROM {name} WHERE {key} IN "  # noqa: S608 - names of ours
+            f"(SELECT {key} FROM {name} WHERE run IN (SELECT run FROM deletions) LIMIT {BATCH}) "
+            "AND run IN (SELECT run FROM deletions)"
+        )
+        while self._write(lambda connection: connection.execute(some).rowcount):
+            pass
+
+    def _write(self, job: Callable[[Connection], T]) -> T:
+        """One transaction, and then as long a pause, in which others get theirs."""
+        began = time.monotonic()
+        done = self._store.write(job)
+        self._pause(min(max(time.monotonic() - began, 0.002), 0.1))
+        return done
+
+
+_newest_blob = text("SELECT max(rowid) FROM blobs")
+_drop_blob = text("DELETE FROM blobs WHERE digest = :of AND rowid <= :newest")
+_drop_place = delete(_places.node.table).where(_places.node == bindparam("of"), _places.run.in_(_doomed))
+_child = _nodes.key.table.alias("child")
+_drop_node = delete(_nodes.key.table).where(
+    _nodes.key == bindparam("of"),
+    ~exists().where(_places.node == bindparam("of")),
+    ~exists().where(_child.c.parent == bindparam("of")),
+    ~exists().where(_calls.tail == bindparam("of"), _calls.run.not_in(_doomed)),
+    ~exists().where(_calls.answer == bindparam("of"), _calls.run.not_in(_doomed)),
+)
+
+
+def _mark(connection: Connection, runs: Collection[str], at: float) -> None:
+    for run in runs:
+        connection.execute(insert(_deletions).prefix_with("OR IGNORE"), {"run": run, "at": at})
+
+
+def _forget(connection: Connection) -> None:
+    connection.execute(delete(_tables["runs"]).where(_tables["runs"].c.id.in_(_doomed)))
+    connection.execute(delete(_deletions))
+
+
+def _drop_blobs(connection: Connection, names: Sequence[str], mark: references.Mark, newest: int) -> None:
+    """Drop those that nobody has named since, and that nobody is about to name: see `blobs.keep`."""
+    free = set(names).difference(references.of_others(connection, _doomed, mark))
+    if free:
+        connection.execute(_drop_blob, [{"of": name, "newest": newest} for name in free])
+
+
+def _drop_nodes(connection: Connection, keys: Sequence[str]) -> None:
+    """Take nodes off the tapes of the doomed runs, and drop those that are on no other, children before parents."""
+    connection.execute(_drop_place, [{"of": key} for key in keys])
+    connection.execute(_drop_node, [{"of": key} for key in keys])
+
+
+def _drop_passages(connection: Connection, rowids: Sequence[int]) -> None:
+    connection.execute(text("DELETE FROM passages WHERE rowid = :of"), [{"of": rowid} for rowid in rowids])
+
+
+# What a run takes.
+
+
+def _own_bytes(connection: Connection) -> dict[str, int]:
+    own: dict[str, int] = {}
+    for statement in (_own_blobs(), _OWN_NODES, _OWN_EVENTS):
+        for run, size in connection.execute(text(statement)):
+            own[run] = own.get(run, 0) + size
+    return own
+
+
+_OWN_NODES = (
+    "SELECT run, sum(length(message)) FROM nodes JOIN (SELECT node, min(run) AS run FROM tape_nodes "
+    "GROUP BY node HAVING min(run) = max(run)) ON node = key GROUP BY run"
+)
+_OWN_EVENTS = "SELECT run, sum(length(data)) FROM events GROUP BY run"
+
+
+def _own_blobs() -> str:
+    named = [
+        f"SELECT run, {column} AS digest FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 - names of ours
+        for table, columns in (("calls", references.CALLS), ("observation_versions", references.OBSERVATIONS))
+        for column in columns
+    ]
+    named.append(
+        "SELECT events.run, value FROM events, json_tree(events.data) "
+        "WHERE kind IN ('tool.finished', 'subagent.launched', 'subagent.checked', 'baseline.checked') "
+        "AND json_tree.type = 'text' AND length(value) = 40"
+    )
+    named.append(
+        "SELECT tape_nodes.run, json_extract(value, '$[1]') FROM nodes, tape_nodes, json_each(nodes.attachments) "
+        "WHERE attachments IS NOT NULL AND tape_nodes.node = nodes.key"
+    )
+    return (
+        "SELECT own.run, sum(length(data)) FROM blobs JOIN "  # noqa: S608 - the same
+        f"(SELECT digest, min(run) AS run FROM ({' UNION ALL '.join(named)}) GROUP BY digest "
+        "HAVING min(run) = max(run)) AS own USING (digest) GROUP BY own.run"
+    )
+
+
+def _disk(folder: Path) -> int:
+    """Bytes that a folder takes on the disk; a file with several names counts once."""
+    total, seen, folders = 0, set(), [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        total += status.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+    return total
+
+
+def _pages(store: "Store") -> tuple[int, int]:
+    """Bytes of the store's file, and how many of them are free inside."""
+    with store.read() as connection:
+        size, count, free = (connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in _PAGES)
+    return size * count, size * free
+
+
+# Around the steps.
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    lock = RunLock(path.with_name(path.name + ".deleting"))
+    if not lock.acquire():
+        raise StoreError(f"Another process is deleting runs of {path}. Wait for its end.")
+    with lock:
+        yield
+
+
+def _claim(stack: ExitStack, home: Home, run: str) -> None:
+    """Hold the run, so that no engine takes it."""
+    lock = RunLock(home.folder(run).lock)
+    if not lock.acquire():
+        by = holder(lock.path)
+        who = f" (process {by.pid} on {by.host})" if by is not None and by.pid else ""
+        raise HeldError(f"An engine works on run {run}{who}: it can't be deleted. `multitrack stop {run}` ends it.")
+    stack.enter_context(lock)
+
+
+def _remove(folder: Path) -> int:
+    """Remove a folder with everything in it, be it read-only; the bytes that it took. StoreError."""
+    size = _disk(folder)
+    if not folder.is_symlink() and not folder.exists():
+        return 0
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            _unlock(folder)
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(
+            f"The folder {folder} can't be removed ({error.filename}: {error.strerror}). "
+            "Put that right, and delete the run again: what is left of it then goes."
+        ) from error
+    return size
+
+
+def _unlock(folder: Path) -> None:
+    """Let folders be read and changed by their user: what tools leave behind may not be."""
+    folder.chmod(stat.S_IRWXU)
+    for above, names, _ in os.walk(folder):
+        for path in (Path(above) / name for name in names):
+            if not path.is_symlink():
+                path.chmod(stat.S_IRWXU)
+
+
+def _give_back(store: "Store") -> None:
+    """Write the store anew without what is free in it, when that is worth it and nobody is at work with it."""
+    from store.database import connect
+
+    size, free = _pages(store)
+    if free < size * WORTH:
+        return
+    with store.alone() as alone, closing(connect(store.path)) as driver:
+        if not alone:
+            return
+        # The new store is made in a temporary file, which may be as large: not in memory.
+        driver.execute("PRAGMA temp_store = FILE")
+        # A full disk, or somebody who reads for long: the runs are gone all the same, and the next one tries again.
+        with suppress(sqlite3.OperationalError):
+            driver.execute("VACUUM")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+_PAGES = ("page_size", "page_count", "freelist_count")
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
