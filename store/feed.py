@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from store.database import connect
@@ -36,11 +37,32 @@ class Feed(Protocol):
         """End a `wait` in another thread, and the feed."""
 
 
+class Watch:
+    """Whether anybody has committed anything to a store. Looking in vain costs microseconds: SQLite counts it. For one
+    thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # A connection that writes nothing: then `data_version` changes with every commit, of this process too.
+        self._driver: sqlite3.Connection | None = None
+
+    def version(self) -> int:
+        """A number that changes with every commit. StoreError when the store can't be read."""
+        try:
+            if self._driver is None:
+                self._driver = connect(self._path, query_only=True)
+            return int(self._driver.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            told = explain(self._path, error)
+            if told is None:
+                raise
+            raise told from error
+
+
 class LiveFeed:
     """The store's events after a sequence number, of one run or of all, as they are committed, by whatever process.
 
-    Looking in vain costs microseconds: SQLite's `data_version` says whether anybody has committed anything. StoreError
-    from `poll` and `wait` when the store can't be read.
+    StoreError from `poll` and `wait` when the store can't be read.
     """
 
     def __init__(self, store: "Store", *, after: int = 0, run: str | None = None) -> None:
@@ -48,8 +70,7 @@ class LiveFeed:
         self._run = run
         self._position = after
         self._version: int | None = None
-        # A connection that writes nothing: then `data_version` changes with every commit, of this process too.
-        self._watch: sqlite3.Connection | None = None
+        self._watch = Watch(store.path)
         self._closed = threading.Event()
 
     @property
@@ -60,7 +81,7 @@ class LiveFeed:
         if self._closed.is_set():
             return []
         # The version is read before the events: what is committed in between is seen twice in the version, once here.
-        version = self._data_version()
+        version = self._watch.version()
         if version == self._version:
             return []
         from store import events  # late, with its SQL: whoever only names a feed doesn't need it
@@ -82,14 +103,3 @@ class LiveFeed:
 
     def close(self) -> None:
         self._closed.set()
-
-    def _data_version(self) -> int:
-        try:
-            if self._watch is None:
-                self._watch = connect(self._store.path, query_only=True)
-            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error as error:
-            told = explain(self._store.path, error)
-            if told is None:
-                raise
-            raise told from error

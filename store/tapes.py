@@ -2,10 +2,22 @@
 names are here too."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, case, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from store import blobs, overlay
 from store.blobs import decompress
@@ -37,6 +49,7 @@ __all__ = [
     "open_call",
     "orphans",
     "record_call",
+    "recorded",
     "request",
     "request_body",
     "response",
@@ -82,6 +95,16 @@ def calls(
         statement = statement.where(_calls.c.run.not_in(_deleted))
     with store.read() as connection:
         return [_call(row) for row in connection.execute(statement)]
+
+
+def recorded(store: "Store", run: str, after: int, under_way: Collection[str]) -> tuple[int, list[Call]]:
+    """The calls of a run that were put on tapes after a row of the table, and these others; and the last row now."""
+    rowid: ColumnElement[int] = literal_column("calls.rowid")
+    fresh = _calls.c.id.in_([*under_way]) if under_way else false()
+    statement = select(_calls).where(_calls.c.run == run, or_(rowid > after, fresh)).order_by(_calls.c.ended)
+    with store.read() as connection:
+        last = connection.execute(select(func.max(rowid)).select_from(_calls)).scalar() or 0
+        return last, [_call(row) for row in connection.execute(statement)] if last > after or under_way else []
 
 
 def last_complete(store: "Store", subagent: SubagentId) -> Call | None:
