@@ -11,6 +11,7 @@ from backends.harness.verdict import Checker, could_not_run
 from backends.sandboxes import Sandbox, SandboxError, size, touched, without
 from store import blobs, keys, search, tapes
 from store.database import StoreError
+from store.domain.allowance import Allowance
 from store.domain.board import Lane
 from store.domain.events import (
     Alert,
@@ -140,6 +141,8 @@ class LaneRunner:
         injection, observations = await self._memory()
         model = self.lane.plan.strategy.model or self._journal.board.task.model
         secret = keys.new_secret()
+        # The proxy holds the limits too: an agent of somebody else's need not look at them.
+        allowance = Allowance.of(self.lane.limits, model)
         launched = SubagentLaunched(
             sandbox=sandbox.handle,
             model=model,
@@ -151,7 +154,9 @@ class LaneRunner:
         await self._journal.record(
             launched,
             subagent=self.subagent,
-            also=lambda connection: keys.mint(connection, self.subagent, secret, at=self._journal.clock()),
+            also=lambda connection: keys.mint(
+                connection, self.subagent, secret, at=self._journal.clock(), allowance=allowance
+            ),
         )
         progress = self._progress() if attempt > 1 else None
         assignment = self._assignment(injection.text, model, secret)
@@ -293,4 +298,4 @@ def _said(error: Exception) -> str:
 
 async def keep(journal: Journal, data: bytes) -> str:
     """Keep bytes as a blob; their digest."""
-    return await journal.store.writer.write(lambda connection: blobs.keep(connection, data), size=len(data))
+    return await journal.store.writer.write(lambda connection: blobs.put(connection, data), size=len(data))
