@@ -8,6 +8,7 @@ import orjson
 from backends.proxy.prices import Extras
 from backends.proxy.protocol import Answer, AnswerReader, Live, OpaqueReader, loads, loads_quickly
 from backends.proxy.sse import Event
+from backends.proxy.values import number, text
 from store.domain.limits import Usage
 
 _ERROR_KINDS = {
@@ -31,6 +32,18 @@ class AnthropicMessages:
     """Messages and what stands beside it; other paths pass through unread."""
 
     name = "anthropic"
+    query_keys = frozenset[str]()
+
+    def endpoint(self, method: str, path: str) -> str:
+        return self.name
+
+    def conversation(self, method: str, path: str) -> str:
+        # A count is of the conversation that would be sent, and kept like it.
+        ends = ("/v1/messages", "/v1/messages/count_tokens")
+        return "messages" if method == "POST" and path.rstrip("/").endswith(ends) else ""
+
+    def asked(self, path: str, model: str, stream: bool) -> tuple[str, bool]:
+        return model, stream
 
     def is_call(self, method: str, path: str) -> bool:
         return method == "POST" and path.rstrip("/").endswith("/v1/messages")
@@ -48,6 +61,8 @@ class AnthropicMessages:
 
 class MessageReader:
     """Puts the assistant's message together from a stream, or takes it from a body."""
+
+    held_from: int | None = None
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -71,7 +86,7 @@ class MessageReader:
         if not isinstance(value, dict):
             self._error = self._error or f"an event {event.name!r} is no JSON object"
             return event.name in _LAST
-        kind = _text(value.get("type")) or event.name
+        kind = text(value.get("type")) or event.name
         try:
             self._read(kind, value)
         except (TypeError, ValueError, KeyError, AttributeError):
@@ -93,7 +108,7 @@ class MessageReader:
             return
         self._start = value
         self._note_usage(value.get("usage"))
-        self._stop_reason = _text(value.get("stop_reason"))
+        self._stop_reason = text(value.get("stop_reason"))
         self._whole = isinstance(value.get("content"), list)
         if not self._whole:
             self._error = "the body is no message"
@@ -101,7 +116,7 @@ class MessageReader:
     def answer(self) -> Answer:
         return Answer(
             messages=() if (message := self._message()) is None else (message,),
-            model=_text(self._start.get("model")),
+            model=text(self._start.get("model")),
             usage=Usage(
                 input=self._count("input_tokens"),
                 output=self._count("output_tokens"),
@@ -113,7 +128,7 @@ class MessageReader:
             whole=self._whole,
             error=self._error,
             strange=tuple(self._strange),
-            response_id=_text(self._start.get("id")),
+            response_id=text(self._start.get("id")),
         )
 
     def _read(self, kind: str, value: dict[str, Any]) -> None:
@@ -132,7 +147,7 @@ class MessageReader:
                 self._start = dict(value["message"])
                 self._note_usage(self._start.get("usage"))
             case "message_delta":
-                self._stop_reason = _text(value["delta"].get("stop_reason")) or self._stop_reason
+                self._stop_reason = text(value["delta"].get("stop_reason")) or self._stop_reason
                 self._note_usage(value.get("usage"))
             case "message_stop":
                 self._whole = True
@@ -159,16 +174,16 @@ class MessageReader:
             self._usage.update((key, value) for key, value in usage.items() if value is not None)
 
     def _count(self, key: str) -> int:
-        return _number(self._usage.get(key))
+        return number(self._usage.get(key))
 
     def _extras(self) -> Extras:
         cache = self._usage.get("cache_creation")
         tools = self._usage.get("server_tool_use")
         return Extras(
-            hour_cache=_number(cache.get("ephemeral_1h_input_tokens")) if isinstance(cache, dict) else 0,
-            searches=_number(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
-            place=_text(self._usage.get("inference_geo")).lower(),
-            speed=_text(self._usage.get("speed")).lower(),
+            hour_cache=number(cache.get("ephemeral_1h_input_tokens")) if isinstance(cache, dict) else 0,
+            searches=number(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
+            place=text(self._usage.get("inference_geo")).lower(),
+            speed=text(self._usage.get("speed")).lower(),
         )
 
 
@@ -182,8 +197,8 @@ class _Block:
     def show(self, live: Live) -> None:
         """What the block's start already says."""
         for key, kind in (("text", "text"), ("thinking", "reasoning"), ("name", "tool")):
-            if isinstance(text := self._start.get(key), str) and text:
-                live(kind, text)
+            if said := text(self._start.get(key)):
+                live(kind, said)
 
     def add(self, delta: dict[str, Any], live: Live) -> bool:
         """Take a delta in; False for a kind that isn't known."""
@@ -216,28 +231,28 @@ class _Block:
         """The block as it stands."""
         block = dict(self._start)
         for key, pieces in self._pieces.items():
-            text = "".join(pieces)
+            joined = "".join(pieces)
             if key == "input":
-                block[key] = _input(text, block.get("input"))
+                block[key] = _input(joined, block.get("input"))
             else:
-                block[key] = _text(block.get(key)) + text
+                block[key] = text(block.get(key)) + joined
         return block
 
 
-def _input(text: str, start: Any) -> Any:
+def _input(said: str, start: Any) -> Any:
     """A tool call's input: the JSON value, the text itself where it is none, what the start said where it is empty."""
-    if not text:
+    if not said:
         return start
     try:
-        return json.loads(text)
+        return json.loads(said)
     except (ValueError, RecursionError):
-        return text
+        return said
 
 
 def _error_text(error: Any) -> str:
     if not isinstance(error, dict):
         return "error"
-    return f"{_text(error.get('type')) or 'error'}: {_text(error.get('message'))}".rstrip(": ")
+    return f"{text(error.get('type')) or 'error'}: {text(error.get('message'))}".rstrip(": ")
 
 
 def _index(value: dict[str, Any]) -> int:
@@ -245,11 +260,3 @@ def _index(value: dict[str, Any]) -> int:
     if not isinstance(index, int):
         raise TypeError("index")
     return index
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from backends.proxy import routes
@@ -113,6 +113,8 @@ class Proxy:
             caller = self.admission.caller(addressed)
             body = await read_body(headers, receive)
             asked = read_asked(headers, body)
+            model, stream = route.protocol.asked(route.path, asked.model, asked.stream)
+            asked = replace(asked, model=model, stream=stream)
             turn = route.protocol.is_call(scope["method"], route.path)
             peer = scope["client"][0] if scope["client"] else ""
             admitted = await self.admission.ask(caller, asked, scope["method"], route.path, turn=turn, peer=peer)
@@ -157,6 +159,8 @@ class Proxy:
             stream=request.asked.stream,
             headers=kept(request.headers),
             body=request.asked.plain,
+            protocol=route.protocol.endpoint(request.method, route.path),
+            conversation=route.protocol.conversation(request.method, route.path),
         )
         return Exchange(
             Forward(

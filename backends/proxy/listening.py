@@ -33,6 +33,8 @@ class Listener:
         except CannotDecodeError as error:
             self._problem = str(error)
         self._came = 0
+        self._held: tuple[int, int] | None = None
+        """Where the reader says that the last events begin, and where that is in the body as it came."""
         self.ended: int | None = None
         """Where a stream's last event begins in the body as it came; None until it has come."""
 
@@ -58,10 +60,15 @@ class Listener:
             return None
         if self.ended is not None:
             return self.ended
-        if not decoder.plain or not 0 < events.pending <= LONGEST_END:
+        if (held := self._reader.held_from) is not None:
+            if self._held is None or self._held[0] != held:
+                self._held = held, held if decoder.plain else before
+            return self._held[1]
+        if not decoder.plain or not events.pending:
             return self._came
-        name = events.pending_name()
-        return self._came if name is not None and not self._reader.may_end(name) else events.start
+        if (name := events.pending_name()) is not None:
+            return events.start if self._reader.may_end(name) else self._came
+        return events.start if events.pending <= LONGEST_END else self._came
 
     def finish(self, body: bytes) -> Answer:
         """The body is over. What was understood of it."""

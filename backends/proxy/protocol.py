@@ -24,7 +24,7 @@ class Answer:
     """What was understood of an answer. `messages` are the assistant's message as a client would send it back, or the
     items of a protocol that answers with several; `whole` is whether the protocol's own end came; `error` what the
     provider reported, "" for nothing; `strange` what the protocol doesn't know of, kept as it came (the bytes are on
-    the tape in any case); `response_id` the provider's name of the answer."""
+    the tape in any case); `response_id` the provider's name of the answer; `notes` sentences for who reads the call."""
 
     messages: tuple[Mapping[str, Any], ...] = ()
     model: str = ""
@@ -35,10 +35,15 @@ class Answer:
     error: str = ""
     strange: tuple[Any, ...] = ()
     response_id: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class AnswerReader(Protocol):
     """Reads one answer, an event stream or a body. It never raises: what it can't read is in `Answer.error`."""
+
+    held_from: int | None
+    """Where the events begin that are the stream's last unless others follow, for protocols whose end no event tells:
+    they go on when the answer does. None while it is not over."""
 
     def may_end(self, name: str) -> bool:
         """An event of this name may be the stream's last."""
@@ -56,9 +61,20 @@ class AnswerReader(Protocol):
 class ProviderProtocol(Protocol):
     """One provider's way of speaking."""
 
-    @property
-    def name(self) -> str:
-        """How the record calls it."""
+    name: str
+    """How an upstream's table calls it."""
+
+    query_keys: frozenset[str]
+    """Parameters of a query that hold a key."""
+
+    def endpoint(self, method: str, path: str) -> str:
+        """How the record calls what answers there."""
+
+    def conversation(self, method: str, path: str) -> str:
+        """The member of the body that holds the conversation there: "messages", "input", "contents", or ""."""
+
+    def asked(self, path: str, model: str, stream: bool) -> tuple[str, bool]:
+        """The model that is asked for ("" for none) and whether a stream is: what the body says, or the path."""
 
     def is_call(self, method: str, path: str) -> bool:
         """The exchange is a model's turn, not something beside it (a count, a list, a probe)."""
@@ -74,12 +90,16 @@ class ProviderProtocol(Protocol):
 
 
 class OpaqueReader:
-    """For answers that only pass through."""
+    """For answers that only pass through. Any event of theirs may be the last."""
+
+    def __init__(self) -> None:
+        self.held_from: int | None = None
 
     def may_end(self, name: str) -> bool:
-        return False
+        return True
 
     def event(self, event: Event) -> bool:
+        self.held_from = event.start
         return False
 
     def body(self, data: bytes) -> None:

@@ -110,6 +110,7 @@ class Recording:
             response=self.body(),
             messages=answer.messages,
             response_id=answer.response_id,
+            notes=answer.notes,
         )
 
         self._soon.cancel()
@@ -132,10 +133,9 @@ class Recording:
     def _usd(self, answer: Answer) -> float | None:
         if not answer.usage.total:
             return 0.0
-        for model in (self._start.model, answer.model):
-            if model and (usd := self._prices.usd(model, answer.usage, answer.extras)) is not None:
-                return usd
-        return None
+        # The name of an answer is the more exact one: what was asked for may be an alias, or a router's own name.
+        price = self._prices.of(answer.model, self._start.model, provider=self._start.provider)
+        return None if price is None else price.usd(answer.usage, answer.extras)
 
 
 def _error(status: int | None, answer: Answer) -> str:

@@ -1,14 +1,49 @@
 """Where a request goes: a fixed table of providers, and which protocol each of them speaks."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from backends.proxy.anthropic import AnthropicMessages
+from backends.proxy.gemini import Gemini
+from backends.proxy.openai import OpenAI
 from backends.proxy.protocol import ProviderProtocol
 
-PROTOCOLS: dict[str, ProviderProtocol] = {"anthropic": AnthropicMessages()}
+PROTOCOLS: dict[str, ProviderProtocol] = {
+    protocol.name: protocol for protocol in (AnthropicMessages(), OpenAI(), Gemini())
+}
 """The protocols that are understood, by the name that an upstream gives."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A provider that needs no configuration but its key: `keys` are the environment variables that may hold it, the
+    first that is set counts."""
+
+    base_url: str
+    keys: tuple[str, ...]
+    protocol: str
+
+
+KNOWN = {
+    "anthropic": Known("https://api.anthropic.com", ("ANTHROPIC_API_KEY",), "anthropic"),
+    "openai": Known("https://api.openai.com", ("OPENAI_API_KEY",), "openai"),
+    "gemini": Known("https://generativelanguage.googleapis.com", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini"),
+}
+"""The providers that are known by name."""
+
+_AZURE = "/openai/deployments/"
+"""How Azure's paths begin: no provider's name."""
+
+_SHAPES = {
+    "anthropic": re.compile(r"^/v1/(?:messages|complete)(?:/|$)"),
+    "openai": re.compile(
+        rf"^(?:/v1)?/(?:chat/completions|completions|responses|embeddings|images|audio|moderations)(?:/|$)|^{_AZURE}"
+    ),
+    "gemini": re.compile(r"^(?:/upload)?/v1(?:alpha|beta)\d*/|/(?:models|tunedModels|endpoints)/[^/]+:\w+$"),
+}
+"""Paths that are of one protocol alone, by its name."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +88,12 @@ class Route:
 
 
 def find(upstreams: Mapping[str, Upstream], path: str) -> Route:
-    """The provider that the path names in its first segment, `/anthropic/v1/…`; else the table's first."""
+    """The provider that the path names in its first segment, `/anthropic/v1/…`; else the first one in the table whose
+    protocol has such a path; else the table's first."""
     name, slash, rest = path[1:].partition("/")
-    if slash and name in upstreams:
+    if slash and name in upstreams and not path.startswith(_AZURE):
         return Route(name, upstreams[name], slash + rest)
-    first = next(iter(upstreams))
+    protocol = next((protocol for protocol, shape in _SHAPES.items() if shape.search(path)), "")
+    speaking = (name for name, upstream in upstreams.items() if upstream.protocol == protocol)
+    first = next(speaking, next(iter(upstreams)))
     return Route(first, upstreams[first], path)
