@@ -9,7 +9,7 @@ import zstandard
 from sqlalchemy import Connection, bindparam, insert, select, text
 
 from store.domain.canonical import digest
-from store.prepared import Prepared, numbered, parameters
+from store.prepared import Prepared, numbered, parameters, waiting
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -61,12 +61,15 @@ def load(connection: Connection, name: str) -> bytes:
 
 def existing(connection: Connection, names: Collection[str]) -> set[str]:
     """Which of these few blobs are kept already."""
-    return {name for (name,) in _existing(len(names)).all(connection, numbered([*names]))}
+    found = _existing(len(names)).peek(connection, numbered([*names]))
+    late = waiting(connection)
+    return {name for (name,) in found}.union(name for name in names if name in late)
 
 
 def put_new(connection: Connection, name: str, data: bytes) -> None:
     """Keep bytes whose digest the caller has, and of which it thinks that they are new."""
-    _insert.run(connection, {"digest": name, "size": len(data), "data": compress(data)})
+    waiting(connection).add(name)
+    _insert.gather(connection, [{"digest": name, "size": len(data), "data": compress(data)}])
 
 
 def compress(data: bytes) -> bytes:

@@ -18,7 +18,7 @@ from store import overlay
 from store.blobs import compress
 from store.domain.canonical import InexactError, canonical, digest, join, kept_key, split
 from store.exact import dumps, form, loads
-from store.prepared import Prepared, numbered, parameters
+from store.prepared import Prepared, numbered, parameters, waiting
 from store.tables import metadata
 
 _nodes = metadata.tables["nodes"].c
@@ -200,7 +200,7 @@ def place(
 
 def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str | None, int, str, Kept]]) -> None:
     """Write nodes (parent, depth, key, message), parents first, that aren't on the tape yet."""
-    _insert_nodes.run_each(
+    _insert_nodes.gather(
         connection,
         [
             {
@@ -214,13 +214,15 @@ def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str
             for parent, depth, key, kept in nodes
         ],
     )
-    _insert_places.run_each(connection, [{"node": key, **tape._asdict(), "call": call} for _, _, key, _ in nodes])
+    waiting(connection).update((tape, key) for _, _, key, _ in nodes)
+    _insert_places.gather(connection, [{"node": key, **tape._asdict(), "call": call} for _, _, key, _ in nodes])
 
 
 def on_tape(connection: Connection, tape: Tape, keys: Sequence[str]) -> set[str]:
     """Those of the nodes that are on the tape."""
-    found = _on_tape(len(keys)).all(connection, {**numbered(keys), **tape._asdict()})
-    return {key for (key,) in found}
+    found = _on_tape(len(keys)).peek(connection, {**numbered(keys), **tape._asdict()})
+    late = waiting(connection)
+    return {key for (key,) in found}.union(key for key in keys if (tape, key) in late)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from store.errors import BUSY_SECONDS, StoreError, explain
+from store.gathering import Gathering
 from store.lock import open_lock, try_lock
 from store.migrations import APPLICATION, HEAD, REVISIONS
 from store.writer import Writer, forbid
@@ -42,7 +43,9 @@ def connect(path: Path, *, durability: Durability = "process", query_only: bool 
     # Opened as a URI so that a missing file is an error, not a new store. An explicit check_same_thread, because a
     # connection goes from thread to thread, one at a time.
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    driver = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    driver = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Gathering
+    )
     try:
         driver.execute("PRAGMA foreign_keys = ON")
         driver.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")

@@ -50,7 +50,7 @@ def append(
 def tell(connection: Connection, subagent: SubagentId, told: Iterable[tuple[float, Payload]]) -> None:
     """Append a subagent's events, each with its time, inside a job."""
     run, generation, lane = subagent.run, subagent.generation, subagent.lane
-    _insert.run_each(connection, [_row(run, generation, lane, at, payload) for at, payload in told])
+    _insert.gather(connection, [_row(run, generation, lane, at, payload) for at, payload in told])
 
 
 def read(store: "Store", *, after: int = 0, run: str | None = None, limit: int | None = None) -> list[Event]:

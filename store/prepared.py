@@ -5,7 +5,7 @@ the driver takes 30 to 60 µs each time, many times the work behind most of them
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, cast
@@ -13,6 +13,8 @@ from typing import Any, cast
 from sqlalchemy import BindParameter, Connection, bindparam
 from sqlalchemy.dialects.sqlite.pysqlite import dialect
 from sqlalchemy.sql import ClauseElement
+
+from store.gathering import Gathering
 
 Values = Mapping[str, Any]
 """What a statement is given, by the names of its columns and parameters. More than it asks for does no harm."""
@@ -31,6 +33,7 @@ class Prepared:
         """`columns` are those that an insert or an update sets, by default all."""
         self._statement = statement
         self._columns = columns
+        self._of_rows: dict[int, str] = {}
 
     def run(self, connection: Connection | sqlite3.Connection, values: Values) -> None:
         """Run it for its effect."""
@@ -41,6 +44,31 @@ class Prepared:
         """Run it once for each of these."""
         text, ordered = self._compiled
         driver_of(connection).executemany(text, map(ordered, rows))
+
+    def gather(self, connection: Connection | sqlite3.Connection, rows: Iterable[Values]) -> None:
+        """Insert these ahead of the connection's next statement, together with what else waits. For an insert."""
+        driver = driver_of(connection)
+        if isinstance(driver, Gathering):
+            driver.gather(self, map(self._compiled[1], rows))
+        else:
+            self.run_each(driver, rows)
+
+    def peek(self, connection: Connection | sqlite3.Connection, values: Values) -> list[tuple[Any, ...]]:
+        """The rows that it gives, what is gathered and not written yet aside."""
+        driver = driver_of(connection)
+        if isinstance(driver, Gathering):
+            text, ordered = self._compiled
+            return driver.peek(text, ordered(values))
+        return self.all(driver, values)
+
+    def rows(self, count: int) -> str:
+        """The SQL that inserts so many rows."""
+        text = self._of_rows.get(count)
+        if text is None:
+            one = self._compiled[0]
+            values = one[one.rindex("(") :]
+            text = self._of_rows[count] = one + f", {values}" * (count - 1)
+        return text
 
     def all(self, connection: Connection | sqlite3.Connection, values: Values) -> list[tuple[Any, ...]]:
         """The rows that it gives."""
@@ -70,6 +98,12 @@ def driver_of(connection: Connection | sqlite3.Connection) -> sqlite3.Connection
     if isinstance(connection, Connection):
         connection = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     return connection
+
+
+def waiting(connection: Connection | sqlite3.Connection) -> set[Hashable]:
+    """What is known of the rows that wait on a connection. Whoever gathers may add to it."""
+    driver = driver_of(connection)
+    return driver.waiting if isinstance(driver, Gathering) else set()
 
 
 def parameters(count: int) -> list[BindParameter[Any]]:

@@ -238,31 +238,33 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None, value
         parts = {"body": blobs.put(connection, start.body), "request_digest": body_digest(start.body)}
     told = value if isinstance(value, dict) else {}
     model = _text(start.model or told.get("model"))
-    _insert.run(
+    _insert.gather(
         connection,
-        {
-            **_BLANK,
-            "id": start.id,
-            "run": start.run,
-            "generation": subagent.generation if subagent else None,
-            "lane": subagent.lane if subagent else None,
-            "provider": start.provider,
-            "method": start.method,
-            "path": _text(start.path),
-            "model": model,
-            "stream": bool(told.get("stream")) if start.stream is None else start.stream,
-            "started": start.at,
-            "request_headers": _headers(start.headers),
-            "tail": tail,
-            "protocol": start.protocol,
-            "conversation": start.conversation,
-            "parent": start.parent,
-            "thread": _text(start.thread),
-            "source": start.source,
-            **parts,
-            **(_ending(connection, end) if end else {}),
-            "answer": answer[-1][0] if answer else None,
-        },
+        [
+            {
+                **_BLANK,
+                "id": start.id,
+                "run": start.run,
+                "generation": subagent.generation if subagent else None,
+                "lane": subagent.lane if subagent else None,
+                "provider": start.provider,
+                "method": start.method,
+                "path": _text(start.path),
+                "model": model,
+                "stream": bool(told.get("stream")) if start.stream is None else start.stream,
+                "started": start.at,
+                "request_headers": _headers(start.headers),
+                "tail": tail,
+                "protocol": start.protocol,
+                "conversation": start.conversation,
+                "parent": start.parent,
+                "thread": _text(start.thread),
+                "source": start.source,
+                **parts,
+                **(_ending(connection, end) if end else {}),
+                "answer": answer[-1][0] if answer else None,
+            }
+        ],
     )
     if subagent is not None:
         started = (start.at, CallStarted(start.id, model))

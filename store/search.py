@@ -87,7 +87,7 @@ def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple
         if block.text
     ]
     if rows:
-        _insert.run_each(connection, rows)
+        _insert.gather(connection, rows)
 
 
 def search(

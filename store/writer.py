@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from store.errors import StoreError, explain
+from store.gathering import Gathering
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -166,6 +167,8 @@ class Writer:
     def _undo(self, connection: "Connection", driver: sqlite3.Connection) -> None:
         """Take back what the transaction did, and what jobs remember of it. On some errors, such as a full disk, SQLite
         has ended it itself."""
+        if isinstance(driver, Gathering):
+            driver.forget()
         with suppress(sqlite3.Error):
             if _sound(connection, driver):
                 driver.execute("ROLLBACK")

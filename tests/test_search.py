@@ -34,7 +34,7 @@ def record(store: Store, who: SubagentId | None, messages: list[Any], answer: An
     start = CallStart(
         new_call_id(now, noise.randbytes(5)), now, who.run if who else run, who, "anthropic", "POST", "/", body
     )
-    end = CallEnd(start.id, now + 0.5, 200, complete=True, messages=[answer])
+    end = CallEnd(start.id, now + 0.5, 200, complete=True, messages=[answer] if answer else [])
     store.write(lambda connection: tapes.open_call(connection, start))
     store.write(lambda connection: tapes.close_call(connection, end))
     return start.id
