@@ -16,7 +16,8 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from store import overlay
 from store.blobs import compress
-from store.domain.canonical import InexactError, canonical, digest, join, kept_key, split
+from store.domain.canonical import InexactError, canonical, digest, kept_key
+from store.domain.kept import join, split
 from store.exact import dumps, form, loads
 from store.prepared import Prepared, numbered, parameters, waiting
 from store.tables import metadata

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from store.blobs import digest, load, put_new
-from store.domain.canonical import Overlay
+from store.domain.kept import Overlay
 from store.exact import dumps, loads
 
 Entries = Mapping[int, bytes]

@@ -21,19 +21,31 @@ from sqlalchemy import (
 
 from store import blobs, overlay
 from store.blobs import decompress
-from store.domain.canonical import join, node_key, request_digest
+from store.domain.canonical import request_digest
 from store.domain.ids import SubagentId
+from store.domain.kept import join, node_key
 from store.domain.limits import Spend, Usage
 from store.domain.tape import Call, Headers, Message
 from store.domain.timing import decode
 from store.exact import loads, parse
-from store.recording import CallEnd, CallStart, body_digest, close_call, new_call_id, open_call, orphans, record_call
+from store.recording import (
+    DIED,
+    CallEnd,
+    CallStart,
+    body_digest,
+    close_call,
+    new_call_id,
+    open_call,
+    orphans,
+    record_call,
+)
 from store.tables import metadata
 
 if TYPE_CHECKING:
     from store.database import Store
 
 __all__ = [
+    "DIED",
     "Call",
     "CallEnd",
     "CallStart",
@@ -43,6 +55,7 @@ __all__ = [
     "call",
     "calls",
     "close_call",
+    "count",
     "last_complete",
     "messages",
     "new_call_id",
@@ -95,6 +108,12 @@ def calls(
         statement = statement.where(_calls.c.run.not_in(_deleted))
     with store.read() as connection:
         return [_call(row) for row in connection.execute(statement)]
+
+
+def count(store: "Store", run: str) -> int:
+    """How many calls a run has."""
+    with store.read() as connection:
+        return connection.execute(select(func.count()).where(_calls.c.run == run)).scalar_one()
 
 
 def recorded(store: "Store", run: str, after: int, under_way: Collection[str]) -> tuple[int, list[Call]]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.domain.blocks import Block, BlockKind, blocks
-from store.domain.canonical import split
+from store.domain.kept import split
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -12,13 +12,11 @@ from store.domain.canonical import (
     InexactError,
     canonical,
     digest,
-    join,
     kept_key,
-    node_key,
     parse,
     request_digest,
-    split,
 )
+from store.domain.kept import join, node_key, split
 from tests.jsonvalues import as_json, markers, messages, same, values
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(

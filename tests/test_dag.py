@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.dag import CONVERSATIONS, Conversation, Extension, Memory, Tape, extend, shared_length
-from store.domain.canonical import node_key, split, value_digest
+from store.domain.canonical import value_digest
+from store.domain.kept import node_key, split
 from store.exact import form, loads
 
 TAPE = Tape("abcde", 1, 1)
