@@ -1,18 +1,21 @@
-"""The provider's key: from the environment of whoever starts or resumes a run, else from a file that only its user
-can read. It is never in the store and never on a command line."""
+"""The providers' keys: from the environment of whoever starts or resumes a run, else from a file that only its user
+can read. They are never in the store and never on a command line."""
 
 import json
 import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
 from app.failure import CommandError, Exit
 
 VARIABLE = "ANTHROPIC_API_KEY"
+PROVIDERS = {"anthropic": "Anthropic", "openai": "OpenAI", "gemini": "Gemini"}
+"""Whose keys can be kept, and how people call them."""
+
 _NAME = "anthropic"
 
 
@@ -35,16 +38,24 @@ def path(environ: Mapping[str, str]) -> Path:
 
 def provider_key(environ: Mapping[str, str]) -> tuple[str, str]:
     """The key, and where it came from. CredentialsError when there is none, or when others can read the file."""
-    if key := environ.get(VARIABLE, "").strip():
-        return key, f"${VARIABLE}"
-    file = path(environ)
-    key = _read(file)
+    key, source = found(environ, _NAME, (VARIABLE,))
     if not key:
         raise CredentialsError(
             f"there is no key for the model's provider: set {VARIABLE}, or keep one with `multitrack login` "
-            f"(in {file}). `multitrack demo` needs none."
+            f"(in {path(environ)}). `multitrack demo` needs none."
         )
-    return key, str(file)
+    return key, source
+
+
+def found(environ: Mapping[str, str], provider: str, variables: Sequence[str]) -> tuple[str, str]:
+    """A provider's key, from the first of the variables that is set, else from the file, and where it came from; "" for
+    both when there is none. CredentialsError when others can read the file."""
+    for variable in variables:
+        if key := environ.get(variable, "").strip():
+            return key, f"${variable}"
+    file = path(environ)
+    key = _read(file).get(provider, "")
+    return (key, str(file)) if key else ("", "")
 
 
 def provider_environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -53,20 +64,22 @@ def provider_environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, VARIABLE: key}
 
 
-def save(environ: Mapping[str, str], key: str) -> Path:
-    """Keep the key, readable by its user alone; where. CredentialsError when it can't be a key."""
+def save(environ: Mapping[str, str], key: str, provider: str = _NAME) -> Path:
+    """Keep a provider's key, beside those of others, readable by its user alone; where. CredentialsError when it can't
+    be a key."""
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise CredentialsError(
             "that is no key: a key is one word of plain letters, digits and signs. Nothing was kept."
         )
     file = path(environ)
+    lines = [f"{name} = {json.dumps(kept)}\n" for name, kept in {**_read(file), provider: key}.items()]
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # A file of mkstemp's is its user's alone from the first instant.
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".credentials-")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(f"# Written by `multitrack login`. Keep it to yourself.\n{_NAME} = {json.dumps(key)}\n")
+            stream.writelines(["# Written by `multitrack login`. Keep it to yourself.\n", *lines])
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(file)
@@ -86,12 +99,13 @@ def forget(environ: Mapping[str, str]) -> Path | None:
     return file
 
 
-def _read(file: Path) -> str:
+def _read(file: Path) -> dict[str, str]:
+    """The keys that the file has, by provider."""
     try:
         # A pipe in the file's place must not hold us up.
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return ""
+        return {}
     with os.fdopen(handle, "rb") as stream:
         # Asked of the open file: what is checked is what is read.
         status = os.fstat(stream.fileno())
@@ -105,7 +119,7 @@ def _read(file: Path) -> str:
                 f"`chmod 600 {quote(str(file))}`, and think about a new key."
             )
         try:
-            value = tomllib.load(stream).get(_NAME, "")
+            kept = tomllib.load(stream)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise CredentialsError(f"{file} can't be read: {error}. `multitrack login` writes it anew.") from error
-    return value if isinstance(value, str) else ""
+    return {name: key for name, key in kept.items() if isinstance(key, str)}

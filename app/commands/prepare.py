@@ -75,18 +75,31 @@ def _doctor(context: Context, options: Namespace) -> int:
     return Exit.ENVIRONMENT if failed else Exit.FINE
 
 
+def _configure_login(parser: ArgumentParser) -> None:
+    from app.credentials import PROVIDERS
+
+    parser.add_argument(
+        "provider",
+        metavar="PROVIDER",
+        nargs="?",
+        choices=tuple(PROVIDERS),
+        default="anthropic",
+        help=f"whose: {', '.join(PROVIDERS)} (anthropic, which runs ask)",
+    )
+
+
 def _login(context: Context, options: Namespace) -> int:
-    from app.credentials import VARIABLE, save
+    from app.credentials import PROVIDERS, VARIABLE, save
 
     if sys.stdin.isatty():
         from getpass import getpass
 
-        key = getpass("Anthropic API key (it is not shown): ")
+        key = getpass(f"{PROVIDERS[options.provider]} API key (it is not shown): ")
     else:
         key = sys.stdin.readline()
-    file = save(context.environ, key)
+    file = save(context.environ, key, options.provider)
     say(f"Kept in {file}, readable by you alone.")
-    if context.environ.get(VARIABLE):
+    if options.provider == "anthropic" and context.environ.get(VARIABLE):
         note(f"{VARIABLE} is set, and goes before it.")
     return Exit.FINE
 
@@ -110,6 +123,7 @@ GROUP = Group(
             "login",
             "Keep the provider's key in a file that you alone can read.",
             _login,
+            _configure_login,
             more="The key is asked for without echo, or read from standard input: it is never an argument.",
         ),
         Command("logout", "Remove that file.", _logout),

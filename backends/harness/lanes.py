@@ -298,4 +298,4 @@ def _said(error: Exception) -> str:
 
 async def keep(journal: Journal, data: bytes) -> str:
     """Keep bytes as a blob; their digest."""
-    return await journal.store.writer.write(lambda connection: blobs.put(connection, data), size=len(data))
+    return await journal.store.writer.write(lambda connection: blobs.keep(connection, data), size=len(data))

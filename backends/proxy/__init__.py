@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from backends.proxy.admission import Admit, Refusal
     from backends.proxy.app import Proxy
     from backends.proxy.prices import Extras, Prices
-    from backends.proxy.routes import Upstream
+    from backends.proxy.routes import KNOWN, Upstream
     from backends.proxy.server import Address, serve
     from backends.proxy.upstream import Timeouts
 
-__all__ = ["Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Timeouts", "Upstream", "serve"]
+__all__ = ["KNOWN", "Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Timeouts", "Upstream", "serve"]
 
 _HOMES = {
     "Address": "server",
     "Admit": "admission",
     "Extras": "prices",
+    "KNOWN": "routes",
     "Prices": "prices",
     "Proxy": "app",
     "Refusal": "admission",

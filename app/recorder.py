@@ -1,0 +1,225 @@
+"""A recorder for any tool: the recording proxy in the foreground, with a run of its own that has calls and no lanes."""
+
+import asyncio
+import errno
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from app.calls import facts, line
+from app.failure import CommandError, Exit
+from app.output import counted, emit, money, note, say
+from store.domain.ids import new_run_id
+from store.domain.safe_text import safe_line
+from store.home import Home
+
+if TYPE_CHECKING:
+    from backends.proxy import Address, Upstream
+    from store.database import Store
+
+STOPPED = "the recorder was stopped"
+"""The error of a call that was under way when its recorder ended."""
+
+SWITCH = 0.0005
+"""Seconds between two threads' turns, as in an engine: a commit waits for the thread that prints."""
+
+LOOK = 0.5
+"""Seconds after which the thread that prints looks whether it is to end."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a recorder is started with. A path that names none of the upstreams goes to the first one that speaks so.
+    `keys` says for each of them where its key comes from, "" for the client's own. `extra` is for the proxy itself."""
+
+    host: str
+    port: int
+    upstreams: "Mapping[str, Upstream]"
+    keys: Mapping[str, str]
+    quiet: bool = False
+    json: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(home: Home, settings: Settings) -> int:
+    """Record until an interrupt or SIGTERM; the exit code. CommandError when it can't listen there, StoreError."""
+    import uvloop
+
+    from store.database import open_store
+    from store.lock import RunLock
+
+    sys.setswitchinterval(SWITCH)
+    home.create()
+    with open_store(home.store) as store, store.hold():
+        _bury(home, store)
+        run = _name(store)
+        folder = home.folder(run).create()
+        with RunLock(folder.lock) as lock:
+            lock.acquire()
+            try:
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(_serve(home, store, run, settings))
+            except CommandError:
+                shutil.rmtree(folder.path, ignore_errors=True)
+                raise
+        _sum_up(store, run, settings)
+    return Exit.FINE
+
+
+def base_urls(settings: Settings, address: str) -> dict[str, str]:
+    """What clients are given as a base URL, by provider, each as the SDKs of that protocol want it."""
+    return {
+        name: f"{address}/{name}" + ("/v1" if upstream.protocol == "openai" else "")
+        for name, upstream in settings.upstreams.items()
+    }
+
+
+def tools(urls: Mapping[str, str]) -> list[tuple[str, str]]:
+    """How well-known tools are told of it: the tool, and what to set."""
+    told = []
+    if url := urls.get("anthropic"):
+        told.append(("Claude Code", f"ANTHROPIC_BASE_URL={url} claude"))
+        told.append(("opencode", f"provider.anthropic.options.baseURL = {url}/v1"))
+    if url := urls.get("openai"):
+        table = f'{{name="multitrack", base_url="{url}", env_key="OPENAI_API_KEY", wire_api="responses", '
+        table += "supports_websockets=false}"
+        told.append(("codex", f"codex -c model_provider=multitrack -c 'model_providers.multitrack={table}'"))
+        told.append(("OpenAI's SDKs", f"OPENAI_BASE_URL={url}"))
+    if url := urls.get("gemini"):
+        told.append(("gemini-cli", f"GOOGLE_GEMINI_BASE_URL={url} gemini  (with an API key, not a login)"))
+    bases = [f"{name}_API_BASE={urls[key]}" for name, key in _BASES if key in urls]
+    if bases:
+        told.append(("aider, LiteLLM", " ".join(bases)))
+    return told
+
+
+_BASES = (("ANTHROPIC", "anthropic"), ("OPENAI", "openai"))
+
+
+def _name(store: "Store") -> str:
+    """A name for the run that is recorded into."""
+    from store import runs
+
+    taken, random = {row.id for row in runs.runs(store)}, Random()  # noqa: S311 - a name, no secret
+    return next(name for name in iter(lambda: new_run_id(random), "") if name not in taken)
+
+
+def _begin(store: "Store", run: str) -> None:
+    """Put the run on record: once it can be recorded into."""
+    from store import runs
+
+    at = time.time()
+    title = time.strftime("Recording of %Y-%m-%d %H:%M", time.localtime(at))
+    store.write(lambda connection: runs.create(connection, run, title, at=at))
+
+
+def _bury(home: Home, store: "Store") -> None:
+    """Close the calls of recorders that were killed: a lock that nobody holds still has its holder's name in it."""
+    from store import events, runs, tapes
+    from store.lock import RunLock
+
+    for row in runs.runs(store):
+        path = home.folder(row.id).lock
+        if path.exists() and path.stat().st_size and not events.last(store, row.id):
+            with RunLock(path) as lock:
+                if lock.acquire():
+                    store.write(partial(tapes.orphans, run=row.id, at=time.time()))
+
+
+async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> None:
+    from backends.proxy import Proxy, serve
+
+    signalled, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signalled.set)
+    proxy = Proxy(store, upstreams=settings.upstreams, open_to=run, **settings.extra)
+    over = threading.Event()
+    teller = threading.Thread(target=_tell, args=(store, run, over, settings), name="teller", daemon=True)
+    try:
+        async with serve(proxy, host=settings.host, port=settings.port) as address:
+            _begin(store, run)
+            _announce(home, run, settings, address)
+            if not settings.quiet:
+                teller.start()
+            await signalled.wait()
+            await proxy.close(STOPPED)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from error
+    over.set()
+    if not settings.quiet:
+        await asyncio.to_thread(teller.join)
+
+
+def _tell(store: "Store", run: str, over: threading.Event, settings: Settings) -> None:
+    """Print each call as it ends, in a thread of its own, until it is over and all are told."""
+    from store.ended import EndedCalls
+    from store.errors import StoreError
+
+    ended = EndedCalls(store, run, past=True)
+    while True:
+        last = over.is_set()
+        try:
+            for call in ended.wait(0 if last else LOOK):
+                emit({"kind": "call", **facts(call)}) if settings.json else say(line(call))
+            sys.stdout.flush()
+        except StoreError as error:
+            # The proxy tells its clients; when it is over, here too.
+            note(f"multitrack: {error}")
+            over.wait(10.0)
+        except OSError:
+            # Whoever read the output went away: recording goes on.
+            return
+        if last:
+            return
+
+
+def _announce(home: Home, run: str, settings: Settings, address: "Address") -> None:
+    urls = base_urls(settings, address.base_url)
+    if settings.json:
+        emit({"kind": "listening", "run": run, "store": str(home.store), "url": address.base_url, "base_urls": urls})
+        sys.stdout.flush()
+        return
+    say(f"Recording into run {run} of {home.store}. Ctrl-C ends it.\n")
+    width = max(map(len, urls))
+    for name, url in urls.items():
+        asks = safe_line(settings.upstreams[name].base_url)
+        say(f"  {name:<{width}}  {url}  →  {asks}, with {settings.keys.get(name) or 'the client’s own key'}")
+    if any(settings.keys.values()):
+        say("\nWhoever can reach this address uses these keys; unset them, and each client needs its own.")
+    say("")
+    for tool, what in tools(urls):
+        say(f"  {tool:<14}  {what}")
+    say("")
+    sys.stdout.flush()
+
+
+def _sum_up(store: "Store", run: str, settings: Settings) -> None:
+    from store import tapes
+
+    count, spend = tapes.count(store, run), tapes.spend(store, run)
+    if settings.json:
+        emit({"kind": "ended", "run": run, "calls": count, "tokens": spend.usage.total, "cost": spend.usd})
+        return
+    used = f"{spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
+    say(f"Run {run}: {counted(count, 'call')}, {used}. `multitrack calls {run}` lists them.")
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> CommandError:
+    where = f"{settings.host} port {settings.port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            said = f"{where} is in use: end what listens there, or name another with --port (0 takes a free one)"
+        case errno.EADDRNOTAVAIL:
+            said = f"{settings.host} is no address of this machine: name one with --host"
+        case errno.EACCES:
+            said = f"{where} may not be listened on: name one above 1023 with --port"
+        case _:
+            said = f"{where} can't be listened on: {error.strerror or error}"
+    return CommandError(f"{said}.", Exit.ENVIRONMENT)

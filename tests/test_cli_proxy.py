@@ -1,0 +1,304 @@
+"""`multitrack proxy`: a recorder for any tool, as a process of its own in front of a provider."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from app.cli import main
+from app.failure import Exit
+from store import runs, tapes
+from store.database import open_store
+from store.home import Home
+from store.lock import RunLock, holder
+from tests.proxyrig import ASK, Handler, Provider, recorded, streamed, whole
+from tests.shop import Here, here, nowhere
+
+__all__ = ["here", "nowhere"]
+
+OWN = "sk-ant-" + "real" * 8
+
+
+@dataclass
+class Recorder:
+    """The command, its first line of JSON, and the lines after it."""
+
+    process: asyncio.subprocess.Process
+    listening: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        return str(self.listening["base_urls"]["anthropic"])
+
+    async def line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        told: dict[str, Any] = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 60))
+        return told
+
+    async def stop(self, number: signal.Signals = signal.SIGINT) -> list[dict[str, Any]]:
+        """End it as an operator does; what it still said."""
+        self.process.send_signal(number)
+        assert self.process.stdout is not None
+        left = await asyncio.wait_for(self.process.stdout.read(), 60)
+        assert await self.process.wait() == Exit.FINE
+        return [json.loads(line) for line in left.splitlines()]
+
+
+@asynccontextmanager
+async def provider(handler: Handler) -> AsyncIterator[Provider]:
+    made = Provider(handler)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+
+
+@asynccontextmanager
+async def recorder(home: Path, *arguments: str, environ: dict[str, str] | None = None) -> AsyncIterator[Recorder]:
+    bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-E", "-m", "app", "--home", str(home), "proxy", "--port", "0", "--json", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**bare, **(environ or {})},
+    )
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        first = await asyncio.wait_for(process.stdout.readline(), 60)
+        assert first, (await process.stderr.read()).decode()
+        yield Recorder(process, json.loads(first))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def ask(url: str, **headers: str) -> tuple[int, bytes]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/v1/messages", data=ASK, headers=headers) as had,
+    ):
+        return had.status, await had.read()
+
+
+def on_disk(home: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
+
+
+async def test_a_client_goes_through_with_its_own_key_which_is_not_kept(tmp_path: Path) -> None:
+    async with (
+        provider(streamed(recorded("tools.sse"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        status, body = await ask(proxy.url, **{"x-api-key": OWN, "cookie": "session=sweet", "x-app": "cli"})
+        assert (status, body) == (200, recorded("tools.sse"))
+        call = await proxy.line()
+        ended = await proxy.stop()
+    sent = dict(upstream.asked[0].headers)
+    assert sent[b"x-api-key"] == OWN.encode()
+    assert sent[b"x-app"] == b"cli"
+    assert b"cookie" not in sent
+    assert call["kind"] == "call"
+    assert (call["status"], call["model"], call["complete"], call["stream"]) == (200, "claude-sonnet-4-5", True, True)
+    assert (call["subagent"], call["run"], call["response_size"]) == (None, proxy.listening["run"], len(body))
+    assert call["tokens"]["output"] > 0 and call["cost"] > 0
+    assert ended == [
+        {"kind": "ended", "run": call["run"], "calls": 1, "tokens": call["tokens"]["total"], **_cost(call)}
+    ]
+    home = Home(tmp_path)
+    with open_store(home.store) as store:
+        assert [row.title[:12] for row in runs.runs(store)] == ["Recording of"]
+        assert tapes.verify(store, call["run"]) == []
+        (kept,) = tapes.calls(store, run=call["run"])
+        assert tapes.response(store, kept) == recorded("tools.sse")
+    everything = on_disk(tmp_path)
+    assert OWN.encode() not in everything
+    assert b"sweet" not in everything
+
+
+def _cost(call: dict[str, Any]) -> dict[str, float]:
+    return {"cost": call["cost"]}
+
+
+async def test_a_configured_key_takes_the_place_of_the_clients(tmp_path: Path) -> None:
+    async with provider(streamed(recorded("text.sse"))) as upstream:
+        arguments = ("--upstream", f"anthropic={upstream.base_url}")
+        async with recorder(tmp_path, *arguments, environ={"ANTHROPIC_API_KEY": "sk-configured"}) as proxy:
+            await ask(proxy.url, authorization=f"Bearer {OWN}")
+            await proxy.stop()
+    sent = dict(upstream.asked[0].headers)
+    assert sent[b"x-api-key"] == b"sk-configured"
+    assert b"authorization" not in sent
+    assert b"sk-configured" not in on_disk(tmp_path)
+
+
+async def test_a_virtual_key_that_is_not_known_goes_nowhere(tmp_path: Path) -> None:
+    async with (
+        provider(streamed(recorded("text.sse"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        virtual = "mt-" + "a" * 32
+        assert (await ask(proxy.url, **{"x-api-key": virtual}))[0] == 401
+        assert (await ask(proxy.listening["url"] + f"/k/{virtual}/anthropic"))[0] == 401
+        assert (await ask(proxy.url, Origin="http://evil.example"))[0] == 403
+        assert (await ask(proxy.url, Host="evil.example"))[0] == 403
+        # Beside a key of its own, a virtual one is taken out.
+        assert (await ask(proxy.url, **{"x-api-key": OWN, "authorization": f"Bearer {virtual}"}))[0] == 200
+        await proxy.stop()
+    (asked,) = upstream.asked
+    assert virtual.encode() not in asked.head
+    assert OWN.encode() in asked.head
+
+
+async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(asked: Any, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: ping\ndata: {}\n\n")
+        await writer.drain()
+        begun.set()
+        await go.wait()
+
+    async with (
+        provider(slow) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        asking = asyncio.create_task(ask(proxy.url))
+        await begun.wait()
+        call, ended = await proxy.stop(signal.SIGTERM)
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+        go.set()
+    assert (call["error"], call["complete"], call["status"]) == ("the recorder was stopped", False, 200)
+    assert ended["calls"] == 1
+    home = Home(tmp_path)
+    assert holder(home.folder(ended["run"]).lock) is None
+
+
+async def test_the_next_recorder_ends_the_calls_of_one_that_was_killed(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def never(asked: Any, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asked.gone.wait()
+
+    home = Home(tmp_path)
+    async with provider(never) as upstream:
+        arguments = ("--upstream", f"anthropic={upstream.base_url}")
+        async with recorder(tmp_path, *arguments) as proxy:
+            asking = asyncio.create_task(ask(proxy.url))
+            await begun.wait()
+            with open_store(home.store) as store:
+                while not tapes.calls(store):  # noqa: ASYNC110 - another process writes it
+                    await asyncio.sleep(0.01)
+            proxy.process.kill()
+            with pytest.raises(aiohttp.ClientError):
+                await asking
+        async with recorder(tmp_path, *arguments) as proxy:
+            await proxy.stop()
+    with open_store(home.store) as store:
+        (call,) = tapes.calls(store)
+    assert (call.error, call.status) == (tapes.DIED, None)
+
+
+async def test_many_lines_and_each_call_once(tmp_path: Path) -> None:
+    async with (
+        provider(whole(b"200 OK", recorded("message.json"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        await asyncio.gather(*(ask(proxy.url) for _ in range(60)))
+        lines = await proxy.stop()
+    assert lines[-1]["calls"] == 60
+    assert len({line["id"] for line in lines[:-1]}) == len(lines[:-1]) == 60
+
+
+async def test_its_own_words_on_a_terminal(tmp_path: Path) -> None:
+    """Without --json: the base URLs, a line a call, a summary."""
+    async with provider(streamed(recorded("overloaded.json"))) as upstream:
+        bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app", "--home", str(tmp_path), "proxy", "--port", "0"),
+            *("--upstream", f"mine:anthropic={upstream.base_url}"),
+            stdout=asyncio.subprocess.PIPE,
+            env=bare,
+        )
+        try:
+            assert process.stdout is not None
+            head = (await asyncio.wait_for(process.stdout.readuntil(b"aider"), 60)).decode()
+            (url,) = (word for word in head.split() if word.endswith("/mine"))
+            assert "ANTHROPIC_BASE_URL=http://127.0.0.1:" in head
+            assert "OPENAI_BASE_URL=http://127.0.0.1:" in head
+            assert "GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:" in head
+            assert (await ask(url))[0] == 200
+            process.send_signal(signal.SIGINT)
+            rest = (await asyncio.wait_for(process.stdout.read(), 60)).decode()
+            assert await process.wait() == Exit.FINE
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    assert "claude-sonnet-4-5" in rest
+    assert "1 call, 0 tokens" in rest
+
+
+def test_what_stands_in_the_way_is_said(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["proxy", "--port", port]) == Exit.ENVIRONMENT
+        assert f"127.0.0.1 port {port} is in use: end what listens there" in capsys.readouterr().err
+    assert main(["proxy", "--port", "0", "--host", "192.0.2.1"]) == Exit.ENVIRONMENT
+    assert "192.0.2.1 is no address of this machine" in capsys.readouterr().err
+    assert main(["runs", "--json"]) == Exit.FINE
+    assert json.loads(capsys.readouterr().out) == [], "what could not begin leaves no run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--upstream", "openai"], "'openai' is no PROVIDER=URL"),
+        (["--upstream", "a/b=http://x"], "is no PROVIDER=URL"),
+        (["--upstream", "openai=ftp://x"], "is no http:// or https:// address"),
+        (["--upstream", "openai=http://x?key=1"], "no query"),
+        (["--upstream", "mine:klingon=http://x"], "the protocol 'klingon' is not known"),
+        (["--host", "0.0.0.0"], "every interface"),
+        (["--host", "::"], "every interface"),
+        (["--host", "example.org"], "is no IP address"),
+        (["--port", "70000"], "is no whole number from 0 to 65,535"),
+    ],
+)
+def test_a_mistake_is_said(nowhere: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], part: str) -> None:
+    assert main(["proxy", *arguments]) == Exit.USAGE
+    assert part in capsys.readouterr().err
+
+
+def test_a_store_of_a_newer_version(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(nowhere / "home").create()
+    open_store(home.store).close()
+    with contextlib.closing(sqlite3.connect(home.store)) as driver:
+        driver.execute("UPDATE alembic_version SET version_num = '9999'")
+        driver.commit()
+    assert main(["proxy", "--port", "0"]) == Exit.STORE
+    assert "was made by a newer Multitrack" in capsys.readouterr().err
+
+
+def test_a_recording_is_held_like_a_run(here: Here) -> None:
+    """While it goes on it can't be deleted, and the list says that it is alive."""
+    with open_store(here.home.store) as store:
+        store.write(lambda connection: runs.create(connection, "r2c2d", "Recording", at=1.0))
+    with RunLock(here.home.folder("r2c2d").lock) as lock:
+        assert lock.acquire()
+        told = {run["run"]: run for run in json.loads(here("runs", "--json")[1])}
+        assert told["r2c2d"]["alive"] is True
