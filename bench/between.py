@@ -59,7 +59,7 @@ class Relay(Proxy):
             Forward(route.protocol, route.url(""), "real", request.method, request.headers, request.body),
             cast("Any", Nothing()),
             OpaqueReader(),
-            answerer=self._answerer(request),
+            answerer=self._provider(),
             send=send,
             hang_up=hang_up,
         )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -19,6 +19,7 @@ from backends.proxy.prices import Prices
 from backends.proxy.protocol import Live
 from backends.proxy.recorder import Recording
 from backends.proxy.relay import HUNG_UP, Exchange, Send, answer
+from backends.proxy.replay import Tape, requested
 from backends.proxy.routes import Route, Upstream
 from backends.proxy.upstream import Client, Timeouts
 from store.database import Store
@@ -60,9 +61,11 @@ class Proxy:
         admit: Admit | None = None,
         timeouts: Timeouts | None = None,
         open_to: str | None = None,
+        tape: Tape | None = None,
     ) -> None:
         """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text.
-        `open_to` is a run that also takes the calls of clients without a virtual key: a bare recording."""
+        `open_to` is a run that also takes the calls of clients without a virtual key: a bare recording. `tape` answers
+        in the providers' place."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
         self._hosts = set(LOOPBACK)
@@ -75,6 +78,7 @@ class Proxy:
         self._prices = prices or Prices.default()
         self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to)
         self._timeouts = timeouts or Timeouts()
+        self._tape = tape
         self._client: Client | None = None
         self._live: dict[SubagentId | None, set[Exchange]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,6 +166,8 @@ class Proxy:
             protocol=route.protocol.endpoint(request.method, route.path),
             conversation=route.protocol.conversation(request.method, route.path),
         )
+        answerer = self._answerer(start)
+        start = replace(start, source=answerer.source)
         return Exchange(
             Forward(
                 route.protocol,
@@ -181,16 +187,22 @@ class Proxy:
                 over=None if request.admitted is None else request.admitted.end,
             ),
             route.protocol.reader(request.method, route.path, self._live_text(subagent, start.id)),
-            answerer=self._answerer(request),
+            answerer=answerer,
             send=send,
             hang_up=hang_up,
         )
 
-    def _answerer(self, request: _Request) -> Answerer:
+    def _answerer(self, start: CallStart) -> Answerer:
         """Who answers a request."""
+        if self._tape is None:
+            return self._provider()
+        request = requested(start.method, start.path, start.body)
+        return self._tape.answerer(request, start.subagent, start.thread, self._provider)
+
+    def _provider(self, notes: Sequence[str] = ()) -> Provider:
         if self._client is None:
             self._client = Client(self._timeouts)
-        return Provider(self._client)
+        return Provider(self._client, notes=notes)
 
     async def _follow(self, subagent: SubagentId | None, exchange: Exchange, receive: Receive) -> None:
         """Run a call to its end, which comes early when its client hangs up."""

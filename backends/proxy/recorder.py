@@ -6,7 +6,7 @@ tape. When opening failed, closing tries it again: a moment's trouble with the d
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ class Ended:
     status: int | None
     headers: Headers
     problem: str
+    notes: Sequence[str] = ()
 
 
 class Recording:
@@ -110,7 +111,7 @@ class Recording:
             response=self.body(),
             messages=answer.messages,
             response_id=answer.response_id,
-            notes=answer.notes,
+            notes=(*ended.notes, *answer.notes),
         )
 
         self._soon.cancel()
@@ -131,7 +132,8 @@ class Recording:
                 self._over(end)
 
     def _usd(self, answer: Answer) -> float | None:
-        if not answer.usage.total:
+        # What comes from a tape was paid for when it was recorded.
+        if not answer.usage.total or self._start.source:
             return 0.0
         # The name of an answer is the more exact one: what was asked for may be an alias, or a router's own name.
         price = self._prices.of(answer.model, self._start.model, provider=self._start.provider)

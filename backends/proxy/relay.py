@@ -81,6 +81,7 @@ class Exchange:
                     status=None if answering is None else answering.status,
                     headers=() if answering is None else answering.headers,
                     problem="" if problem is None else str(problem),
+                    notes=self._answerer.notes,
                 )
             )
         except Exception:
@@ -170,8 +171,9 @@ class Exchange:
         if self._begun:
             self._hang_up()
             return
-        body = self._forward.protocol.error(problem.status, f"The recording proxy: {problem}.")
-        await answer(self._send, problem.status, body)
+        said = f"The recording proxy: {problem}.{problem.detail}"
+        more = [(b"x-should-retry", b"false")] if problem.final else []
+        await answer(self._send, problem.status, self._forward.protocol.error(problem.status, said), more)
 
 
 async def answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:

@@ -22,11 +22,14 @@ class Timeouts:
 
 
 class UpstreamError(Exception):
-    """The provider could not be asked, or its answer broke off. `status` is what a gateway answers to that."""
+    """The provider could not be asked, or its answer broke off. `status` is what a gateway answers to that; `detail` is
+    for the client alone, who is told not to try again when it is `final`."""
 
-    def __init__(self, message: str, status: int = 502) -> None:
+    def __init__(self, message: str, status: int = 502, *, final: bool = False, detail: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.final = final
+        self.detail = detail
 
 
 class Answering:

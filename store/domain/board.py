@@ -69,6 +69,8 @@ class Lane:
     model: str = ""
     sandbox: str = ""
     attempt: int = 0
+    began: float = 0.0
+    """When what counts of its work began."""
     injected: tuple[str, ...] = ()
     injected_tokens: int = 0
     ended: SubagentEnded | None = None
@@ -299,6 +301,10 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             lane.model, lane.sandbox, lane.attempt = payload.model, payload.sandbox, payload.attempt
             lane.injected, lane.injected_tokens = payload.injected, payload.injected_tokens
             lane.observations = payload.observations
+            if payload.afresh:
+                lane.answered, lane.spend, lane.work, lane.results = 0, Spend(), Stopwatch(), {}
+            if payload.attempt == 1 or payload.afresh:
+                lane.began = event.at
             # A turn that died with its engine begins again, and counts once.
             lane.turn = lane.answered
             lane.spend = replace(lane.spend, turns=lane.turn)

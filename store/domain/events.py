@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
+from store.domain.replay import Replay
 from store.domain.states import Ending, RunState, Validity
 from store.domain.strategy import LanePlan
 from store.domain.task import Task
@@ -91,6 +92,8 @@ class RunCreated(Payload):
     """Gates open by themselves from the start."""
     pace: float = 0.0
     """Words a second of the scripted model; 0 is as fast as it can."""
+    replay: Replay | None = None
+    """It is answered from another run's tape."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,8 @@ class SubagentLaunched(Payload):
     observations: str = ""
     attempt: int = 1
     """Counts up when an engine takes it over from one that died."""
+    afresh: bool = False
+    """It begins anew, in a new sandbox, and nothing of what it did before counts."""
 
 
 @dataclass(frozen=True)
