@@ -55,6 +55,19 @@ def money(usd: float | None, *, priced: bool = True) -> str:
     return text if priced else f"at least {text}"
 
 
+def size(count: int) -> str:
+    """Bytes as people read them, a thousand to the next unit."""
+    if count < 1000:
+        return counted(count, "byte")
+    amount, unit = count / 1000, 0
+    while amount >= 999.5 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.1f} {_UNITS[unit]}" if amount < 10 else f"{amount:,.0f} {_UNITS[unit]}"
+
+
+_UNITS = ("kB", "MB", "GB", "TB")
+
+
 def duration(seconds: float) -> str:
     """A stretch of time in its two largest units."""
     whole = round(seconds)

@@ -80,6 +80,16 @@ def sizes(store: "Store", home: Home) -> dict[str, Size]:
     return {run: Size(own.get(run, 0), _disk(home.folder(run).path)) for run in known}
 
 
+def last_recorded(store: "Store") -> dict[str, float]:
+    """When anything was last recorded of each run, in Unix seconds."""
+    with store.read() as connection:
+        last = {row.id: row.created for row in connection.execute(select(_tables["runs"]))}
+        for statement in (_LAST_EVENT, _LAST_CALL):
+            for run, at in connection.execute(text(statement)):
+                last[run] = max(last.get(run, at), at)
+    return last
+
+
 def unfinished(store: "Store") -> list[str]:
     """Runs whose deletion has begun, and was not finished."""
     with store.read() as connection:
@@ -225,6 +235,8 @@ def _own_bytes(connection: Connection) -> dict[str, int]:
     return own
 
 
+_LAST_EVENT = "SELECT run, at FROM events WHERE seq IN (SELECT max(seq) FROM events GROUP BY run)"
+_LAST_CALL = "SELECT run, max(coalesce(ended, started)) FROM calls GROUP BY run"
 _OWN_NODES = (
     "SELECT run, sum(length(message)) FROM nodes JOIN (SELECT node, min(run) AS run FROM tape_nodes "
     "GROUP BY node HAVING min(run) = max(run)) ON node = key GROUP BY run"

@@ -4,14 +4,18 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.commands import Command, Group, add_json, add_run, add_run_json, twin_help
 from app.context import NOTHING_YET, Context, find_run, read_board
 from app.failure import CommandError, Exit
-from app.output import emit, money, note, say, table
+from app.output import emit, money, note, say, size, table
 from store.domain.board import Board
 from store.domain.events import Event
+
+if TYPE_CHECKING:
+    from store.retention import Size
+    from store.runs import RunRow
 
 
 def _runs(context: Context, options: Namespace) -> int:
@@ -19,36 +23,50 @@ def _runs(context: Context, options: Namespace) -> int:
         emit([]) if options.json else say(f"No runs yet. {NOTHING_YET}")
         return Exit.FINE
     from store.lock import holder
+    from store.retention import sizes
     from store.runs import runs
 
     with context.store() as store:
+        disk = sizes(store, context.home)
         listed = [
             (row, read_board(store, row.id), holder(context.home.folder(row.id).lock) is not None)
             for row in runs(store)
         ]
     if options.json:
-        emit([_facts(context, board, row.title, row.created, alive) for row, board, alive in listed])
+        emit([{**_facts(context, row, board, alive), "disk": _disk(disk.get(row.id))} for row, board, alive in listed])
     elif not listed:
         say(f"No runs yet. {NOTHING_YET}")
     else:
         table(
-            ("RUN", "STARTED", "STATE", "GENERATION", "SOLVED", "OBSERVATIONS", "COST", "TITLE"),
+            ("RUN", "STARTED", "STATE", "GENERATION", "SOLVED", "OBSERVATIONS", "COST", "DISK", "TITLE"),
             [
-                (row.id, _local(row.created), _state(board, alive), *_progress(board), row.title)
+                (
+                    row.id,
+                    _local(row.created),
+                    _state(board, alive),
+                    *_progress(board),
+                    size(disk[row.id].total) if row.id in disk else "",
+                    row.title,
+                )
                 for row, board, alive in listed
             ],
-            right=(3, 4, 5, 6),
+            right=(3, 4, 5, 6, 7),
         )
     return Exit.FINE
 
 
-def _facts(context: Context, board: Board, title: str, created: float, alive: bool) -> dict[str, Any]:
+def _facts(context: Context, row: "RunRow", board: Board, alive: bool) -> dict[str, Any]:
     if board.order is None:
-        return {"run": board.run, "title": title, "created": created, "state": "recording", "alive": alive}
+        return {"run": row.id, "title": row.title, "created": row.created, "state": "recording", "alive": alive}
     from app.follow import summary
 
     facts = summary(board, str(context.home.folder(board.run).report))
-    return {**facts, "created": created, "alive": alive}
+    return {**facts, "created": row.created, "alive": alive}
+
+
+def _disk(own: "Size | None") -> dict[str, int] | None:
+    """Bytes that are the run's alone, in the store and in its folder."""
+    return None if own is None else {"store": own.store, "files": own.files}
 
 
 def _state(board: Board, alive: bool) -> str:

@@ -1,0 +1,192 @@
+"""`delete` and `prune`: nothing grows for ever without a word."""
+
+import re
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.commands import Command, Group, add_json, add_run
+from app.context import Context, find_run, read_board
+from app.failure import CommandError, Exit
+from app.output import counted, emit, note, say, size, table
+from store.domain.safe_text import safe_line
+from store.domain.states import RunState
+
+if TYPE_CHECKING:
+    from store.database import Store
+    from store.retention import Freed, Size
+
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])", re.ASCII)
+
+
+@dataclass(frozen=True)
+class _Old:
+    """A run that is to go. `last` is when anything was last recorded of it."""
+
+    id: str
+    title: str
+    state: str
+    last: float
+    size: "Size"
+
+
+def _configure_delete(parser: ArgumentParser) -> None:
+    add_run(parser)
+    _add_yes(parser)
+
+
+def _configure_prune(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--older", metavar="AGE", type=_age, required=True, help="of which nothing was recorded since: 30d, 12h, 2w"
+    )
+    parser.add_argument("--keep-solved", action="store_true", help="leave runs that solved their task")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go, and how much it would free")
+    _add_yes(parser)
+    add_json(parser, "print JSON; with it nothing is asked, and --yes or --dry-run is needed")
+
+
+def _add_yes(parser: ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="don't ask")
+
+
+def _age(text: str) -> float:
+    match = _AGE.fullmatch(text.strip().lower())
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is no age: a number and m, h, d or w, such as 30d, 12h or 2w")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _delete(context: Context, options: Namespace) -> int:
+    from store.retention import delete_runs, sizes, unfinished
+
+    with context.store() as store:
+        if options.run in unfinished(store):
+            note(f"The deletion of run {options.run} was not finished: it goes on.")
+            say(_said([options.run], delete_runs(store, context.home, [options.run], at=time.time())))
+            return Exit.FINE
+        row = find_run(store, options.run)
+        _refuse_held(context, row.id)
+        frees = size(sizes(store, context.home)[row.id].total)
+        name = f"run {row.id} ({safe_line(row.title, 60)})"
+        if not _confirmed(options, f"Delete {name} with its tapes, report and patches? It frees about {frees}."):
+            return Exit.UNSOLVED
+        say(_said([row.id], delete_runs(store, context.home, [row.id], at=time.time())))
+    return Exit.FINE
+
+
+def _prune(context: Context, options: Namespace) -> int:
+    from store.retention import delete_runs, unfinished
+
+    if context.empty:
+        emit({"runs": [], "freed": None}) if options.json else say("Nothing is recorded yet.")
+        return Exit.FINE
+    with context.store() as store:
+        old = _old(context, store, before=time.time() - options.older, keep_solved=options.keep_solved)
+        names, frees = [run.id for run in old], sum(run.size.total for run in old)
+        if not options.json:
+            _list(old, frees)
+        freed: Freed | None = None
+        if not options.dry_run and (names or unfinished(store)):
+            if not _confirmed(options, f"Delete {'it' if len(names) == 1 else 'them'}?" if names else ""):
+                return Exit.UNSOLVED
+            freed = delete_runs(store, context.home, names, at=time.time())
+    if options.json:
+        told = None if freed is None else {"store": freed.store, "files": freed.files, "kept": freed.kept}
+        emit({"runs": [_facts(run) for run in old], "freed": told})
+    elif freed is not None:
+        say(_said(names, freed))
+    return Exit.FINE
+
+
+def _old(context: Context, store: "Store", *, before: float, keep_solved: bool) -> list[_Old]:
+    """The runs that nothing was recorded of since, and that no engine holds; oldest first."""
+    from store.lock import holder
+    from store.retention import last_recorded, sizes
+    from store.runs import runs
+
+    last = last_recorded(store)
+    ages = [(last[row.id], row) for row in runs(store) if last[row.id] < before]
+    found = []
+    own = sizes(store, context.home) if ages else {}
+    for at, row in sorted(ages, key=lambda item: item[0]):
+        if holder(context.home.folder(row.id).lock) is not None:
+            continue
+        board = read_board(store, row.id)
+        solved = board.finished is not None and board.finished.state is RunState.SOLVED
+        if keep_solved and solved:
+            continue
+        state = "recording" if board.order is None else str(board.state) if board.finished else "interrupted"
+        found.append(_Old(row.id, row.title, state, at, own[row.id]))
+    return found
+
+
+def _list(old: Sequence[_Old], frees: int) -> None:
+    if not old:
+        say("No run is that old.")
+        return
+    rows = [
+        (run.id, time.strftime("%Y-%m-%d", time.localtime(run.last)), run.state, size(run.size.total), run.title)
+        for run in old
+    ]
+    table(("RUN", "LAST", "STATE", "DISK", "TITLE"), rows, right=(3,))
+    say(f"\n{counted(len(old), 'run')}, about {size(frees)}. What they share with each other comes on top.")
+
+
+def _facts(run: _Old) -> dict[str, object]:
+    disk = {"store": run.size.store, "files": run.size.files}
+    return {"run": run.id, "title": run.title, "state": run.state, "last": run.last, "disk": disk}
+
+
+def _confirmed(options: Namespace, question: str) -> bool:
+    """Whether the operator wants it. CommandError where nobody can be asked."""
+    if options.yes or not question:
+        return True
+    if getattr(options, "json", False) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CommandError("it can't be taken back, and here nobody can be asked: say it with --yes.")
+    answer = ""
+    with suppress(EOFError):
+        answer = input(f"{question} [y/N] ")
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    say("Nothing was deleted.")
+    return False
+
+
+def _refuse_held(context: Context, run: str) -> None:
+    """Say it before anything is asked."""
+    from store.lock import holder
+
+    if holder(context.home.folder(run).lock) is not None:
+        raise CommandError(
+            f"an engine or a recorder works on run {run}: it can't be deleted. `multitrack stop {run}` ends a run, "
+            "Ctrl-C a recorder.",
+            Exit.UNSOLVED,
+        )
+
+
+def _said(names: Sequence[str], freed: "Freed") -> str:
+    what = f"Deleted {', '.join(names)}." if names else "What earlier deletions had left is gone."
+    parts = [f"{size(freed.store)} of the store", f"{size(freed.files)} of files"]
+    kept = ""
+    if freed.kept:
+        kept = (
+            f" {size(freed.kept)} are free inside the store for what comes next; a tenth of it and more goes back to "
+            "the disk by the next deletion while no engine is at work."
+        )
+    return f"{what} Freed: {' and '.join(parts)}.{kept}"
+
+
+GROUP = Group(
+    "clear up",
+    (
+        Command(
+            "delete", "Delete a run with all that is only its own, and say what it freed.", _delete, _configure_delete
+        ),
+        Command("prune", "Delete the runs of which nothing was recorded for long.", _prune, _configure_prune),
+    ),
+)
