@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+import brotli
 import zstandard
 from sqlalchemy import Connection
 
@@ -153,6 +154,9 @@ def compressed(encoding: str, pieces: list[bytes]) -> list[bytes]:
         zstd = zstandard.ZstdCompressor().compressobj()
         out = [zstd.compress(piece) + zstd.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for piece in pieces]
         return [*out, zstd.flush()]
+    if encoding == "br":
+        brotlied = brotli.Compressor()
+        return [*(brotlied.process(piece) + brotlied.flush() for piece in pieces), brotlied.finish()]
     inner = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
     out = [inner.compress(piece) + inner.flush(zlib.Z_SYNC_FLUSH) for piece in pieces]
     return [*out, inner.flush()]
@@ -306,17 +310,23 @@ async def provided(handler: Handler) -> AsyncIterator[Provider]:
 
 @asynccontextmanager
 async def rig(
-    root: Path, handler: Handler, *, admit: Admit | None = None, timeouts: Timeouts | None = None
+    root: Path,
+    handler: Handler,
+    *,
+    admit: Admit | None = None,
+    timeouts: Timeouts | None = None,
+    protocol: str = "anthropic",
+    prices: Prices = PRICES,
 ) -> AsyncIterator[Rig]:
-    """Everything up, with that provider behind the proxy, its key `real`."""
+    """Everything up, with that provider behind the proxy, its key `real`, its name that of its protocol."""
     async with provided(handler) as provider:
         with prepared(root / "store.sqlite3") as store:
             tail = TailWriter(tail_path(store.path))
             proxy = Proxy(
                 store,
-                upstreams={"anthropic": Upstream(provider.base_url, "real")},
+                upstreams={protocol: Upstream(provider.base_url, "real", protocol)},
                 tail=tail,
-                prices=PRICES,
+                prices=prices,
                 admit=admit,
                 timeouts=timeouts,
             )

@@ -58,12 +58,12 @@ class Listener:
             log.exception("an answer could not be read")
             self._problem, self._decoder = "a fault of the reader's own", None
             return None
-        if self.ended is not None:
-            return self.ended
         if (held := self._reader.held_from) is not None:
             if self._held is None or self._held[0] != held:
                 self._held = held, held if decoder.plain else before
             return self._held[1]
+        if self.ended is not None:
+            return self.ended
         if not decoder.plain or not events.pending:
             return self._came
         if (name := events.pending_name()) is not None:

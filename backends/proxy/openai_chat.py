@@ -28,6 +28,8 @@ class ChatReader:
         self._usage: Any = None
         self._done = False
         self._error = ""
+        self._failed = False
+        """An error came in the middle of the stream."""
         self._strange: list[Any] = []
         self.held_from: int | None = None
 
@@ -45,15 +47,15 @@ class ChatReader:
         if not isinstance(value, dict):
             self._error = self._error or "a chunk is no JSON object"
             return False
-        if value.get("error") or event.name == "error":
-            # Some send the error's own members at the top.
-            self._error = error_of(value.get("error") or value)
-            return True
         try:
             self._read(value, event.start)
         except (TypeError, ValueError, KeyError, AttributeError):
             self._strange.append(value)
             self._error = self._error or "a chunk is not of the protocol's form"
+        if value.get("error") or event.name == "error":
+            # Some send the error's own members at the top.
+            self._error, self._failed = error_of(value.get("error") or value), True
+            return True
         return False
 
     def body(self, data: bytes) -> None:
@@ -61,6 +63,9 @@ class ChatReader:
             value = loads(data)
         except (ValueError, RecursionError):
             value = None
+        if isinstance(value, list) and value:
+            # Google's errors, in its OpenAI manner.
+            value = value[0]
         if not isinstance(value, dict):
             self._error = "the body is no JSON object"
             return
@@ -89,7 +94,7 @@ class ChatReader:
             usage=usage_of(self._usage),
             extras=extras_of(self._usage, self._head.get("service_tier")),
             stop_reason=self._reasons.get(first, ""),
-            whole=self._done or over,
+            whole=(self._done or over) and not self._failed,
             error=self._error,
             strange=(*self._strange, *choices[1:]),
             response_id=text(self._head.get("id")),
@@ -111,12 +116,14 @@ class ChatReader:
             if message is None:
                 message = self._choices[index] = {}
             if delta:
-                said = said or any(delta.values())
+                said = said or any(value for key, value in delta.items() if key != "role")
                 _merge(message, delta)
                 if index == 0:
                     self._show(delta)
             if reason := choice.get("finish_reason"):
                 self._reasons[index] = reason
+            if error := choice.get("error"):
+                self._error, self._failed = error_of(error), True
         self._hold(start, said)
 
     def _hold(self, start: int, said: bool) -> None:

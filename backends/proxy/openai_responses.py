@@ -54,7 +54,9 @@ class ResponseReader:
 
     def event(self, event: Event) -> bool:
         try:
-            value = (loads_quickly if event.name in _PIECES else loads)(event.data)
+            # Only a piece's numbers don't matter, and nearly all events are pieces.
+            piece = event.name in _PIECES or (not event.name and b'.delta"' in event.data[:80])
+            value = (loads_quickly if piece else loads)(event.data)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
@@ -106,33 +108,34 @@ class ResponseReader:
     def _read(self, kind: str, value: dict[str, Any]) -> None:
         if (place := _PIECES.get(kind)) is not None:
             listed, index, member, live = place
-            key = (value["output_index"], listed, value[index] if index else 0, member)
+            key = (self._index(value), listed, value.get(index) or 0 if index else 0, member)
             piece = value["delta"]
             if not isinstance(piece, str):
                 raise TypeError(kind)
             self._growing.setdefault(key, []).append(piece)
             self._live(live, piece)
         elif kind == "response.output_item.added":
-            self._items[_index(value)] = item = dict(value["item"])
+            index_of = value.get("output_index", len(self._items))
+            self._items[index_of] = item = dict(value["item"])
             if name := text(item.get("name")):
                 self._live("tool", name)
         elif kind == "response.output_item.done":
-            self._items[index_of := _index(value)] = dict(value["item"])
+            self._items[index_of := self._index(value)] = dict(value["item"])
             self._growing = {key: pieces for key, pieces in self._growing.items() if key[0] != index_of}
         elif (part := _PARTS.get(kind)) is not None:
             listed, index = part
-            item = self._items.setdefault(_index(value), {})
+            item = self._items.setdefault(self._index(value), {})
             _put(item, listed, value[index], dict(value["part"]))
             if kind.endswith("done"):
                 for member in ("text", "refusal"):
-                    self._growing.pop((_index(value), listed, value[index], member), None)
+                    self._growing.pop((self._index(value), listed, value[index], member), None)
         elif kind in _LAST:
             self._end(kind, value)
         elif isinstance(value.get("response"), dict):
             # created, queued, in progress
             self._response = value["response"]
         elif kind == "response.output_text.annotation.added":
-            part_of = self._items[_index(value)]["content"][value["content_index"]]
+            part_of = self._items[self._index(value)]["content"][value["content_index"]]
             part_of["annotations"] = [*(part_of.get("annotations") or ()), value["annotation"]]
         elif kind.rpartition(".")[2] not in _STATES and kind != "keepalive":
             self._strange.append(value)
@@ -142,12 +145,19 @@ class ResponseReader:
             said = value.get("error")
             self._error = error_of(said if isinstance(said, dict) else {**value, "type": ""})
             return
-        self._response = value["response"]
+        self._response = members(value.get("response")) or self._response
         self._whole = kind in ("response.completed", "response.incomplete")
         if kind == "response.failed":
             self._error = error_of(self._response.get("error"))
         elif kind == "response.cancelled":
             self._error = "cancelled"
+
+    def _index(self, value: dict[str, Any]) -> int:
+        """Which item an event is about; the last one, where it doesn't say."""
+        index = value.get("output_index", max(self._items, default=0))
+        if not isinstance(index, int):
+            raise TypeError("output_index")
+        return index
 
     def _output(self) -> list[dict[str, Any]]:
         """The items as far as they came."""
@@ -162,13 +172,6 @@ class ResponseReader:
             item[listed] = list(items(item.get(listed)))
             _put(item, listed, place, part)
         return [out[index] for index in sorted(out)]
-
-
-def _index(value: dict[str, Any]) -> int:
-    index = value["output_index"]
-    if not isinstance(index, int):
-        raise TypeError("output_index")
-    return index
 
 
 def _at(item: dict[str, Any], listed: str, place: int) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""Every recorded answer, however its bytes are cut or compressed: it is understood as the same, its bytes go on as they
+came, and its end is held back from its first byte."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from backends.proxy.decoding import Decoder
+from backends.proxy.holding import Hold
+from tests.conformance import RECORDINGS, STREAMS, listener, understood
+from tests.proxyrig import compressed, split
+
+CODINGS = ["gzip", "br", "zstd", "deflate"]
+
+
+def pieces(body: bytes, step: int) -> Iterator[bytes]:
+    """The body in pieces of that size, or of random ones (0)."""
+    random_ = random.Random(body[:64])
+    at = 0
+    while at < len(body):
+        size = step or random_.randint(1, 300)
+        yield body[at : at + size]
+        at += size
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("step", [1, 0, 10**9])
+def test_it_is_the_same_answer_in_any_pieces(name: str, step: int) -> None:
+    recording, heard = RECORDINGS[name], listener(RECORDINGS[name])
+    for piece in pieces(recording.body, step):
+        heard.take(piece)
+    answer = heard.finish(recording.body)
+    assert answer == understood(recording)
+    assert (answer.whole, answer.error) == (recording.complete, recording.error)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_it_is_the_same_answer_compressed(name: str, coding: str) -> None:
+    recording = RECORDINGS[name]
+    parts = split(recording.body) if recording.streamed else [recording.body]
+    body = b"".join(compressed(coding, parts))
+    for step in (1, 0, 10**9):
+        heard = listener(recording, coding=coding)
+        for piece in pieces(body, step):
+            heard.take(piece)
+        assert heard.finish(body) == understood(recording)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("step", [1, 0, 10**9])
+def test_bytes_go_on_as_they_came_all_but_the_end(name: str, step: int) -> None:
+    recording = RECORDINGS[name]
+    hold, heard, gone = Hold(None), listener(recording), b""
+    for piece in pieces(recording.body, step):
+        gone += hold.take(piece, heard.take(piece))
+        assert len(gone) <= recording.end_at, (gone[recording.end_at :], step)
+    assert gone == recording.body[: len(gone)] and gone + hold.rest() == recording.body
+    if step == 1:
+        # Nothing else was held back.
+        assert len(gone) >= recording.end_at - 1
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_the_end_of_a_compressed_stream_is_held(name: str, coding: str) -> None:
+    recording = RECORDINGS[name]
+    hold, heard, gone = Hold(None), listener(recording, coding=coding), b""
+    came = compressed(coding, split(recording.body))
+    for piece in came:
+        gone += hold.take(piece, heard.take(piece))
+    assert gone + hold.rest() == b"".join(came)
+    assert recording.end not in Decoder(coding).decode(gone)[recording.end_at :]
+    assert len(Decoder(coding).decode(gone)) == recording.end_at
+
+
+def test_an_event_of_a_protocol_that_nobody_knows_waits_for_the_next() -> None:
+    recording = RECORDINGS["chat-tools.sse"]
+    from backends.proxy.listening import Listener
+    from backends.proxy.routes import PROTOCOLS
+
+    reader = PROTOCOLS["openai"].reader("POST", "/v1/threads/runs", lambda kind, text: None)
+    heard, hold = Listener(recording.headers, reader), Hold(None)
+    came = gone = b""
+    for event in split(recording.body):
+        gone += hold.take(event, heard.take(event))
+        assert gone == came
+        came += event
+    assert heard.finish(came).whole
