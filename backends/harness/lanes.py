@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from backends.agents import Assignment, Outcome, Progress, Recalled
 from backends.harness.journal import Journal
+from backends.harness.played import Played
 from backends.harness.ports import Ports
 from backends.harness.verdict import Checker, could_not_run
 from backends.sandboxes import Sandbox, SandboxError, size, touched, without
@@ -38,8 +39,8 @@ log = logging.getLogger("multitrack.harness")
 class LaneSession:
     """The session of one subagent: its sandbox, its events, its limits, its memory."""
 
-    def __init__(self, journal: Journal, subagent: SubagentId, sandbox: Sandbox) -> None:
-        self._journal, self._subagent, self._sandbox = journal, subagent, sandbox
+    def __init__(self, journal: Journal, subagent: SubagentId, sandbox: Sandbox, played: Played | None = None) -> None:
+        self._journal, self._subagent, self._sandbox, self._played = journal, subagent, sandbox, played
 
     @property
     def sandbox(self) -> Sandbox:
@@ -60,6 +61,8 @@ class LaneSession:
     async def before_turn(self) -> Ending | None:
         self._journal.catch_up()
         await self._journal.until(lambda: self._lane.state is not SubagentState.PAUSED)
+        if self._played is not None and (ending := self._played.ending(self._subagent)) is not None:
+            return ending
         return self._lane.limits.reached(self.spend())
 
     def spend(self) -> Spend:
@@ -125,9 +128,11 @@ class LaneRunner:
             self.end(Ending.KILLED, KILLED)
         if self._ended_by is not None:
             return Outcome(*self._ended_by)
+        played = self._ports.played
+        afresh = self.lane.attempt > 0 and played is not None and played.rewind(self.subagent)
         try:
-            sandbox = self._sandbox = await self._open()
-            return await self._launch_and_work(sandbox)
+            sandbox = self._sandbox = await self._open(afresh=afresh)
+            return await self._launch_and_work(sandbox, afresh=afresh)
         except SandboxError as error:
             return Outcome(Ending.CRASHED if self.lane.attempt else Ending.NEVER_STARTED, str(error))
         except StoreError:
@@ -136,13 +141,15 @@ class LaneRunner:
             log.warning("%s crashed", self.subagent.label, exc_info=error)
             return Outcome(Ending.CRASHED, _said(error))
 
-    async def _launch_and_work(self, sandbox: Sandbox) -> Outcome:
+    async def _launch_and_work(self, sandbox: Sandbox, *, afresh: bool) -> Outcome:
         attempt = self.lane.attempt + 1
         injection, observations = await self._memory()
         model = self.lane.plan.strategy.model or self._journal.board.task.model
         secret = keys.new_secret()
-        # The proxy holds the limits too: an agent of somebody else's need not look at them.
-        allowance = Allowance.of(self.lane.limits, model)
+        # The proxy holds the limits too: an agent of somebody else's need not look at them. A tape's answers are free.
+        played = self._ports.played
+        free = played is not None and played.strict
+        allowance = Allowance() if free else Allowance.of(self.lane.limits, model)
         launched = SubagentLaunched(
             sandbox=sandbox.handle,
             model=model,
@@ -150,6 +157,7 @@ class LaneRunner:
             injected_tokens=injection.tokens,
             observations=observations,
             attempt=attempt,
+            afresh=afresh,
         )
         await self._journal.record(
             launched,
@@ -158,10 +166,10 @@ class LaneRunner:
                 connection, self.subagent, secret, at=self._journal.clock(), allowance=allowance
             ),
         )
-        progress = self._progress() if attempt > 1 else None
+        progress = self._progress() if attempt > 1 and not afresh else None
         assignment = self._assignment(injection.text, model, secret)
         self._work = asyncio.create_task(
-            self._ports.agent.work(assignment, LaneSession(self._journal, self.subagent, sandbox), progress)
+            self._ports.agent.work(assignment, LaneSession(self._journal, self.subagent, sandbox, played), progress)
         )
         if self._ended_by is not None:
             self._work.cancel()
@@ -185,9 +193,9 @@ class LaneRunner:
             also=lambda connection: keys.revoke(connection, self.subagent, at=self._journal.clock()),
         )
 
-    async def _open(self) -> Sandbox:
+    async def _open(self, *, afresh: bool) -> Sandbox:
         name = str(self.subagent)
-        if self.lane.sandbox:
+        if self.lane.sandbox and not afresh:
             return await self._ports.sandboxes.reopen(name, self.lane.sandbox)
         return await self._ports.sandboxes.create(name, self._ports.revision)
 

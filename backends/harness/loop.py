@@ -78,7 +78,10 @@ class Harness:
                 case Step.DESIGN:
                     # Whatever was edited at the gate, under whichever engine, counts from here on.
                     await match_face(self._journal, self._ports.folder)
-                    plans = design(self._board, self._ports.portfolio)
+                    played = self._ports.played
+                    plans = (played.plans(number) if played is not None else None) or design(
+                        self._board, self._ports.portfolio
+                    )
                     await self._journal.record(GenerationDesigned(plans), generation=number)
                 case Step.LAUNCH | Step.WATCH | Step.CHECK:
                     await self._work(number)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.agents import Agent
+from backends.harness.played import Played
 from backends.sandboxes import Sandboxes
 from store.domain.ids import SubagentId
 from store.domain.observations import Document, Injection
@@ -34,7 +35,8 @@ class Observed(Protocol):
 @dataclass(frozen=True)
 class Ports:
     """The other trades. `cut` ends a subagent's open model calls; `shuffled` is what the shuffled control is
-    given in place of its own observations; `revision` is the full commit in the mirror."""
+    given in place of its own observations; `revision` is the full commit in the mirror; `played` is the run that this
+    one is a replay of."""
 
     sandboxes: Sandboxes
     agent: Agent
@@ -46,3 +48,4 @@ class Ports:
     portfolio: tuple[Strategy, ...]
     folder: RunFolder
     shuffled: Injection | None = None
+    played: Played | None = None

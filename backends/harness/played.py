@@ -1,0 +1,50 @@
+"""The run that a replay plays, as the harness looks at it: what was designed, and how its subagents ended."""
+
+from typing import Protocol
+
+from store.domain.board import Board
+from store.domain.ids import SubagentId
+from store.domain.states import Ending
+from store.domain.strategy import LanePlan
+
+_OF_AN_ANSWER = frozenset({Ending.SUBMITTED, Ending.SILENT})
+"""What an answer alone brings about: a subagent that asks on has left its tape."""
+
+
+class Tapes(Protocol):
+    """The tapes that are played."""
+
+    def over(self, subagent: SubagentId) -> bool:
+        """Nothing is left of the subagent's tape."""
+
+    def rewind(self, subagent: SubagentId) -> None:
+        """Play the subagent's tape from its beginning."""
+
+
+class Played:
+    """A recorded run beside the one that plays it. `strict` when nothing is ever asked live."""
+
+    def __init__(self, board: Board, tapes: Tapes, *, strict: bool) -> None:
+        self._board, self._tapes = board, tapes
+        self.strict = strict
+
+    def plans(self, generation: int) -> tuple[LanePlan, ...] | None:
+        """How a generation was designed; None for one that was not."""
+        recorded = self._board.generations.get(generation)
+        return tuple(lane.plan for lane in recorded.lanes.values()) if recorded is not None else None
+
+    def ending(self, subagent: SubagentId) -> Ending | None:
+        """How the subagent ended, when its tape is over and something other than an answer ended it there: the
+        operator, a limit, the clock. None while it goes on."""
+        lane = self._board.lane(SubagentId(self._board.run, subagent.generation, subagent.lane))
+        ended = lane.ended.ending if lane is not None and lane.ended is not None else None
+        if ended is None or ended in _OF_AN_ANSWER or not self._tapes.over(subagent):
+            return None
+        return ended
+
+    def rewind(self, subagent: SubagentId) -> bool:
+        """Whether a subagent whose engine died begins anew. The answers cost nothing, and one that went on with a tool
+        call that was interrupted would leave its tape."""
+        if self.strict:
+            self._tapes.rewind(subagent)
+        return self.strict
