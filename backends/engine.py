@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,20 @@ from sqlalchemy import Connection
 
 from backends.harness.journal import Journal, every
 from backends.harness.loop import Harness
+from backends.harness.played import Played
 from backends.harness.ports import Ports
 from backends.harness.strategies import PORTFOLIO
 from backends.observer import observe
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
-from backends.proxy import Prices, Proxy, Upstream, serve
+from backends.proxy import Prices, Proxy, Tape, Upstream, serve
 from backends.sandboxes import SandboxError, Sandboxes
-from store import commands, tapes
+from store import commands, events, tapes
 from store.database import Store, StoreError, open_store
+from store.domain.board import Board
 from store.domain.events import EngineStarted, EngineStopped, FinishRan, FinishStarted
+from store.domain.ids import SubagentId
+from store.domain.replay import OnMismatch
 from store.domain.safe_text import safe, safe_line
 from store.domain.states import RunState
 from store.domain.task import Memory
@@ -113,11 +117,14 @@ class Engine:
             upstream = await self._upstream(stack)
             tail = stack.enter_context(contextlib.closing(TailWriter(tail_path(self._store.path))))
             tail.clear_run(self._board.run)
+            stop: list[Callable[[str], None]] = []
+            tape, played = self._played(stop)
             proxy = Proxy(
                 self._store,
                 upstreams={"anthropic": upstream},
                 tail=tail,
                 prices=Prices.default().with_own(SCRIPTED_PRICES),
+                tape=tape,
             )
             address = await stack.enter_async_context(serve(proxy, host="127.0.0.1", port=0))
             await self._journal.record(EngineStarted(os.getpid(), self._version, address.base_url, orphans))
@@ -140,12 +147,37 @@ class Engine:
                     portfolio=board.task.strategies or PORTFOLIO,
                     folder=self._folder,
                     shuffled=other_memory() if board.task.memory is Memory.SHUFFLED else None,
+                    played=played,
                 ),
             )
+            stop.append(harness.stop)
             await harness.run()
+
+    def _played(self, stop: Sequence[Callable[[str], None]]) -> tuple[Tape | None, Played | None]:
+        """The run that this one is a replay of, and its tape. `stop` will have what ends this one."""
+        replay = self._order.replay
+        if replay is None:
+            return None, None
+        recorded = Board(replay.run)
+        for event in events.read(self._store, run=replay.run):
+            recorded.apply(event)
+
+        def names(subagent: SubagentId) -> dict[str, str]:
+            lane = (recorded if subagent.run == replay.run else self._board).lane(subagent)
+            return {lane.sandbox: "‹sandbox›"} if lane is not None and lane.sandbox else {}
+
+        def missed(subagent: SubagentId | None, difference: str) -> None:
+            if replay.on_mismatch is OnMismatch.STOP:
+                who = subagent.label if subagent is not None else "somebody"
+                stop[0](f"{who} asked what is not on the tape of run {replay.run}.")
+
+        tape = Tape(self._store, replay, into=self._board.run, names=names, missed=missed)
+        return tape, Played(recorded, tape, strict=replay.on_mismatch is OnMismatch.STOP)
 
     async def _upstream(self, stack: contextlib.AsyncExitStack) -> Upstream:
         order = self._order
+        if order.replay is not None and order.replay.on_mismatch is OnMismatch.STOP:
+            return Upstream(PROVIDER)
         if not order.scripted:
             return Upstream(order.task.upstream or PROVIDER, self._key)
         port = await stack.enter_async_context(scripted_model(seed=order.seed, pace=order.pace))

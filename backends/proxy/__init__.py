@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from backends.proxy.admission import Admit, Refusal
     from backends.proxy.app import Proxy
     from backends.proxy.prices import Extras, Prices
+    from backends.proxy.replay import Tape
     from backends.proxy.routes import KNOWN, Upstream
     from backends.proxy.server import Address, serve
     from backends.proxy.upstream import Timeouts
 
-__all__ = ["KNOWN", "Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Timeouts", "Upstream", "serve"]
+__all__ = ["KNOWN", "Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Tape", "Timeouts", "Upstream", "serve"]
 
 _HOMES = {
     "Address": "server",
@@ -28,6 +29,7 @@ _HOMES = {
     "Prices": "prices",
     "Proxy": "app",
     "Refusal": "admission",
+    "Tape": "replay",
     "Timeouts": "upstream",
     "Upstream": "routes",
     "serve": "server",

@@ -7,7 +7,7 @@ the same match key, so that what was tried again is answered as it was then, try
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -34,7 +34,7 @@ _BROKEN = ("the provider's answer broke off", "the body ended before its length"
 _NOT_IN_TIME = "the provider did not answer in time"
 
 Missed = Callable[[SubagentId | None, str], None]
-"""Told whose request is not on the tape, and how it differs from what is."""
+"""Told whose request is refused, for it is not on the tape, and how it differs from what is."""
 
 
 @dataclass
@@ -113,10 +113,9 @@ class Tape:
         near = self._nearest(track, thread, request)
         said = f"{MISSED} of run {self._replay.run}"
         shown = self._difference(near, request, names) if near else "Nothing is left there that could be compared."
-        self._missed(subagent, shown)
         if self._replay.on_mismatch is OnMismatch.LIVE:
             return live((f"Asked live, for {said}.\n{shown}",))
-        return _Missing(said, shown)
+        return _Missing(said, shown, lambda: self._missed(subagent, shown))
 
     def _track(self, subagent: SubagentId | None) -> _Track:
         if subagent not in self._tracks:
@@ -190,6 +189,7 @@ class _Missing:
 
     problem: str
     difference: str
+    tell: Callable[[], None]
     source: str = ""
 
     @property
@@ -197,6 +197,8 @@ class _Missing:
         return (self.difference,)
 
     async def ask(self, forward: Forward) -> Answering:
+        # From here on nothing keeps the call from being recorded as what it is.
+        self.tell()
         raise UpstreamError(self.problem, 400, final=True, detail=f"\n{self.difference}")
 
 
@@ -291,8 +293,3 @@ def _evenly(call: Call, size: int) -> timing.Timing:
     first = min(call.first_byte - call.started if call.first_byte is not None else ended, ended)
     steps = max(1, min(size, round((ended - first) / TICK)))
     return [(size * step // steps, first + (ended - first) * (step - 1) / steps) for step in range(1, steps + 1)]
-
-
-def names_of(folders: Mapping[str, str]) -> Names:
-    """Names for folders: what each is called in any run."""
-    return {folder: f"‹{name}›" for name, folder in folders.items() if folder}
