@@ -30,6 +30,15 @@ def emit(value: Any, *, indent: int | None = None) -> None:
     print(json.dumps(value, indent=indent))
 
 
+def emit_each(values: Iterable[Any]) -> None:
+    """Print a JSON array, an item a line, as the items come."""
+    comma = "["
+    for value in values:
+        print(f"{comma}{json.dumps(value)}", end="")
+        comma = ",\n "
+    print("]" if comma != "[" else "[]")
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
     """Print rows under their heads, columns aligned; those in `right` to the right. The last one may be long."""
     lines = [list(heads), *([safe_line(str(cell)) for cell in row] for row in rows)]

@@ -137,7 +137,7 @@ def test_what_was_said_is_found(here: Here) -> None:
 
 def test_calls_and_whether_they_can_be_rebuilt(here: Here) -> None:
     assert "c1" in here("calls", RUN)[1]
-    assert json.loads(here("calls", RUN, "--json")[1])[0]["usage"]["input"] == 10
+    assert json.loads(here("calls", RUN, "--json")[1])[0]["tokens"]["input"] == 10
     assert here("verify", RUN)[0] == Exit.FINE
     with open_store(here.home.store) as store:
         store.write(lambda connection: connection.exec_driver_sql("UPDATE calls SET request_digest = 'other'"))

@@ -1,17 +1,18 @@
-"""`trace`, `search`, `calls` and `verify`: the record itself, call by call."""
+"""`trace` and `verify`: a tape as a tree, and whether it is whole."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from app.commands import Command, Group, add_json, add_run, add_run_json, twin_help, whole
+from app.commands import Command, Group, add_run, record, twin_help
 from app.context import Context, find_run, read_board
-from app.failure import CommandError, Exit
-from app.output import counted, duration, emit, money, say, table
+from app.failure import Exit
+from app.output import counted, duration, money, say
 from app.patches import lane_of
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Lane
 from store.domain.safe_text import safe_line
+from store.domain.secrets import mask
 
 if TYPE_CHECKING:
     from store.database import Store
@@ -25,13 +26,6 @@ def _configure_trace(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("subagent", metavar="SUBAGENT", nargs="?", help="such as 2.3; without it, all are listed")
     parser.add_argument("--full", action="store_true", help="whole texts instead of their first lines")
-
-
-def _configure_search(parser: ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY", nargs="+", help='words, or a "phrase in quotes"')
-    parser.add_argument("--run", metavar="RUN", help="in this run alone")
-    parser.add_argument("--limit", metavar="N", type=whole(1, 10_000), default=20, help="at most so many (20)")
-    add_json(parser)
 
 
 def _trace(context: Context, options: Namespace) -> int:
@@ -98,7 +92,7 @@ def _block(role: str, block: Block, corner: str, bar: str, *, full: bool) -> Ite
         BlockKind.TOOL_CALL: f"call {block.name}",
         BlockKind.TOOL_RESULT: "result" if block.ok is not False else "result, failed",
     }.get(block.kind, f"{role} {block.kind}")
-    text = _input(block.input) if block.kind is BlockKind.TOOL_CALL and not full else block.text
+    text = mask(_input(block.input) if block.kind is BlockKind.TOOL_CALL and not full else block.text)
     if not full:
         yield f"{corner} {head}: {safe_line(text, LINE)}"
         return
@@ -111,70 +105,6 @@ def _input(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_input(item)}" for name, item in value.items())
     return str(value)
-
-
-def _search(context: Context, options: Namespace) -> int:
-    from store.search import search
-
-    query = " ".join(options.query)
-    if not any(character.isalnum() for character in query):
-        raise CommandError("there is no word in that to search for.")
-    with context.store() as store:
-        run = find_run(store, options.run).id if options.run else None
-        hits = search(store, query, run=run, limit=options.limit)
-    if options.json:
-        emit(
-            [
-                {
-                    "subagent": str(hit.subagent) if hit.subagent else None,
-                    "turn": hit.turn,
-                    "call": hit.call,
-                    "node": hit.node,
-                    "block": hit.block,
-                    "role": hit.role,
-                    "kind": hit.kind,
-                    "snippet": hit.snippet,
-                }
-                for hit in hits
-            ]
-        )
-    else:
-        for hit in hits:
-            say(f"{hit.subagent or 'recording'}  turn {hit.turn}  {hit.role} {hit.kind}\n    {safe_line(hit.snippet)}")
-        if not hits:
-            say("Nothing found.")
-    return Exit.FINE if hits else Exit.UNSOLVED
-
-
-def _calls(context: Context, options: Namespace) -> int:
-    from store.tapes import calls
-
-    with context.store() as store:
-        tape = calls(store, run=find_run(store, options.run).id)
-    if options.json:
-        emit([_facts(call) for call in tape])
-        return Exit.FINE
-    table(
-        ("CALL", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TIME", "ERROR"),
-        _rows(tape),
-        right=(3, 4, 5, 6),
-    )
-    return Exit.FINE
-
-
-def _rows(tape: Iterable["Call"]) -> Iterator[tuple[object, ...]]:
-    for call in tape:
-        took = duration(call.seconds) if call.seconds is not None else "under way"
-        label = call.subagent.label if call.subagent else ""
-        status = call.status if call.status is not None else "none"
-        yield call.id, label, call.model, status, f"{call.usage.total:,}", money(call.usd), took, call.error
-
-
-def _facts(call: "Call") -> dict[str, Any]:
-    from store.domain.codec import encode
-
-    facts: dict[str, Any] = encode(call)
-    return facts
 
 
 def _verify(context: Context, options: Namespace) -> int:
@@ -194,8 +124,7 @@ GROUP = Group(
     "the tapes",
     (
         Command("trace", twin_help("trace"), _trace, _configure_trace),
-        Command("search", "Search what models and tools said, in all runs or in one.", _search, _configure_search),
-        Command("calls", "Every model call of a run, with status, tokens, cost and time.", _calls, add_run_json),
+        *record.COMMANDS,
         Command("verify", "Rebuild every recorded request, and compare it with what was sent.", _verify, add_run),
     ),
 )

@@ -1,0 +1,219 @@
+"""`calls`, `nodes` and `search`: the record itself, of a run or of all."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from app.calls import HEADS, RIGHT, facts, row
+from app.commands import Command, add_json, whole
+from app.context import Context, find_run
+from app.failure import CommandError, Exit
+from app.output import counted, emit, emit_each, say, table
+from app.scope import HELP, Scope, one_call, scope
+from store.domain.blocks import Block, blocks
+from store.domain.safe_text import safe_line
+from store.domain.secrets import mask
+
+if TYPE_CHECKING:
+    from store.database import Store
+    from store.domain.tape import Call
+    from store.graph import Placed
+
+ROWS = 200
+"""The most that a table lists unless told otherwise."""
+
+LINE = 100
+"""Characters shown of a block on its one line."""
+
+_TERMINAL = 1_000_000
+"""Bytes of a body that a terminal is given."""
+
+
+def _configure_calls(parser: ArgumentParser) -> None:
+    _add_scope(parser)
+    raw = parser.add_mutually_exclusive_group()
+    raw.add_argument("--request", action="store_true", help="print a call's request: its body, as it was sent")
+    raw.add_argument("--response", action="store_true", help="print a call's answer: the bytes, as they were received")
+    raw.add_argument("--headers", action="store_true", help="print a call's headers, without credentials")
+
+
+def _configure_nodes(parser: ArgumentParser) -> None:
+    _add_scope(parser)
+
+
+def _configure_search(parser: ArgumentParser) -> None:
+    parser.add_argument("query", metavar="QUERY", nargs="+", help='words, or a "phrase in quotes"')
+    parser.add_argument("--run", metavar="RUN", help="in this run alone")
+    parser.add_argument("--limit", metavar="N", type=whole(1, 10_000), default=20, help="at most so many (20)")
+    add_json(parser)
+
+
+def _add_scope(parser: ArgumentParser) -> None:
+    parser.add_argument("of", metavar="OF", nargs="?", help=HELP)
+    parser.add_argument("subagent", metavar="SUBAGENT", nargs="?", help="GENERATION.LANE of the run, such as 2.3")
+    limit = whole(1, 1_000_000)
+    parser.add_argument("--limit", metavar="N", type=limit, help=f"list the last so many ({ROWS}; JSON has all)")
+    add_json(parser)
+
+
+def _calls(context: Context, options: Namespace) -> int:
+    with context.store() as store:
+        if options.request or options.response or options.headers:
+            return _raw(store, one_call(store, options.of), options)
+        of = scope(store, options.of, options.subagent)
+        found = _found(store, of)
+        if options.json:
+            emit_each(facts(call) for call in _last(found, options.limit))
+            return Exit.FINE
+        shown = list(_last(found, options.limit or ROWS))
+    table(HEADS, map(row, shown), right=RIGHT)
+    _cut(len(found), len(shown), "call")
+    return Exit.FINE
+
+
+def _found(store: "Store", of: Scope) -> "list[Call]":
+    from store.tapes import calls
+
+    return [of.call] if of.call is not None else calls(store, run=of.run, subagent=of.subagent)
+
+
+def _last(found: "list[Call]", limit: int | None) -> "Iterator[Call]":
+    return islice(found, max(len(found) - limit, 0) if limit else 0, None)
+
+
+def _cut(count: int, shown: int, thing: str) -> None:
+    if shown < count:
+        say(f"\n{counted(count - shown, f'earlier {thing}')} not shown: --limit {count} lists all.")
+
+
+def _raw(store: "Store", call: "Call", options: Namespace) -> int:
+    """A part of a call, to the byte; a terminal is given it made safe, and with keys masked."""
+    if options.headers:
+        data = _head(call).encode()
+    elif options.response:
+        from store.tapes import response
+
+        data = response(store, call)
+    else:
+        data = _body(store, call)
+    if not sys.stdout.isatty():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return Exit.FINE
+    try:
+        text = data[:_TERMINAL].decode("utf-8", "strict" if len(data) <= _TERMINAL else "ignore")
+    except UnicodeDecodeError:
+        coding = next((value for name, value in call.response_headers if name.lower() == "content-encoding"), "")
+        how = f" ({safe_line(coding, 40)})" if coding and options.response else ""
+        say(f"{counted(len(data), 'byte')} that are no text{how}: send them to a file or a program.")
+        return Exit.FINE
+    say(mask(text).rstrip("\n"))
+    if len(data) > _TERMINAL:
+        say(f"… and {counted(len(data) - _TERMINAL, 'byte')} more: send it to a file or a program.")
+    return Exit.FINE
+
+
+def _body(store: "Store", call: "Call") -> bytes:
+    from store.exact import dumps
+    from store.tapes import request, request_body
+
+    if (kept := request_body(store, call)) is not None:
+        return kept
+    value = request(store, call)
+    return b"" if value is None else dumps(value)
+
+
+def _head(call: "Call") -> str:
+    asked = [f"{call.method} {call.path}", *(f"{name}: {value}" for name, value in call.request_headers)]
+    status = call.status if call.status is not None else f"no answer: {call.error or 'under way'}"
+    answered = [str(status), *(f"{name}: {value}" for name, value in call.response_headers)]
+    return "\n".join([*asked, "", *answered]) + "\n"
+
+
+def _nodes(context: Context, options: Namespace) -> int:
+    with context.store() as store:
+        found = _placed(store, scope(store, options.of, options.subagent))
+        if options.json:
+            kept = list(found)[-options.limit :] if options.limit else found
+            emit_each(map(_facts, kept))
+            return Exit.FINE
+        every = [_node_row(node) for node in found]
+    shown = every[-(options.limit or ROWS) :]
+    table(("NODE", "PARENT", "DEPTH", "ROLE", "TAPES", "SAYS"), shown, right=(2,))
+    _cut(len(every), len(shown), "node")
+    return Exit.FINE
+
+
+def _placed(store: "Store", of: Scope) -> "Iterator[Placed]":
+    from store.graph import chain, nodes
+
+    if of.call is None:
+        return nodes(store, run=of.run, subagent=of.subagent)
+    tail = of.call.answer or of.call.tail
+    return iter(()) if tail is None else chain(store, tail)
+
+
+def _facts(node: "Placed") -> dict[str, Any]:
+    said = [
+        {"kind": block.kind, "name": block.name, "id": block.id, "text": _first(block)}
+        for block in blocks(node.message)
+    ]
+    place = {"key": node.key, "parent": node.parent, "depth": node.depth, "role": node.role, "call": node.call}
+    return {**place, "tapes": list(node.tapes), "blocks": said}
+
+
+def _node_row(node: "Placed") -> tuple[object, ...]:
+    said = " · ".join(
+        " ".join(part for part in (block.kind, block.name, _first(block)) if part) for block in blocks(node.message)
+    )
+    tapes = " ".join(node.tapes[:2]) + (f" +{len(node.tapes) - 2}" if len(node.tapes) > 2 else "")
+    return node.key[:12], (node.parent or "")[:12], node.depth, safe_line(node.role, 12), tapes, safe_line(said, LINE)
+
+
+def _first(block: Block) -> str:
+    """A block's first line that says something, cut, without control characters and keys."""
+    lines: Iterable[str] = block.text[: 20 * LINE].splitlines()
+    return safe_line(mask(next((line for line in lines if line.strip()), "")), LINE)
+
+
+def _search(context: Context, options: Namespace) -> int:
+    from store.search import search
+
+    query = " ".join(options.query)
+    if not any(character.isalnum() for character in query):
+        raise CommandError("there is no word in that to search for.")
+    with context.store() as store:
+        run = find_run(store, options.run).id if options.run else None
+        hits = search(store, query, run=run, limit=options.limit)
+    if options.json:
+        emit(
+            [
+                {
+                    "subagent": str(hit.subagent) if hit.subagent else None,
+                    "turn": hit.turn,
+                    "call": hit.call,
+                    "node": hit.node,
+                    "block": hit.block,
+                    "role": hit.role,
+                    "kind": hit.kind,
+                    "snippet": mask(hit.snippet),
+                }
+                for hit in hits
+            ]
+        )
+    else:
+        for hit in hits:
+            where = f"{hit.subagent or f'call {hit.call}'}  turn {hit.turn}"
+            say(f"{where}  {hit.role} {hit.kind}\n    {safe_line(mask(hit.snippet))}")
+        if not hits:
+            say("Nothing found.")
+    return Exit.FINE if hits else Exit.UNSOLVED
+
+
+COMMANDS = (
+    Command("calls", "Model calls with status, tokens, cost and time; one call's bytes.", _calls, _configure_calls),
+    Command("nodes", "The messages of a run, a subagent or a call, as nodes of the DAG.", _nodes, _configure_nodes),
+    Command("search", "Search what models and tools said, in all runs or in one.", _search, _configure_search),
+)
