@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from store.domain.events import EngineStarted, RunCreated
 from store.domain.ids import new_run_id
+from store.domain.replay import Replay
 from store.domain.safe_text import safe
 from store.domain.task import Task
 from store.home import Home
@@ -39,9 +40,12 @@ def create_run(
     gates_open: bool = False,
     pace: float = 0.0,
     besides: Sequence[Path] = (),
+    replay: Replay | None = None,
+    mirror: Path | None = None,
 ) -> str:
     """Order a run: mirror the repository and write its first event. Its name. `besides` are files that don't
-    count as changes of the repository, such as the task file.
+    count as changes of the repository, such as the task file. `replay` says whose tape answers; `mirror` is another
+    run's mirror, which is taken in place of the repository.
 
     SandboxError when the repository or the revision is not what a run can start from, StoreError when the store is not.
     """
@@ -57,9 +61,13 @@ def create_run(
         folder = home.folder(name)
         folder.create()
         try:
-            revision = mirror_repository(
-                Path(task.repository), folder.mirror, task.revision, task.uncommitted, besides=besides
-            )
+            if mirror is not None:
+                shutil.copytree(mirror, folder.mirror)
+                revision = task.revision
+            else:
+                revision = mirror_repository(
+                    Path(task.repository), folder.mirror, task.revision, task.uncommitted, besides=besides
+                )
         except BaseException:
             shutil.rmtree(folder.path, ignore_errors=True)
             raise
@@ -72,6 +80,7 @@ def create_run(
             scripted=scripted,
             gates_open=gates_open,
             pace=pace,
+            replay=replay,
         )
 
         def job(connection: "Connection") -> None:

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from app import replays
 from app.failure import Exit
 from app.output import counted, duration, emit, money, note, say
 from store.domain.board import Board, Generation, Lane
@@ -23,6 +24,7 @@ from store.domain.events import (
     SubagentChecked,
     SubagentEnded,
 )
+from store.domain.replay import Replayed
 from store.domain.safe_text import safe_line
 from store.domain.states import RunState, SubagentState
 from store.home import Home
@@ -42,6 +44,7 @@ def follow(home: Home, run: str, *, json: bool = False) -> Exit:
     from store.feed import LiveFeed
     from store.lock import holder
 
+    played: Replayed | None = None
     board = Board(run)
     with open_store(home.store) as store:
         feed = LiveFeed(store, run=run)
@@ -59,14 +62,21 @@ def follow(home: Home, run: str, *, json: bool = False) -> Exit:
             # An engine that died before the wait has no more to say.
             if not batch and not lived:
                 break
+        if board.order is not None and board.order.replay is not None:
+            played = replays.outcome(store, board)
+        if played is not None and not json:
+            replays.say_outcome(store, board, played)
     if json:
-        emit(summary(board, str(home.folder(run).report)))
+        compared = {"replay": replays.facts(played)} if played is not None else {}
+        emit({**summary(board, str(home.folder(run).report)), **compared})
     if board.finished is None:
         note(f"No engine works on run {run}. `multitrack resume {run}` goes on where it stands.")
         if board.engine is not None:
             # It could not say goodbye.
             note(f"The last one's log: {home.folder(run).log}")
         return Exit.ENVIRONMENT
+    if played is not None:
+        return Exit.FINE if played.faithful else Exit.UNSOLVED
     match board.state:
         case RunState.SOLVED:
             return Exit.FINE

@@ -85,6 +85,6 @@ def add_run_json(parser: ArgumentParser) -> None:
 
 def all_groups() -> tuple[Group, ...]:
     """Every group, in the order of `--help`."""
-    from app.commands import begin, clear, look, prepare, proxy, steer, tapes
+    from app.commands import begin, clear, look, prepare, proxy, replay, steer, tapes
 
-    return begin.GROUP, prepare.GROUP, proxy.GROUP, look.GROUP, tapes.GROUP, steer.GROUP, clear.GROUP
+    return begin.GROUP, replay.GROUP, prepare.GROUP, proxy.GROUP, look.GROUP, tapes.GROUP, steer.GROUP, clear.GROUP

@@ -12,6 +12,7 @@ from app.commands import Command, Group, add_json, add_run, add_taskfile, twin_h
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import note
+from store.domain.replay import OnMismatch
 from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, Memory, Task
 
@@ -20,7 +21,7 @@ _CONTROLS = {Memory.NONE: ", without memory", Memory.SHUFFLED: ", with another b
 
 
 def _configure_demo(parser: ArgumentParser) -> None:
-    _add_screen(parser)
+    add_screen(parser)
     parser.add_argument("--practice", metavar="NAME", default="one", help="which practice bug: one (by default) or two")
     parser.add_argument("--seed", metavar="N", type=whole(0), default=1, help="drives every choice left to chance (1)")
     parser.add_argument("--generations", metavar="N", type=whole(1, 100), help="how many generations (5)")
@@ -47,7 +48,7 @@ def _configure_demo(parser: ArgumentParser) -> None:
 
 def _configure_run(parser: ArgumentParser) -> None:
     add_taskfile(parser)
-    _add_screen(parser)
+    add_screen(parser)
     parser.add_argument("--seed", metavar="N", type=whole(0), help="drives every choice that is left to chance")
     parser.add_argument(
         "--uncommitted",
@@ -58,10 +59,11 @@ def _configure_run(parser: ArgumentParser) -> None:
 
 def _configure_resume(parser: ArgumentParser) -> None:
     add_run(parser)
-    _add_screen(parser, gates="")
+    add_screen(parser, gates="")
 
 
-def _add_screen(parser: ArgumentParser, *, gates: str = "; gates open by themselves") -> None:
+def add_screen(parser: ArgumentParser, *, gates: str = "; gates open by themselves") -> None:
+    """The options that say how a run is shown."""
     parser.add_argument("--headless", action="store_true", help=f"print progress in place of the app{gates}")
     add_json(parser, "headless, with nothing printed but one JSON object at the end")
 
@@ -151,7 +153,7 @@ def _begin(
     except SandboxError as error:
         raise CommandError(str(error)) from error
     note(cost)
-    return _start(context, options, run, environ)
+    return launch(context, options, run, environ)
 
 
 def _resume(context: Context, options: Namespace) -> int:
@@ -165,12 +167,13 @@ def _resume(context: Context, options: Namespace) -> int:
     if board.finished is not None and board.engine is None:
         raise CommandError(f"run {run} is over ({board.state}). See `multitrack report {run}`.")
     # What an engine that died left to do after the end of its run, no model has a part in.
-    keyless = bool(board.order.scripted) or board.finished is not None
+    strict = board.order.replay is not None and board.order.replay.on_mismatch is OnMismatch.STOP
+    keyless = bool(board.order.scripted) or strict or board.finished is not None
     environ = dict(context.environ) if keyless else provider_environ(context.environ)
-    return _start(context, options, run, environ)
+    return launch(context, options, run, environ)
 
 
-def _start(context: Context, options: Namespace, run: str, environ: dict[str, str]) -> int:
+def launch(context: Context, options: Namespace, run: str, environ: dict[str, str]) -> int:
     """Start an engine for a run, and show what it does."""
     from app.engines import EngineError, start
     from app.follow import follow
