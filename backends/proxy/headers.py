@@ -3,8 +3,10 @@
 Headers are lists of pairs of bytes, in order, repeats included; names are compared without case.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
+from store.domain.secrets import mask
 from store.keys import PREFIX
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -27,11 +29,20 @@ HOP_BY_HOP = frozenset(
 KEYS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 """Where clients put a provider's key, or a virtual one in its place."""
 
-CREDENTIALS = KEYS | {b"cookie", b"proxy-authorization"}
+ATTEMPT = b"x-multitrack-attempt"
+"""The secret of a routed call's try, which comes back to the proxy."""
+
+CREDENTIALS = KEYS | {b"cookie", b"proxy-authorization", ATTEMPT}
 """What a client may have proved itself with: never sent on, never kept."""
 
-SECRET_ANSWERS = frozenset({b"set-cookie", b"set-cookie2"})
-"""What a provider may hand out: sent on, never kept."""
+COOKIES = frozenset({b"set-cookie", b"set-cookie2"})
+"""A provider's cookies go with the operator's key, and a client's are not sent on: they are nobody's here."""
+
+_SECRET = re.compile(
+    rb"(?:^|-)(?:authorization|auth|token|secret|password|passwd|credentials?|cookie2?|signature)$"
+    rb"|api-?key|access-?key|subscription-key|client-secret"
+)
+"""Names of headers that are never kept, whatever they are for."""
 
 _VIRTUAL = PREFIX.encode()
 _SET_ANEW = frozenset({b"host", b"content-length", b"expect"})
@@ -47,7 +58,8 @@ def _without(headers: Headers, names: Iterable[bytes]) -> list[tuple[bytes, byte
     """The headers without those names, hop-by-hop ones, and those that Connection names."""
     named = (token.strip().lower() for token in get(headers, b"connection").split(b","))
     out = HOP_BY_HOP.union(names, named)
-    return [(name, value) for name, value in headers if name.lower() not in out]
+    # With underscores they pass for the same names where somebody makes variables of them, as CGI does.
+    return [(name, value) for name, value in headers if name.lower().replace(b"_", b"-") not in out]
 
 
 def to_upstream(headers: Headers, *, own_key: bool = False) -> list[tuple[bytes, bytes]]:
@@ -64,13 +76,18 @@ def to_upstream(headers: Headers, *, own_key: bool = False) -> list[tuple[bytes,
 
 def to_client(headers: Headers, *, length: bool) -> list[tuple[bytes, bytes]]:
     """A provider's headers as they go back; `length` keeps the content length."""
-    return _without(headers, () if length else (b"content-length",))
+    return _without(headers, COOKIES if length else COOKIES | {b"content-length"})
 
 
 def kept(headers: Headers) -> list[tuple[str, str]]:
-    """Headers as the record keeps them: without anything secret."""
-    return [
+    """Headers as the record keeps them: without anything secret. A key of a known form under another name is masked."""
+    pairs = [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers
-        if name.lower() not in CREDENTIALS | SECRET_ANSWERS
+        if not _SECRET.search(name.lower().replace(b"_", b"-"))
     ]
+    # Masked as one text, which keeps its lines: that is quicker than one at a time.
+    values = "\n".join(value for _, value in pairs)
+    if (masked := mask(values)) == values:
+        return pairs
+    return [(name, value) for (name, _), value in zip(pairs, masked.split("\n"), strict=True)]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from store.writer import Writer
 
 
+CUT_SHORT = "the answer ended before its end"
+"""The error of an answer that ends properly, but not as its protocol does."""
+
 QUICK = 0.02
 """Seconds that a call may take without being opened first. A model's answer takes longer; an error may not."""
 
@@ -146,4 +149,4 @@ def _error(status: int | None, answer: Answer) -> str:
         return answer.error
     if status is not None and status >= 400:
         return f"HTTP {status}"
-    return "" if answer.whole else "the answer ended before its end"
+    return "" if answer.whole else CUT_SHORT

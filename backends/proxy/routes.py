@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 from backends.proxy.anthropic import AnthropicMessages
 from backends.proxy.gemini import Gemini
+from backends.proxy.ollama import Ollama
 from backends.proxy.openai import OpenAI
 from backends.proxy.protocol import ProviderProtocol
 
 PROTOCOLS: dict[str, ProviderProtocol] = {
-    protocol.name: protocol for protocol in (AnthropicMessages(), OpenAI(), Gemini())
+    protocol.name: protocol for protocol in (AnthropicMessages(), OpenAI(), Gemini(), Ollama())
 }
 """The protocols that are understood, by the name that an upstream gives."""
 
@@ -30,6 +31,7 @@ KNOWN = {
     "anthropic": Known("https://api.anthropic.com", ("ANTHROPIC_API_KEY",), "anthropic"),
     "openai": Known("https://api.openai.com", ("OPENAI_API_KEY",), "openai"),
     "gemini": Known("https://generativelanguage.googleapis.com", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini"),
+    "ollama": Known("http://127.0.0.1:11434", (), "ollama"),
 }
 """The providers that are known by name."""
 

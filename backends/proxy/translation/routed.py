@@ -1,0 +1,269 @@
+"""A call that has a route: tried with one deployment after the other, until one answers. Every try is a call on the
+tape, made for the client's; the client's own has no tokens and no cost, for those are the tries'."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+
+from backends.proxy.admission import Caller
+from backends.proxy.answering import Answering, Forward
+from backends.proxy.headers import ATTEMPT, get, to_upstream
+from backends.proxy.prices import Extras
+from backends.proxy.protocol import Answer, AnswerReader, ProviderProtocol, loads_quickly
+from backends.proxy.relay import HUNG_UP
+from backends.proxy.routes import Upstream
+from backends.proxy.sse import Event
+from backends.proxy.translation.answers import Passed, Told, Translated, refusal
+from backends.proxy.translation.attempts import Attempt, Attempts
+from backends.proxy.translation.bodies import renamed
+from backends.proxy.translation.losses import losses
+from backends.proxy.translation.process import Worker
+from backends.proxy.translation.table import Deployment, ModelRoute
+from backends.proxy.upstream import Answering as Received
+from backends.proxy.upstream import Client, UpstreamError
+from backends.proxy.values import members
+from store.domain.limits import Usage
+from store.tapes import CallEnd, CallStart
+
+log = logging.getLogger("multitrack.proxy")
+
+COUNTED = "the provider reported no tokens: these were counted by LiteLLM, not reported"
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+"""Seconds before the same deployment is tried again: twice as long each time, or what it asks for. A provider that
+wants a longer one is not waited for."""
+
+_THE_REQUESTS_FAULT = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422})
+"""Nobody else would answer it better."""
+
+_THE_DEPLOYMENTS_FAULT = frozenset({401, 402, 403, 404})
+"""It will say the same again; another may not."""
+
+COUNT = "anthropic-count"
+"""Our name for what counts a request's tokens."""
+
+TRANSLATED = frozenset({"anthropic", "openai-chat", "openai-responses", COUNT})
+"""Endpoints whose requests can be translated."""
+
+_BASES = {"openai": "/v1", "gemini": "/v1beta"}
+"""What LiteLLM takes to be a part of a base URL, by protocol."""
+
+
+Over = Callable[[CallEnd], None]
+"""Told how a call ended."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a routed call is answered with."""
+
+    address: str
+    """The proxy's own."""
+    upstreams: Mapping[str, Upstream]
+    client: Client
+    worker: Worker
+    attempts: Attempts
+
+
+class Routed:
+    """Answers one call by its route."""
+
+    source = ""
+
+    def __init__(
+        self, reach: Reach, route: ModelRoute, start: CallStart, caller: Caller, endpoint: str, *, home: str
+    ) -> None:
+        """`endpoint` is that of the client's protocol. `home` is the upstream that the call would go to without a
+        route: the key that a client brings for it goes nowhere else."""
+        self._reach = reach
+        self._route = route
+        self._start = start
+        self._caller = caller
+        self._endpoint = endpoint
+        self._home = home
+        self._tries: list[Attempt] = []
+        self._said: list[str] = []
+
+    def live(self, notes: Sequence[str] = ()) -> "Routed":
+        """Itself, with notes for the record."""
+        self._said.extend(notes)
+        return self
+
+    def over(self, told: Over | None) -> Over | None:
+        """Tells how the call ended, with all that its tries have used."""
+        return None if told is None else lambda end: told(self._total(end))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Who was asked, and what the translation did not carry."""
+        return [*self._said, *self._lost()]
+
+    async def ask(self, forward: Forward) -> Answering:
+        """Try until one answers; the last one's error when none does."""
+        order = self._route.order(str(self._caller.subagent or self._caller.run))
+        for place, deployment in enumerate(order):
+            last_resort = place == len(order) - 1
+            for again in range(1 + self._route.retries):
+                answering = await self._try(deployment, forward)
+                status = answering.status
+                if status < 400:
+                    self._said.append(f"{deployment} answered for {self._start.model}")
+                    return answering
+                pause = _pause(answering, again)
+                final = again == self._route.retries or status in _THE_DEPLOYMENTS_FAULT or pause > LONGEST_PAUSE
+                self._said.append(f"{deployment} answered with status {status}")
+                if status in _THE_REQUESTS_FAULT or (final and last_resort):
+                    return answering
+                answering.close()
+                if final:
+                    break
+                await asyncio.sleep(pause)
+        raise AssertionError("a route has a deployment")
+
+    def answer(self, answer: Answer) -> Answer:
+        """What the record keeps of the client's side, from what was read of it."""
+        ends = [end for attempt in self._tries for end in attempt.ends]
+        if any(end.usage.total for end in ends):
+            return replace(answer, usage=Usage(), extras=Extras())
+        if self._tries and answer.usage.total:
+            return replace(answer, notes=(*answer.notes, COUNTED))
+        return answer
+
+    def _total(self, end: CallEnd) -> CallEnd:
+        ends = [tried for attempt in self._tries for tried in attempt.ends if tried.usage.total]
+        if not ends:
+            return end
+        usage = sum((tried.usage for tried in ends), Usage())
+        unpriced = any(tried.usd is None for tried in ends)
+        return replace(end, usage=usage, usd=None if unpriced else sum(tried.usd or 0.0 for tried in ends))
+
+    async def _try(self, deployment: Deployment, forward: Forward) -> Answering:
+        """One try; an error is an answer too."""
+        reach, attempt = self._reach, Attempt(self._start.id, self._caller, deployment)
+        self._tries.append(attempt)
+        reach.attempts.begin(attempt)
+        answering: Answering | None = None
+        try:
+            if speaks(deployment, reach.upstreams, forward.protocol.name, self._endpoint):
+                answering = await self._direct(attempt, forward)
+            else:
+                answering = await self._translated(attempt, forward.protocol)
+        except UpstreamError as error:
+            answering = Told(error.status, (), forward.protocol.error(error.status, f"The recording proxy: {error}."))
+        finally:
+            if answering is None or isinstance(answering, Told):
+                reach.attempts.over(attempt)
+                attempt.stop(HUNG_UP)
+        return answering
+
+    async def _direct(self, attempt: Attempt, forward: Forward) -> Answering:
+        """The client's own protocol: its bytes, under the deployment's name."""
+        deployment, target, body = attempt.deployment, self._start.path, forward.body
+        upstream = self._reach.upstreams[deployment.upstream]
+        headers = to_upstream(forward.headers, own_key=upstream.own_key and deployment.upstream == self._home)
+        if forward.protocol.name == "gemini":
+            target = target.replace(f"/{self._start.model}:", f"/{deployment.model}:", 1)
+        elif self._start.model != deployment.model:
+            body = renamed(self._start.body, deployment.model)
+            headers = [(name, value) for name, value in headers if name.lower() != b"content-encoding"]
+        headers.append((ATTEMPT, attempt.secret.encode()))
+        url = f"{self._reach.address}/{deployment.upstream}{target}"
+        return Passed(await self._reach.client.ask(forward.method, url, headers, body), attempt, self._reach.attempts)
+
+    async def _translated(self, attempt: Attempt, protocol: ProviderProtocol) -> Answering:
+        deployment = attempt.deployment
+        if self._endpoint not in TRANSLATED:
+            raise UpstreamError(f"{deployment} can't answer this: only turns of a conversation are translated", 400)
+        base = _BASES.get(spoken(deployment, self._reach.upstreams), "")
+        order = {
+            "endpoint": self._endpoint,
+            "deployment": deployment.name,
+            "base": f"{self._reach.address}/{deployment.upstream}{base}",
+            "secret": attempt.secret,
+        }
+        try:
+            work = "/count" if self._endpoint == COUNT else "/translate"
+            response = await self._reach.worker.post(work, self._start.body, {"x-translate": json.dumps(order)})
+            if response.status == 200:
+                return Translated(Received(response), attempt, self._reach.attempts, protocol, self._endpoint)
+            reason = (await response.read()).decode("utf-8", "replace")
+        except (aiohttp.ClientError, OSError) as error:
+            await attempt.settle()
+            raise UpstreamError(f"the worker that translates is gone: {str(error) or type(error).__name__}") from error
+        await attempt.settle()
+        if response.status == 422:
+            return Told(400, (), protocol.error(400, f"The recording proxy: this call is not translated: {reason}."))
+        end, problem = attempt.end, attempt.problem
+        if problem is not None:
+            return refusal(protocol, problem.status, None, f"The recording proxy: {problem}.")
+        if end is not None and end.status is not None and end.status >= 400:
+            return refusal(protocol, end.status, end, end.error)
+        log.warning("a call was not translated for %s: %s", deployment, reason)
+        return Told(502, (), protocol.error(502, f"The recording proxy: LiteLLM failed at this call: {reason}"))
+
+    def _lost(self) -> list[str]:
+        """What the last try's translation did not carry."""
+        attempt = self._tries[-1] if self._tries else None
+        if attempt is None or not attempt.sent:
+            return []
+        asked, sent = members(_value(self._start.body)), members(_value(attempt.sent[-1]))
+        return list(losses(asked, sent)) if asked and sent else []
+
+
+def speaks(deployment: Deployment, upstreams: Mapping[str, Upstream], protocol: str, endpoint: str) -> bool:
+    """The deployment takes such a request as it is. Responses are OpenAI's own: of those who speak its protocol, few
+    have them."""
+    if spoken(deployment, upstreams) != protocol:
+        return False
+    return endpoint != "openai-responses" or deployment.provider == "openai"
+
+
+def spoken(deployment: Deployment, upstreams: Mapping[str, Upstream]) -> str:
+    """The protocol that a deployment is asked in. Ollama's servers have two."""
+    protocol = upstreams[deployment.upstream].protocol
+    return "openai" if protocol == "ollama" and not deployment.provider.startswith("ollama") else protocol
+
+
+def _pause(answering: Answering, again: int) -> float:
+    """Seconds to wait before the next try."""
+    asked = get(answering.headers, b"retry-after")
+    try:
+        return max(0.0, float(asked)) if asked else min(FIRST_PAUSE * 2**again, LONGEST_PAUSE)
+    except ValueError:
+        # A date; it is for times that nobody waits for.
+        return LONGEST_PAUSE + 1
+
+
+def _value(body: bytes) -> Any:
+    try:
+        return loads_quickly(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+class RoutedReader:
+    """Reads the client's side of a routed call, for the record."""
+
+    def __init__(self, inner: AnswerReader, routed: Routed) -> None:
+        self._inner = inner
+        self._routed = routed
+        self.held_from: int | None = None
+
+    def may_end(self, name: str) -> bool:
+        return self._inner.may_end(name)
+
+    def event(self, event: Event) -> bool:
+        last = self._inner.event(event)
+        self.held_from = self._inner.held_from
+        return last
+
+    def body(self, data: bytes) -> None:
+        self._inner.body(data)
+
+    def answer(self) -> Answer:
+        return self._routed.answer(self._inner.answer())

@@ -1,0 +1,192 @@
+"""One call through LiteLLM: a request in one protocol, sent in another, its answer in the first one's form.
+
+In the worker's process only: LiteLLM is imported here. Of a request only members that are known go on, for LiteLLM
+takes everything else as orders to itself (`api_base`, `mock_response`, …) or hands it to a provider that doesn't know
+it. What stays behind is found by who compares both sides.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import litellm
+from litellm.llms.anthropic.pass_through.adapters.handler import LiteLLMMessagesToCompletionTransformationHandler
+from litellm.llms.anthropic.pass_through.adapters.transformation import LiteLLMAnthropicMessagesAdapter
+from litellm.llms.ollama.common_utils import OllamaModelInfo
+
+litellm.telemetry = False
+litellm.drop_params = True
+litellm.suppress_debug_info = True
+litellm.num_retries = 0
+litellm.modify_params = False
+litellm.use_chat_completions_url_for_anthropic_messages = True
+
+SILENCE = 24 * 3600.0
+"""Seconds. The proxy, through which every call goes, has the limits that count."""
+
+_ANTHROPIC = (
+    *("max_tokens", "messages", "metadata", "output_config", "output_format", "stop_sequences", "system"),
+    *("temperature", "thinking", "tool_choice", "tools", "top_p"),
+)
+_CHAT = (
+    *("frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens"),
+    *("max_tokens", "messages", "modalities", "n", "parallel_tool_calls", "presence_penalty", "reasoning_effort"),
+    *("response_format", "seed", "stop", "stream_options", "temperature", "tool_choice", "tools", "top_logprobs"),
+    *("top_p", "user", "verbosity", "web_search_options"),
+)
+_RESPONSES = (
+    *("include", "input", "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "reasoning"),
+    *("temperature", "text", "tool_choice", "tools", "top_p", "truncation", "user"),
+)
+
+Body = bytes | AsyncIterator[bytes]
+"""An answer: whole, or the pieces of an event stream."""
+
+
+class UntranslatableError(Exception):
+    """A request that can't be said in the other protocol; the message says why."""
+
+
+def _static_model_info(_: Any, model: str, api_base: str | None = None, api_key: str | None = None) -> dict[str, Any]:
+    """What LiteLLM would ask an Ollama server for, at any time, waiting for the answer in the event loop."""
+    limits = dict.fromkeys(("max_tokens", "max_input_tokens", "max_output_tokens"))
+    costs = dict.fromkeys(("input_cost_per_token", "output_cost_per_token"), 0.0)
+    known = {"key": model, "litellm_provider": "ollama", "mode": "chat", "supports_function_calling": True}
+    return {**known, **limits, **costs}
+
+
+setattr(OllamaModelInfo, "get_runtime_model_info", _static_model_info)  # noqa: B010 - no other word for it
+
+
+async def translate(endpoint: str, request: dict[str, Any], deployment: str, base: str, secret: str) -> Body:
+    """Answer a request of that endpoint by that deployment, reached at `base` under the secret. UntranslatableError, or
+    whatever LiteLLM raises."""
+    ask = _ENDPOINTS.get(endpoint)
+    if ask is None:
+        raise UntranslatableError(f"requests of {endpoint} are not translated")
+    options = {
+        "api_base": base,
+        "api_key": "none",
+        "extra_headers": {"x-multitrack-attempt": secret},
+        "timeout": SILENCE,
+        "num_retries": 0,
+        "max_retries": 0,
+    }
+    return await ask(request, deployment, options)
+
+
+def count(request: dict[str, Any], deployment: str) -> int:
+    """How many tokens an Anthropic request has in a model's tokenizer, as far as LiteLLM has it."""
+    said = _anthropic_arguments({"max_tokens": 1, **request}, deployment)
+    said.pop("reasoning_effort", None)
+    completion: Any
+    completion, _ = LiteLLMMessagesToCompletionTransformationHandler._prepare_completion_kwargs(
+        model=deployment, stream=False, extra_kwargs={}, **said
+    )
+    return int(
+        litellm.token_counter(model=deployment, messages=completion["messages"], tools=completion.get("tools") or None)
+    )
+
+
+async def _anthropic(request: dict[str, Any], deployment: str, options: dict[str, Any]) -> Body:
+    stream = request.get("stream") is True
+    said = _anthropic_arguments(request, deployment)
+    answer: Any = await LiteLLMMessagesToCompletionTransformationHandler.async_anthropic_messages_handler(
+        model=deployment, stream=stream, **said, **options
+    )
+    return answer if stream else _json(answer)
+
+
+def _anthropic_arguments(request: dict[str, Any], deployment: str) -> dict[str, Any]:
+    said = {name: request[name] for name in _ANTHROPIC if request.get(name) is not None}
+    messages = said.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise UntranslatableError("messages: a list of messages is required")
+    if not isinstance(said.get("max_tokens"), int):
+        raise UntranslatableError("max_tokens: a whole number is required")
+    provider = deployment.partition("/")[0]
+    if provider == "openai":
+        # It refuses what it doesn't know, and its reasoning is asked for by another name. LiteLLM would ask another
+        # endpoint for that, which other servers of this protocol don't have.
+        said["messages"] = [_without_thinking(message) for message in messages]
+        effort = _effort(said.pop("thinking", None), said.get("output_config"))
+        if effort is not None:
+            said["reasoning_effort"] = effort
+    elif isinstance(request.get("top_k"), int):
+        said["top_k"] = request["top_k"]
+    return said
+
+
+def _effort(thinking: Any, config: Any) -> str | None:
+    if not isinstance(thinking, dict) or thinking.get("type") == "disabled":
+        return None
+    stated = config.get("effort") if isinstance(config, dict) else None
+    if isinstance(stated, str):
+        return stated
+    return LiteLLMAnthropicMessagesAdapter.translate_anthropic_thinking_to_reasoning_effort(thinking)  # type: ignore[arg-type] # any JSON object will do
+
+
+def _without_thinking(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    kept = [
+        block
+        for block in content
+        if not (isinstance(block, dict) and block.get("type") in ("thinking", "redacted_thinking"))
+    ]
+    return {**message, "content": kept}
+
+
+async def _chat(request: dict[str, Any], deployment: str, options: dict[str, Any]) -> Body:
+    stream = request.get("stream") is True
+    said = {name: request[name] for name in _CHAT if request.get(name) is not None}
+    if not isinstance(said.get("messages"), list):
+        raise UntranslatableError("messages: a list of messages is required")
+    answer: Any = await litellm.acompletion(model=deployment, stream=stream, **said, **options)
+    if not stream:
+        return _json(answer.model_dump(exclude_unset=True))
+    return _chat_events(answer)
+
+
+async def _chat_events(answer: Any) -> AsyncIterator[bytes]:
+    async for chunk in answer:
+        yield b"data: " + _json(chunk.model_dump(exclude_none=True, exclude_unset=True)) + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+async def _responses(request: dict[str, Any], deployment: str, options: dict[str, Any]) -> Body:
+    stream = request.get("stream") is True
+    for name in ("previous_response_id", "conversation", "prompt"):
+        if request.get(name) is not None:
+            raise UntranslatableError(f"{name} names what another provider keeps: send the whole conversation as input")
+    if request.get("background"):
+        raise UntranslatableError("background: an answer that is fetched later is not translated")
+    said = {name: request[name] for name in _RESPONSES if request.get(name) is not None}
+    if not isinstance(said.get("input"), list | str):
+        raise UntranslatableError("input: a text or a list of items is required")
+    answer: Any = await litellm.aresponses(model=deployment, stream=stream, **said, **options)
+    if not stream:
+        return _json(answer.model_dump(exclude_unset=True))
+    return _response_events(answer)
+
+
+async def _response_events(answer: Any) -> AsyncIterator[bytes]:
+    number = 0
+    async for event in answer:
+        value = event.model_dump(exclude_none=True)
+        # LiteLLM numbers some of them only.
+        value["sequence_number"] = number
+        number += 1
+        yield b"event: " + str(value["type"]).encode() + b"\ndata: " + _json(value) + b"\n\n"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, default=str, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+_ENDPOINTS: Mapping[str, Callable[[dict[str, Any], str, dict[str, Any]], Awaitable[Body]]] = {
+    "anthropic": _anthropic,
+    "openai-chat": _chat,
+    "openai-responses": _responses,
+}
