@@ -137,7 +137,7 @@ async def test_fault_query_string_dropped(tmp_path: Path) -> None:
 
 
 async def test_fault_repeated_headers_joined(tmp_path: Path) -> None:
-    answer = JSON + b"x-twice: one\r\nset-cookie: a=1\r\nX-Twice: two\r\nset-cookie: b=2\r\nrequest-id: req_1\r\n"
+    answer = JSON + b"x-twice: one\r\nlink: a=1\r\nX-Twice: two\r\nlink: b=2\r\nrequest-id: req_1\r\n"
     async with rig(tmp_path, whole(b"200 OK", recorded("message.json"), answer)) as r:
         client = await r.client()
         await client.ask(headers=f"x-api-key: {KEY}\r\nanthropic-beta: b-two\r\nAnthropic-Beta: a-one\r\nx-new: 1\r\n")
@@ -145,7 +145,7 @@ async def test_fault_repeated_headers_joined(tmp_path: Path) -> None:
         asked = [value for name, value in r.provider.asked[0].headers if name.lower() == b"anthropic-beta"]
         assert asked == [b"b-two", b"a-one"]
         assert [value for name, value in headers if name.lower() == b"x-twice"] == [b"one", b"two"]
-        assert [value for name, value in headers if name == b"set-cookie"] == [b"a=1", b"b=2"]
+        assert [value for name, value in headers if name == b"link"] == [b"a=1", b"b=2"]
         assert (b"request-id", b"req_1") in headers
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from backends.proxy.headers import Headers, to_upstream
 from backends.proxy.protocol import ProviderProtocol
+from backends.proxy.reflection import SHORTEST, Unreflected
 from backends.proxy.upstream import Client
 
 
@@ -75,4 +76,7 @@ class Provider:
         headers = to_upstream(forward.headers, own_key=forward.own_key and forward.api_key is None)
         if forward.api_key is not None:
             headers += forward.protocol.credentials(forward.api_key)
-        return await self.client.ask(forward.method, forward.url, headers, forward.body)
+        answering = await self.client.ask(forward.method, forward.url, headers, forward.body)
+        if forward.api_key is None or len(forward.api_key) < SHORTEST:
+            return answering
+        return Unreflected(answering, forward.api_key.encode())

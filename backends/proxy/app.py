@@ -4,17 +4,27 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from backends.proxy import routes
 from backends.proxy.admission import Admission, Admit, Caller
 from backends.proxy.answering import Answerer, Forward, Provider
-from backends.proxy.budget import Admitted, DeniedError
+from backends.proxy.budget import Admitted
 from backends.proxy.headers import Headers, get, kept
-from backends.proxy.identity import address
-from backends.proxy.incoming import Asked, HungUpError, Receive, RefusedError, Scope, check, read_asked, read_body
+from backends.proxy.identity import address, kept_query, thread, without_keys
+from backends.proxy.incoming import (
+    Asked,
+    HungUpError,
+    Receive,
+    RefusedError,
+    Scope,
+    Share,
+    check,
+    read_asked,
+    read_body,
+)
 from backends.proxy.prices import Prices
 from backends.proxy.protocol import Live
 from backends.proxy.recorder import Recording
@@ -48,7 +58,7 @@ class _Request:
 
 
 class Proxy:
-    """Forwards, records, and knows what is under way. For one `serve` at a time."""
+    """Forwards, records, and knows what is under way. It takes calls while it is served."""
 
     def __init__(
         self,
@@ -68,8 +78,9 @@ class Proxy:
         in the providers' place."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
-        self._hosts = set(LOOPBACK)
-        self._closed = False
+        self._hosts: list[str] = []
+        self._names = LOOPBACK
+        self._bodies: dict[Hashable, int] = {}
         self._store = store
         self._random = Random()  # noqa: S311 - for ids: no secrets
         self._upstreams = dict(upstreams)
@@ -85,8 +96,16 @@ class Proxy:
 
     def open(self, host: str) -> None:
         """Take calls that name this host, beside loopback's names."""
-        self._hosts.add(host)
-        self._closed = False
+        self._hosts.append(host)
+        self._names = LOOPBACK.union(self._hosts)
+
+    async def shut(self, host: str) -> None:
+        """It is not served there any more; nowhere else either: it closes."""
+        if host in self._hosts:
+            self._hosts.remove(host)
+            self._names = LOOPBACK.union(self._hosts)
+        if not self._hosts:
+            await self.close()
 
     def cut(self, subagent: SubagentId, reason: str = "the subagent was killed") -> None:
         """End a subagent's open calls at once. What came of them is recorded, with the reason."""
@@ -96,7 +115,7 @@ class Proxy:
 
     async def close(self, reason: str = "the engine stopped") -> None:
         """Take no more calls, end those that are open, wait until they are recorded, and let go of the providers."""
-        self._closed = True
+        self._hosts.clear()
         for exchange in [exchange for under_way in self._live.values() for exchange in under_way]:
             exchange.stop(reason)
         if self._tasks:
@@ -107,15 +126,25 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        share = Share(self._bodies)
+        try:
+            await self._take(scope, receive, send, share)
+        finally:
+            share.give_back()
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
+        """Pass a request on, or refuse it."""
         headers: Headers = scope["headers"]
-        addressed = address(scope["raw_path"].decode("ascii"), headers)
+        query = scope["query_string"].decode("latin-1")
+        addressed = address(scope["raw_path"].decode("ascii"), headers, query)
         route = routes.find(self._upstreams, addressed.path)
         try:
-            if self._closed:
+            if not self._hosts:
                 raise RefusedError(503, "the recording proxy is closing")
-            check(scope, addressed.path, self._hosts)
+            check(scope, addressed.path, self._names)
             caller = self.admission.caller(addressed)
-            body = await read_body(headers, receive)
+            share.client = caller.subagent
+            body = await read_body(headers, receive, share)
             asked = read_asked(headers, body)
             model, stream = route.protocol.asked(route.path, asked.model, asked.stream)
             asked = replace(asked, model=model, stream=stream)
@@ -128,7 +157,6 @@ class Proxy:
             log.warning("refused %s %s: %s", scope["method"], safe_line(addressed.path, 200), refused)
             await self._refuse(refused, route, headers, send)
             return
-        query = scope["query_string"].decode("latin-1")
         request = _Request(caller, route, scope["method"], query, headers, body, asked, admitted)
         hang_up = scope["extensions"]["multitrack.hang_up"]["hang_up"]
         try:
@@ -139,7 +167,7 @@ class Proxy:
 
     async def _refuse(self, refused: RefusedError, route: Route, headers: Headers, send: Send) -> None:
         more = []
-        if isinstance(refused, DeniedError) and refused.retry_after is not None:
+        if refused.retry_after is not None:
             more.append((b"retry-after", b"%d" % math.ceil(refused.retry_after)))
         elif refused.status < 500:
             more.append((b"x-should-retry", b"false"))
@@ -158,10 +186,11 @@ class Proxy:
             subagent=subagent,
             provider=route.provider,
             method=request.method,
-            path=route.path + (f"?{request.query}" if request.query else ""),
+            path=route.path + (f"?{kept_query(request.query)}" if request.query else ""),
             model=request.asked.model,
             stream=request.asked.stream,
             headers=kept(request.headers),
+            thread=thread(request.headers),
             body=request.asked.plain,
             protocol=route.protocol.endpoint(request.method, route.path),
             conversation=route.protocol.conversation(request.method, route.path),
@@ -171,7 +200,7 @@ class Proxy:
         return Exchange(
             Forward(
                 route.protocol,
-                route.url(request.query),
+                route.url(without_keys(request.query, own_key=route.upstream.own_key)),
                 route.upstream.api_key,
                 request.method,
                 request.headers,

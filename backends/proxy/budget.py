@@ -44,12 +44,10 @@ class DeniedError(RefusedError):
     """A call that a limit keeps from going out."""
 
     def __init__(self, subagent: SubagentId, found: Denial) -> None:
-        super().__init__(_STATUS.get(found.bound, 402), found.text)
+        status = _STATUS.get(found.bound, 402) if found.retry_after is None else 429
+        super().__init__(status, found.text, retry_after=found.retry_after)
         self.subagent = subagent
         self.bound = found.bound
-        self.retry_after = found.retry_after
-        if found.retry_after is not None:
-            self.status = 429
 
 
 _STATUS = {Bound.MODELS: 403, Bound.PATHS: 403, Bound.PEER: 403}

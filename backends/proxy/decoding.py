@@ -1,20 +1,32 @@
 """Content codings taken off a copy of a body, piece by piece; what is passed on and stored stays as it came."""
 
 import zlib
-from typing import Protocol
+from importlib import import_module
+from typing import IO, Protocol, cast
 
 import zstandard
 
 LIMIT = 512 * 1024 * 1024
 """The most bytes that one body may decode to: a bomb ends the reading of it, not the passing on."""
 
+MOST_CODINGS = 3
+"""On one body; nearly all have one. Each takes memory for its decoder."""
+
 
 class CannotDecodeError(Exception):
     """The coding is unknown here, or the bytes are not in it."""
 
 
+class TooLargeError(CannotDecodeError):
+    """It decodes to more than is read."""
+
+    def __init__(self) -> None:
+        super().__init__("decodes to more than is read")
+
+
 class _Inflater(Protocol):
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, room: int, /) -> bytes:
+        """What the data adds, at most so many bytes: no more than that is ever made. TooLargeError."""
 
 
 class _Zlib:
@@ -25,22 +37,26 @@ class _Zlib:
         self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS if gzip else zlib.MAX_WBITS)
         self._begun = False
 
-    def decompress(self, data: bytes, /) -> bytes:
+    def decompress(self, data: bytes, room: int, /) -> bytes:
         if not data:
             return b""
         try:
-            out = [self._inner.decompress(data)]
+            out = [self._inner.decompress(data, room + 1)]
         except zlib.error:
             if self._gzip or self._begun:
                 raise
             # "deflate" is a zlib stream by the standard and a bare one by what some servers send.
             self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
-            out = [self._inner.decompress(data)]
+            out = [self._inner.decompress(data, room + 1)]
         self._begun = True
-        while self._gzip and self._inner.eof and self._inner.unused_data:
+        room -= len(out[0])
+        while self._gzip and self._inner.eof and self._inner.unused_data and room >= 0:
             rest = self._inner.unused_data
             self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            out.append(self._inner.decompress(rest))
+            out.append(self._inner.decompress(rest, room + 1))
+            room -= len(out[-1])
+        if room < 0:
+            raise TooLargeError
         return b"".join(out)
 
 
@@ -48,30 +64,37 @@ class _Zstd:
     """zstd, with several frames."""
 
     def __init__(self) -> None:
-        self._inner = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+        self._inner = zstandard.ZstdDecompressor().stream_writer(cast("IO[bytes]", self))
+        self._out: list[bytes] = []
+        self._room = 0
 
-    def decompress(self, data: bytes, /) -> bytes:
-        return self._inner.decompress(data) if data else b""
+    def decompress(self, data: bytes, room: int, /) -> bytes:
+        self._out, self._room = [], room
+        if data:
+            self._inner.write(data)
+        return b"".join(self._out)
+
+    def write(self, piece: bytes) -> int:
+        """Takes what comes out, 128 KiB at most at a time."""
+        self._room -= len(piece)
+        if self._room < 0:
+            raise TooLargeError
+        self._out.append(bytes(piece))
+        return len(piece)
 
 
 class _Brotli:
-    """br, where one of the two usual packages is installed."""
+    """br."""
 
     def __init__(self) -> None:
-        from importlib import import_module
+        brotli = import_module("brotli")
 
-        for name in ("brotli", "brotlicffi"):
-            try:
-                module = import_module(name)
-            except ImportError:
-                continue
-            self._inner = module.Decompressor()
-            return
-        raise CannotDecodeError("no brotli decoder is installed")
+        self._inner = brotli.Decompressor()
 
-    def decompress(self, data: bytes, /) -> bytes:
-        step = getattr(self._inner, "process", None) or self._inner.decompress
-        out: bytes = step(data)
+    def decompress(self, data: bytes, room: int, /) -> bytes:
+        out: bytes = self._inner.process(data, output_buffer_limit=room + 1)
+        if len(out) > room:
+            raise TooLargeError
         return out
 
 
@@ -81,7 +104,10 @@ class Decoder:
     def __init__(self, encoding: str, limit: int = LIMIT) -> None:
         names = [name.strip().lower() for name in encoding.split(",")]
         # The header lists the codings in the order in which they were put on.
-        self._layers = [_inflater(name) for name in reversed(names) if name not in ("", "identity")]
+        put_on = [name for name in reversed(names) if name not in ("", "identity")]
+        if len(put_on) > MOST_CODINGS:
+            raise CannotDecodeError(f"it has {len(put_on)} codings")
+        self._layers = [_inflater(name) for name in put_on]
         self._left = limit
 
     @property
@@ -93,22 +119,15 @@ class Decoder:
         """What this chunk adds. CannotDecodeError when it isn't in the coding, or decodes to too much."""
         if not self._layers:
             return chunk
-        out = bytearray()
-        # In small pieces, so that a bomb is noticed before it fills the memory.
-        for at in range(0, len(chunk), 4096):
-            piece = chunk[at : at + 4096]
-            for layer in self._layers:
-                try:
-                    piece = layer.decompress(piece)
-                except CannotDecodeError:
-                    raise
-                except Exception as error:
-                    raise CannotDecodeError(f"not in the coding its header names: {error}") from error
-            self._left -= len(piece)
-            if self._left < 0:
-                raise CannotDecodeError("decodes to more than is read")
-            out += piece
-        return bytes(out)
+        for layer in self._layers:
+            try:
+                chunk = layer.decompress(chunk, self._left)
+            except CannotDecodeError:
+                raise
+            except Exception as error:
+                raise CannotDecodeError(f"not in the coding its header names: {error}") from error
+        self._left -= len(chunk)
+        return chunk
 
 
 def _inflater(name: str) -> _Inflater:

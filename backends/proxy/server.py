@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from backends.proxy.app import Proxy
+from backends.proxy.connection import Connection
 
 KEEP_ALIVE = 120
 """Seconds that an idle connection stays open: longer than clients keep theirs, so that none is closed under a call."""
@@ -36,27 +36,20 @@ class Address:
         return f"http://{_bracketed(self.host)}:{self.port}"
 
 
-class _Connection(HttpToolsProtocol):
-    """One client's connection. It lets the app close it in the middle of an answer, which ASGI has no word for."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {"multitrack.hang_up": {"hang_up": self.transport.close}}
-
-
 @asynccontextmanager
 async def serve(proxy: Proxy, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Address]:
     """Listen until the block is left; then all open calls are ended and recorded.
 
-    `host` is one address: loopback, or that of a container network's gateway. Port 0 takes a free one. ValueError for
-    an address that stands for every interface, OSError when it can't be listened on.
+    `host` is one address: loopback, or that of a container network's gateway. A proxy may be served at several at once,
+    each in a block of its own; when one is left, the calls of its clients end, and with the last one all. Port 0 takes
+    a free one. ValueError for an address that stands for every interface, OSError when it can't be listened on.
     """
     if ipaddress.ip_address(host).is_unspecified:
         raise ValueError(f"{host} would listen on every interface: name the one address that clients reach")
     loop = asyncio.get_running_loop()
     config = uvicorn.Config(
         cast("Any", proxy),
-        http=_Connection,
+        http=Connection,
         loop="none",
         ws="none",
         lifespan="off",
@@ -70,16 +63,13 @@ async def serve(proxy: Proxy, *, host: str = "127.0.0.1", port: int = 0) -> Asyn
     config.load()
     state = ServerState()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server = await loop.create_server(
-        lambda: _Connection(config, state, {}), host, port, family=family, backlog=BACKLOG
-    )
+    server = await loop.create_server(lambda: Connection(config, state, {}), host, port, family=family, backlog=BACKLOG)
+    proxy.open(_bracketed(host))
     try:
-        address = Address(host, server.sockets[0].getsockname()[1])
-        proxy.open(_bracketed(host))
-        yield address
+        yield Address(host, server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        await proxy.close()
+        await proxy.shut(_bracketed(host))
         for connection in tuple(state.connections):
             connection.transport.abort()
         if state.tasks:

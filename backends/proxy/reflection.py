@@ -1,0 +1,102 @@
+"""No answer gives the provider's real key away: an upstream that repeats what it was sent (an echo, a gateway's error)
+is the one route by which it could reach a client or the record.
+
+Its bytes become as many stars, so that lengths and framing stay. In a compressed answer nothing can be changed: one
+that has the key in it breaks off. A key that comes back in another form (encoded, or in parts) is not found.
+"""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from backends.proxy.decoding import CannotDecodeError, Decoder
+from backends.proxy.headers import Headers, get
+from backends.proxy.upstream import UpstreamError
+
+if TYPE_CHECKING:
+    from backends.proxy.answering import Answering
+
+SHORTEST = 16
+"""Characters of a real key. A shorter one, as a test's or a local server's, could be any word of an answer."""
+
+
+class Starred:
+    """A body that comes in pieces, with stars for a secret in it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._stars = b"*" * len(secret)
+        self._kept = b""
+        """The end of what came, as far as it may be the secret's beginning."""
+
+    def take(self, piece: bytes) -> bytes:
+        """What may go on, now that this came."""
+        data = self._kept + piece if self._kept else piece
+        if self._secret in data:
+            data = data.replace(self._secret, self._stars)
+        begins = self._begins(data)
+        self._kept = data[len(data) - begins :]
+        return data[: len(data) - begins] if begins else data
+
+    def rest(self) -> bytes:
+        """What was kept back, now that nothing comes any more."""
+        rest, self._kept = self._kept, b""
+        return rest
+
+    def _begins(self, data: bytes) -> int:
+        """The length of the longest end of the data that the secret begins with."""
+        secret = self._secret
+        # Nearly all pieces end in a line's end or a brace, which no key has in it.
+        if not data or data[-1] not in secret:
+            return 0
+        return next((n for n in range(min(len(data), len(secret) - 1), 0, -1) if data.endswith(secret[:n])), 0)
+
+
+class Unreflected:
+    """An answer, as `answering.Answering`, without the key that it was asked for with."""
+
+    def __init__(self, answering: "Answering", key: bytes) -> None:
+        self._answering = answering
+        self._key = key
+        self._body = Starred(key)
+        self.status = answering.status
+        self.headers: Headers = [(name, value.replace(key, b"*" * len(key))) for name, value in answering.headers]
+        self._decoder: Decoder | None = None
+        self._seen = b""
+        encoding = get(answering.headers, b"content-encoding").decode("latin-1")
+        # What nobody here can read, nobody here can look into.
+        with suppress(CannotDecodeError):
+            self._decoder = Decoder(encoding)
+        self._coded = self._decoder is None or not self._decoder.plain
+
+    @property
+    def whole(self) -> bool:
+        return self._answering.whole
+
+    async def read(self) -> bytes:
+        while piece := await self._answering.read():
+            if out := self._checked(piece):
+                return out
+        return self._body.rest()
+
+    def left(self) -> bytes:
+        try:
+            return self._checked(self._answering.left()) + self._body.rest()
+        except UpstreamError:
+            return b""
+
+    def close(self) -> None:
+        self._answering.close()
+
+    def _checked(self, piece: bytes) -> bytes:
+        if not self._coded:
+            return self._body.take(piece)
+        if self._decoder is not None:
+            try:
+                plain = self._seen + self._decoder.decode(piece)
+            except CannotDecodeError:
+                self._decoder = None
+                return piece
+            if self._key in plain:
+                raise UpstreamError("the provider's answer has the provider's own key in it")
+            self._seen = plain[-len(self._key) :]
+        return piece
