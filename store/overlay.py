@@ -27,10 +27,15 @@ class Written:
 
 
 def write(
-    connection: Connection, entries: Entries, changed: Collection[int], before: Written | None, known: Collection[str]
+    connection: Connection,
+    entries: Entries,
+    size: int,
+    changed: Collection[int],
+    before: Written | None,
+    known: Collection[str],
 ) -> Written | None:
-    """Write a request's overlay. `changed` are the indices at which it differs from `before`; a base is used only when
-    it is among the `known` blobs. None when there is nothing to write."""
+    """Write a request's overlay, of so many bytes. `changed` are the indices at which it differs from `before`; a base
+    is used only when it is among the `known` blobs. None when there is nothing to write."""
     if not entries:
         return None
     if before is not None and before.blob in known:
@@ -39,20 +44,26 @@ def write(
         some = {index: entries[index] for index in changed if index in entries}
         data = _encode(some, before.blob, [index for index in changed if index not in entries])
         since = before.since + len(data)
-        if since < sum(map(len, entries.values())):
+        if since < size:
             return Written(_put(connection, data), since)
     return Written(_put(connection, _encode(entries, None, ())), 0)
 
 
-def read(connection: Connection, blob: str) -> dict[int, Overlay]:
-    """The overlays of a request by the index of their message. KeyError when a blob is missing."""
+def read(
+    connection: Connection, blob: str, known: Mapping[str, dict[int, Overlay]] | None = None
+) -> dict[int, Overlay]:
+    """The overlays of a request by the index of their message; `known` are some that were read. KeyError when a blob is
+    missing."""
     changes = []
+    overlays: dict[int, Overlay] = {}
     name: str | None = blob
     while name is not None:
+        if known is not None and name in known:
+            overlays.update(known[name])
+            break
         change = loads(load(connection, name))
         changes.append(change)
         name = change["base"]
-    overlays: dict[int, Overlay] = {}
     for change in reversed(changes):
         for index in change["drop"]:
             overlays.pop(index, None)

@@ -13,12 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from store import blobs, dag, events, jsontext, overlay, search
-from store.domain.canonical import canonical, digest, digest_of_members, kept_key, request_digest, value_digest
+from store import blobs, dag, events, jsontext, requests, search
+from store.domain.canonical import digest, kept_key
 from store.domain.events import CallFinished, CallStarted
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.exact import dumps, form, forms, loads, parse
 from store.prepared import Prepared
 from store.tables import metadata
 
@@ -28,11 +27,13 @@ _ENDING = (
     *("answer", "response_headers", "response", "response_size", "response_id", "timing"),
 )
 _calls = metadata.tables["calls"]
-_nodes = metadata.tables["nodes"].c
 _insert = Prepared(insert(_calls))
 _open = Prepared(
     select(
-        *(_calls.c[name] for name in ("run", "generation", "lane", "started", "tail", "ended", "notes")),
+        *(
+            _calls.c[name]
+            for name in ("run", "generation", "lane", "started", "tail", "ended", "notes", "conversation")
+        ),
     ).where(_calls.c.id == bindparam("of"))
 )
 _left_open = Prepared(
@@ -43,12 +44,10 @@ _left_open = Prepared(
 _of_call = update(_calls).where(_calls.c.id == bindparam("of"))
 _close = Prepared(_of_call, _ENDING)
 _abandon = Prepared(_of_call, ("ended", "error"))
-_depth_of = Prepared(select(_nodes.depth).where(_nodes.key == bindparam("of")))
 
 DIED = "engine died"
 """The error of a call that was open when its engine died."""
 
-_PARTS = ("system", "tools", "parameters")
 _ID_LENGTH = 18
 _ID_RANDOM = 5
 
@@ -121,17 +120,6 @@ class CallEnd:
     response_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A request taken apart: its messages next to the conversation that is remembered, and its parts beside them, none
-    of which are there when its value is not exact."""
-
-    messages: list[dict[str, Any]]
-    known: dag.Conversation
-    extension: dag.Extension
-    parts: dict[str, dag.Part]
-
-
 def new_call_id(at: float, random_bytes: bytes) -> str:
     """A call's id: 18 letters and digits whose order is that of time, to the millisecond. The first five of the bytes
     make it unique. ValueError when there are fewer."""
@@ -156,23 +144,13 @@ def close_call(connection: Connection, end: CallEnd) -> None:
     call = _open.first(connection, {"of": end.id})
     if call is None:
         raise KeyError(f"no call {end.id}")
-    run, generation, lane, started, tail, ended, notes = call
+    run, generation, lane, started, tail, ended, notes, conversation = call
     if ended is not None:
         raise ValueError(f"call {end.id} has ended already")
-    answer = _answer(tail, end)
-    if answer:
+    if answer := _answer(tail, conversation, end):
         tape = _tape(run, generation, lane)
-        there = dag.on_tape(connection, tape, [key for key, _ in answer])
-        if len(there) < len(answer):
-            depth = 0 if tail is None else _depth(connection, tail) + 1
-            parents = [tail, *(key for key, _ in answer)]
-            nodes = [
-                (parents[index], depth + index, key, kept)
-                for index, (key, kept) in enumerate(answer)
-                if key not in there
-            ]
-            dag.put(connection, tape, end.id, nodes)
-            search.index(connection, tape, end.id, [(key, kept.message) for _, _, key, kept in nodes])
+        under = (tail, 0 if tail is None else requests.depth(connection, tail) + 1)
+        search.index(connection, tape, end.id, dag.place(connection, tape, end.id, under, answer))
     ending = _ending(connection, end)
     ending["notes"] = _notes(*json.loads(notes), *end.notes) if end.notes else notes
     _close.run(connection, {"of": end.id, **ending, "answer": answer[-1][0] if answer else None})
@@ -192,52 +170,18 @@ def orphans(connection: Connection, run: str, at: float) -> list[str]:
     return [call for call, *_ in left]
 
 
-def body_digest(body: bytes) -> str:
-    """The request digest of a body: of its value, or of the bytes themselves where they are no JSON or can't be held
-    exactly."""
-    try:
-        return request_digest(parse(body))
-    except (ValueError, RecursionError):
-        return digest(body)
-
-
-def _read(body: bytes, value: Any) -> tuple[Any, bool]:
-    """A body's value and whether it is exact; None for what is no JSON."""
-    try:
-        return parse(body, value), True
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(body), False
-    except (ValueError, RecursionError):
-        return None, False
-
-
 def _record(connection: Connection, start: CallStart, end: CallEnd | None, value: Any) -> None:
     """Put a call on the tape as far as it has come."""
     subagent = start.subagent
     tape = _tape(start.run, *((subagent.generation, subagent.lane) if subagent else (None, None)))
-    value, exact = _read(start.body, value)
-    request = _taken_apart(connection, tape, value, exact)
-    keys = request.extension.conversation.keys if request else []
-    tail = keys[-1] if keys else None
-    answer = _answer(tail, end) if end else []
-
-    def kept(index: int) -> dag.Kept:
-        if index >= len(keys):
-            return answer[index - len(keys)][1]
-        assert request is not None
-        return request.extension.kept.get(index) or dag.keep(request.messages[index])
-
-    if chain := [*keys, *(key for key, _ in answer)]:
-        search.index(connection, tape, start.id, dag.place(connection, tape, start.id, chain, kept))
-    parts: dict[str, str | None] = {}
-    if request is not None and exact:
-        parts = _written(connection, tape, request)
-    elif start.body:
-        parts = {"body": blobs.put(connection, start.body), "request_digest": body_digest(start.body)}
-    told = value if isinstance(value, dict) else {}
-    model = _text(start.model or told.get("model"))
+    request = requests.put(connection, tape, start.conversation, start.body, value)
+    answer = _answer(request.tail, start.conversation, end) if end else []
+    under = (request.base, request.depth)
+    placed = dag.place(connection, tape, start.id, under, answer, request.keys, request.kept)
+    search.index(connection, tape, start.id, placed)
+    model = _text(start.model or request.model)
+    ending = _ending(connection, end) if end else {}
+    notes = _notes(*request.notes, *(end.notes if end else ()))
     _insert.gather(
         connection,
         [
@@ -251,17 +195,19 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None, value
                 "method": start.method,
                 "path": _text(start.path),
                 "model": model,
-                "stream": bool(told.get("stream")) if start.stream is None else start.stream,
+                "stream": request.stream if start.stream is None else start.stream,
                 "started": start.at,
                 "request_headers": _headers(start.headers),
-                "tail": tail,
+                "tail": request.tail,
+                "base": request.base,
                 "protocol": start.protocol,
                 "conversation": start.conversation,
                 "parent": start.parent,
                 "thread": _text(start.thread),
                 "source": start.source,
-                **parts,
-                **(_ending(connection, end) if end else {}),
+                **request.columns,
+                **ending,
+                "notes": notes,
                 "answer": answer[-1][0] if answer else None,
             }
         ],
@@ -271,75 +217,16 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None, value
         events.tell(connection, subagent, [started, _finished(end, start.at)] if end else [started])
 
 
-def _taken_apart(connection: Connection, tape: dag.Tape, value: Any, exact: bool) -> _Request | None:
-    """A request's messages and parts, next to those that are remembered; None when it can't be taken apart."""
-    messages = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(messages, list) or {type(message) for message in messages} != {dict}:
-        return None
-    try:
-        formed = forms(messages)
-        known = dag.memory(connection).find(tape, formed)
-        extension = dag.extend(known, messages, formed)
-        return _Request(messages, known, extension, _parts(value, known.parts) if exact else {})
-    except (ValueError, RecursionError):
-        return None
-
-
-def _written(connection: Connection, tape: dag.Tape, request: _Request) -> dict[str, str | None]:
-    """Write what a request has beside its nodes, and remember it; the columns of the call for that."""
-    conversation, parts = request.extension.conversation, request.parts
-    before = conversation.written
-    wanted = [part.blob for part in parts.values()] + ([before.blob] if before else [])
-    there = blobs.existing(connection, wanted)
-    columns: dict[str, str | None] = {}
-    members: dict[str, str | list[str]] = {"messages": conversation.digests}
-    for name, part in parts.items():
-        if part.blob not in there:
-            blobs.put_new(connection, part.blob, part.data)
-        columns[name] = part.blob
-        members.update(part.members)
-    conversation.written = overlay.write(connection, conversation.overlays, request.extension.changed, before, there)
-    columns["overlay"] = conversation.written.blob if conversation.written else None
-    columns["request_digest"] = digest_of_members(members)
-    conversation.parts = parts
-    dag.memory(connection).keep(tape, conversation, request.known, request.extension.common)
-    return columns
-
-
-def _parts(body: dict[str, Any], known: Mapping[str, dag.Part]) -> dict[str, dag.Part]:
-    """The parts of a request beside its messages; those that are as they were the last time cost only a comparison."""
-    rest = {name: item for name, item in body.items() if name not in ("messages", "system", "tools")}
-    parts = {}
-    for name in _PARTS:
-        if name == "parameters":
-            value, members = rest, rest
-        elif name in body:
-            value, members = body[name], {name: body[name]}
-        else:
-            continue
-        data = dumps(value)
-        before = known.get(name)
-        if before is not None and before.data == data:
-            parts[name] = before
-            continue
-        if form(loads(data)) != form(value):
-            raise ValueError(f"{name} would not come back as it is")
-        digests = {member: value_digest(item) for member, item in members.items()}
-        parts[name] = dag.Part(data, digest(data), digests)
-    return parts
-
-
-def _answer(tail: str | None, end: CallEnd) -> list[tuple[str, dag.Kept]]:
+def _answer(tail: str | None, conversation: str, end: CallEnd) -> list[tuple[str, dag.Kept]]:
     """The answer's nodes under the request's last: their keys, and what they keep. Those after one that no node can
     hold are left out, with it."""
     nodes: list[tuple[str, dag.Kept]] = []
     for message in end.messages:
         try:
-            kept = dag.keep(message)
-            key = kept_key(nodes[-1][0] if nodes else tail, canonical(kept.message))
+            kept = dag.keep_answer(message, conversation)
         except (ValueError, TypeError, RecursionError):
             break
-        nodes.append((key, kept))
+        nodes.append((kept_key(nodes[-1][0] if nodes else tail, kept.written), kept))
     return nodes
 
 
@@ -375,12 +262,6 @@ def _finished(end: CallEnd, started: float) -> tuple[float, CallFinished]:
     seconds = max(0.0, end.at - started)
     stop_reason, error = _text(end.stop_reason), _text(end.error)
     return end.at, CallFinished(end.id, end.status, stop_reason, end.usage, end.usd, seconds, error)
-
-
-def _depth(connection: Connection, key: str) -> int:
-    found = _depth_of.first(connection, {"of": key})
-    assert found is not None
-    return int(found[0])
 
 
 def _tape(run: str, generation: int | None, lane: int | None) -> dag.Tape:

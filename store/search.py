@@ -5,7 +5,7 @@ subagents share is found on both tapes, and once on each.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from store.domain.ids import SubagentId
 from store.prepared import Prepared
 
 if TYPE_CHECKING:
-    from store.dag import Tape
+    from store.dag import Kept, Tape
     from store.database import Store
 
 _NAMES = ("text", "call", "node", "block", "run", "generation", "lane", "role", "kind")
@@ -70,7 +70,7 @@ class Hit:
     end: int
 
 
-def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple[str, "Kept"]]) -> None:
     """Put nodes that are new on a tape into the index, inside the job that puts them there."""
     rows = [
         {
@@ -79,11 +79,11 @@ def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple
             "node": key,
             "block": position,
             **tape._asdict(),
-            "role": message["role"],
+            "role": kept.role,
             "kind": block.kind.value,
         }
-        for key, message in nodes
-        for position, block in enumerate(blocks(message))
+        for key, kept in nodes
+        for position, block in enumerate(blocks(kept.message))
         if block.text
     ]
     if rows:
@@ -124,7 +124,7 @@ def search(
     if kinds is not None:
         statement = statement.where(_columns.kind.in_([kind.value for kind in kinds]))
     if not prompts:
-        told = and_(_columns.role.in_(["user", "system"]), _columns.kind == BlockKind.TEXT.value)
+        told = and_(_columns.role.in_(["user", "system", "developer"]), _columns.kind == BlockKind.TEXT.value)
         statement = statement.where(not_(told))
     statement = statement.order_by(text("rank"), text("rowid")).limit(limit)
     with store.read() as connection:

@@ -2,15 +2,13 @@
 names are here too."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Row,
     Select,
-    bindparam,
     case,
     false,
     func,
@@ -19,20 +17,15 @@ from sqlalchemy import (
     select,
 )
 
-from store import blobs, overlay
-from store.blobs import decompress
-from store.domain.canonical import request_digest
+from store import blobs, rebuilding
 from store.domain.ids import SubagentId
-from store.domain.kept import join, node_key
 from store.domain.limits import Spend, Usage
 from store.domain.tape import Call, Headers, Message
 from store.domain.timing import decode
-from store.exact import loads, parse
 from store.recording import (
     DIED,
     CallEnd,
     CallStart,
-    body_digest,
     close_call,
     new_call_id,
     open_call,
@@ -40,6 +33,7 @@ from store.recording import (
     record_call,
 )
 from store.tables import metadata
+from store.verifying import Verifier
 
 if TYPE_CHECKING:
     from store.database import Store
@@ -72,21 +66,7 @@ __all__ = [
 ]
 
 _calls = metadata.tables["calls"]
-_nodes = metadata.tables["nodes"]
 _deleted = select(metadata.tables["deletions"].c.run)
-
-_up = (
-    select(_nodes.c.key, _nodes.c.parent)
-    .where(_nodes.c.key == bindparam("tail"), _nodes.c.key.is_distinct_from(bindparam("after")))
-    .cte("up", recursive=True)
-)
-_up = _up.union_all(
-    select(_nodes.c.key, _nodes.c.parent).where(
-        _nodes.c.key == _up.c.parent, _nodes.c.key.is_distinct_from(bindparam("after"))
-    )
-)
-_path = select(_nodes).join(_up, _nodes.c.key == _up.c.key).order_by(_nodes.c.depth)
-_node = select(_nodes).where(_nodes.c.key == bindparam("of"))
 
 
 def call(store: "Store", id: str) -> Call:  # noqa: A002 - the word of the record
@@ -159,7 +139,7 @@ def request(store: "Store", call: Call) -> Any:
     """The request's JSON value, as it was sent; None for a request without a body. ValueError when it was no JSON: then
     `request_body` has it. Of a key that came twice, the last counts."""
     with store.read() as connection:
-        return _request(connection, call)
+        return rebuilding.request(connection, call)
 
 
 def request_body(store: "Store", call: Call) -> bytes | None:
@@ -171,7 +151,7 @@ def messages(store: "Store", call: Call, *, after: str | None = None) -> list[Me
     """The nodes of a call's request from the root, or those that come after a node. They are what nodes keep, and what
     evidence counts in; what was sent to the letter is in `request`."""
     with store.read() as connection:
-        return _messages(connection, call.tail, after)
+        return rebuilding.messages(connection, call.tail, after)
 
 
 def answer(store: "Store", call: Call) -> Message | None:
@@ -184,7 +164,7 @@ def answer(store: "Store", call: Call) -> Message | None:
 def answers(store: "Store", call: Call) -> list[Message]:
     """The nodes of a call's answer, as far as it came: most protocols' have one message, some several items."""
     with store.read() as connection:
-        return _messages(connection, call.answer, call.tail)
+        return rebuilding.messages(connection, call.answer, call.tail)
 
 
 def timing(store: "Store", call: Call) -> list[tuple[int, float]]:
@@ -195,10 +175,7 @@ def timing(store: "Store", call: Call) -> list[tuple[int, float]]:
 def node(store: "Store", key: str) -> Message:
     """A node. KeyError when there is none of this key."""
     with store.read() as connection:
-        row = connection.execute(_node, {"of": key}).one_or_none()
-    if row is None:
-        raise KeyError(f"no node {key}")
-    return _message(row)
+        return rebuilding.node(connection, key)
 
 
 def response(store: "Store", call: Call) -> bytes:
@@ -239,74 +216,9 @@ def spend(store: "Store", of: SubagentId | str, generation: int | None = None) -
 
 def verify(store: "Store", run: str) -> list[str]:
     """Rebuild every request of a run and check every key and digest; what is wrong, a line each."""
-    problems: list[str] = []
-    for one in calls(store, run=run):
-        try:
-            with store.read() as connection:
-                problems.extend(f"call {one.id}: {problem}" for problem in _problems(connection, one))
-        except (KeyError, ValueError) as error:
-            problems.append(f"call {one.id}: {error.args[0]}")
-    return problems
-
-
-def _problems(connection: Connection, call: Call) -> Iterator[str]:
-    chain = _messages(connection, call.tail)
-    if call.answer is not None:
-        answer = _messages(connection, call.answer, call.tail)
-        if not answer:
-            yield "its answer's node is missing"
-        chain += answer
-    parent = None
-    for depth, item in enumerate(chain):
-        message: Any = item.message
-        if not isinstance(message, dict) or node_key(parent, message) != item.node:
-            yield f"node {item.node} is not what its key says"
-            return
-        if (item.parent, item.depth, item.role) != (parent, depth, item.message["role"]):
-            yield f"node {item.node} is out of its place"
-        parent = item.node
-    if call.body is not None:
-        found = body_digest(blobs.load(connection, call.body))
-    else:
-        found = request_digest(_request(connection, call)) if call.tail is not None else ""
-    if found != call.request_digest:
-        yield "the request that is rebuilt is not the one that was sent"
-    if call.response is not None:
-        blobs.load(connection, call.response)
-    if call.timing is not None:
-        decode(blobs.load(connection, call.timing))
-
-
-def _request(connection: Connection, call: Call) -> Any:
-    if call.body is not None:
-        return _lenient(blobs.load(connection, call.body))
-    if call.tail is None or call.parameters is None:
-        return None
-    body: dict[str, Any] = {}
-    if call.system is not None:
-        body["system"] = loads(blobs.load(connection, call.system))
-    if call.tools is not None:
-        body["tools"] = loads(blobs.load(connection, call.tools))
-    overlays = overlay.read(connection, call.overlay) if call.overlay is not None else {}
-    body["messages"] = [join(item.message, overlays.get(item.depth)) for item in _messages(connection, call.tail)]
-    return {**loads(blobs.load(connection, call.parameters)), **body}
-
-
-def _lenient(body: bytes) -> Any:
-    try:
-        return parse(body)
-    except ValueError:
-        return json.loads(body)
-
-
-def _messages(connection: Connection, tail: str | None, after: str | None = None) -> list[Message]:
-    if tail is None:
-        return []
-    return [_message(row) for row in connection.execute(_path, {"tail": tail, "after": after})]
-
-
-def _message(row: Row[Any]) -> Message:
-    return Message(row.key, row.parent, row.depth, row.role, loads(decompress(row.message)))
+    with store.read() as connection:
+        verifier = Verifier(connection, run)
+        return [f"call {one.id}: {problem}" for one in calls(store, run=run) for problem in verifier.problems(one)]
 
 
 def _of(statement: Select[Any], of: SubagentId | str | None, generation: int | None = None) -> Select[Any]:
