@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -31,6 +31,10 @@ from backends.proxy.recorder import Recording
 from backends.proxy.relay import HUNG_UP, Exchange, Send, answer
 from backends.proxy.replay import Tape, requested
 from backends.proxy.routes import Route, Upstream
+from backends.proxy.translation.attempts import Attempt, Watched
+from backends.proxy.translation.routed import Over, RoutedReader
+from backends.proxy.translation.routing import Found, Routing
+from backends.proxy.translation.table import ModelRoute
 from backends.proxy.upstream import Client, Timeouts
 from store.database import Store
 from store.domain.ids import SubagentId
@@ -55,6 +59,10 @@ class _Request:
     body: bytes
     asked: Asked
     admitted: Admitted | None
+    attempt: Attempt | None = None
+    """The try of a routed call that it is."""
+    found: Found | None = None
+    """The route that it has."""
 
 
 class Proxy:
@@ -72,10 +80,12 @@ class Proxy:
         timeouts: Timeouts | None = None,
         open_to: str | None = None,
         tape: Tape | None = None,
+        model_routes: Iterable[ModelRoute] = (),
     ) -> None:
         """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text.
         `open_to` is a run that also takes the calls of clients without a virtual key: a bare recording. `tape` answers
-        in the providers' place."""
+        in the providers' place. `model_routes` name who else answers for a model. ValueError for a route that leads to
+        no upstream."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
         self._hosts: list[str] = []
@@ -90,6 +100,7 @@ class Proxy:
         self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to)
         self._timeouts = timeouts or Timeouts()
         self._tape = tape
+        self.routing = Routing(model_routes, self._upstreams, self._timeouts.silence)
         self._client: Client | None = None
         self._live: dict[SubagentId | None, set[Exchange]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,6 +134,7 @@ class Proxy:
         if self._client is not None:
             await self._client.close()
             self._client = None
+        await self.routing.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -138,26 +150,31 @@ class Proxy:
         query = scope["query_string"].decode("latin-1")
         addressed = address(scope["raw_path"].decode("ascii"), headers, query)
         route = routes.find(self._upstreams, addressed.path)
+        attempt, found = self.routing.attempts.find(headers), None
         try:
             if not self._hosts:
                 raise RefusedError(503, "the recording proxy is closing")
             check(scope, addressed.path, self._names)
-            caller = self.admission.caller(addressed)
+            caller = self.admission.caller(addressed) if attempt is None else attempt.called(route.provider)
             share.client = caller.subagent
             body = await read_body(headers, receive, share)
             asked = read_asked(headers, body)
+            if attempt is None and (found := self.routing.find(addressed.path, asked, scope["server"])) is not None:
+                route = found.route
             model, stream = route.protocol.asked(route.path, asked.model, asked.stream)
             asked = replace(asked, model=model, stream=stream)
             turn = route.protocol.is_call(scope["method"], route.path)
             peer = scope["client"][0] if scope["client"] else ""
-            admitted = await self.admission.ask(caller, asked, scope["method"], route.path, turn=turn, peer=peer)
+            admitted = None
+            if attempt is None:
+                admitted = await self.admission.ask(caller, asked, scope["method"], route.path, turn=turn, peer=peer)
         except HungUpError:
             return
         except RefusedError as refused:
             log.warning("refused %s %s: %s", scope["method"], safe_line(addressed.path, 200), refused)
             await self._refuse(refused, route, headers, send)
             return
-        request = _Request(caller, route, scope["method"], query, headers, body, asked, admitted)
+        request = _Request(caller, route, scope["method"], query, headers, body, asked, admitted, attempt, found)
         hang_up = scope["extensions"]["multitrack.hang_up"]["hang_up"]
         try:
             await self._follow(caller.subagent, self._exchange(request, send, hang_up), receive)
@@ -178,7 +195,8 @@ class Proxy:
 
     def _exchange(self, request: _Request, send: Send, hang_up: Callable[[], None]) -> Exchange:
         """A call, recorded from now on."""
-        route, at, subagent = request.route, self._clock(), request.caller.subagent
+        route, attempt, subagent = request.route, request.attempt, request.caller.subagent
+        at = self._clock()
         start = CallStart(
             id=new_call_id(at, self._random.randbytes(8)),
             at=at,
@@ -194,10 +212,21 @@ class Proxy:
             body=request.asked.plain,
             protocol=route.protocol.endpoint(request.method, route.path),
             conversation=route.protocol.conversation(request.method, route.path),
+            parent=None if attempt is None else attempt.call,
         )
-        answerer = self._answerer(start)
+        reader = route.protocol.reader(request.method, route.path, self._live_text(subagent, start.id, attempt))
+        over: Over | None = None if request.admitted is None else request.admitted.end
+        routed = None
+        if request.found is not None and request.found.plan is not None:
+            routed = self.routing.routed(request.found, self._connections(), start, request.caller)
+            reader, over = RoutedReader(reader, routed), routed.over(over)
+        if attempt is not None:
+            answerer: Answerer = Watched(attempt, self._provider())
+            over = attempt.ended
+        else:
+            answerer = self._answerer(start, self._provider if routed is None else routed.live)
         start = replace(start, source=answerer.source)
-        return Exchange(
+        exchange = Exchange(
             Forward(
                 route.protocol,
                 route.url(without_keys(request.query, own_key=route.upstream.own_key)),
@@ -213,25 +242,31 @@ class Proxy:
                 request.asked.parsed,
                 clock=self._clock,
                 prices=self._prices,
-                over=None if request.admitted is None else request.admitted.end,
+                over=over,
             ),
-            route.protocol.reader(request.method, route.path, self._live_text(subagent, start.id)),
+            reader,
             answerer=answerer,
             send=send,
             hang_up=hang_up,
         )
+        if attempt is not None:
+            attempt.began(exchange, request.asked.plain)
+        return exchange
 
-    def _answerer(self, start: CallStart) -> Answerer:
-        """Who answers a request."""
+    def _answerer(self, start: CallStart, live: Callable[[Sequence[str]], Answerer]) -> Answerer:
+        """Who answers a request: a tape, or what `live` gives, with notes for the record."""
         if self._tape is None:
-            return self._provider()
+            return live(())
         request = requested(start.method, start.path, start.body)
-        return self._tape.answerer(request, start.subagent, start.thread, self._provider)
+        return self._tape.answerer(request, start.subagent, start.thread, live)
 
     def _provider(self, notes: Sequence[str] = ()) -> Provider:
+        return Provider(self._connections(), notes=notes)
+
+    def _connections(self) -> Client:
         if self._client is None:
             self._client = Client(self._timeouts)
-        return Provider(self._client, notes=notes)
+        return self._client
 
     async def _follow(self, subagent: SubagentId | None, exchange: Exchange, receive: Receive) -> None:
         """Run a call to its end, which comes early when its client hangs up."""
@@ -256,8 +291,9 @@ class Proxy:
                     self._tail.clear(subagent)
         task.result()
 
-    def _live_text(self, subagent: SubagentId | None, call: str) -> Live:
+    def _live_text(self, subagent: SubagentId | None, call: str, attempt: Attempt | None) -> Live:
         tail = self._tail
-        if tail is None or subagent is None:
+        # What a try says is shown as the client gets it.
+        if tail is None or subagent is None or attempt is not None:
             return lambda kind, text: None
         return lambda kind, text: tail.put(subagent, call, kind, text)
