@@ -14,6 +14,7 @@ from sqlalchemy import Connection, and_, column, func, insert, literal_column, n
 from store.domain.blocks import BlockKind, blocks
 from store.domain.ids import SubagentId
 from store.prepared import Prepared
+from store.ranking import ranked
 
 if TYPE_CHECKING:
     from store.dag import Kept, Tape
@@ -26,7 +27,7 @@ _insert = Prepared(insert(_passages))
 
 # The answers on the tape before this call, and this call's own if it is the node.
 _answers = text(
-    "SELECT count(*) FROM calls AS its, calls AS earlier WHERE its.id = :call "
+    "SELECT count(DISTINCT earlier.answer) FROM calls AS its, calls AS earlier WHERE its.id = :call "
     "AND earlier.run = its.run AND earlier.generation IS its.generation AND earlier.lane IS its.lane "
     "AND earlier.answer IS NOT NULL AND earlier.complete "
     "AND (earlier.started < its.started OR (earlier.id = its.id AND its.answer = :node))"
@@ -104,7 +105,8 @@ def search(
     """The blocks that match, best first (BM25). Any text is a query: words, "phrases in quotes" and beginnings*.
 
     A block that has all of the terms is looked for; where there is none, those that have any of them. Without
-    `prompts` what was said to the model in words is left out: tool results stay.
+    `prompts` what was said to the model in words is left out: tool results stay. The order of a search of the past,
+    with `before_generation`, depends on that past alone.
     """
     terms = _terms(query)
     if not terms:
@@ -126,13 +128,22 @@ def search(
     if not prompts:
         told = and_(_columns.role.in_(["user", "system", "developer"]), _columns.kind == BlockKind.TEXT.value)
         statement = statement.where(not_(told))
-    statement = statement.order_by(text("rank"), text("rowid")).limit(limit)
+    past = before_generation is not None
+    if past:
+        # The order of a lane's own rows is that of its turns; that of all rows is chance.
+        statement = statement.order_by(_columns.generation, _columns.lane, text("rowid"))
+    else:
+        statement = statement.order_by(text("rank"), text("rowid")).limit(limit)
     with store.read() as connection:
         rows: Sequence[Any] = ()
         for operator in (" ", " OR ") if len(terms) > 1 else (" ",):
             rows = connection.execute(statement, {"query": operator.join(terms)}).all()
             if rows:
                 break
+        if past:
+            unmarked = [_unmark(row.marked) for row in rows]
+            order = ranked([words for words, _ in unmarked], [spans for _, spans in unmarked])
+            rows = [rows[place] for place in order[:limit]]
         return [_hit(connection, row) for row in rows]
 
 

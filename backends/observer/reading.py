@@ -51,6 +51,7 @@ class _Lane:
     ended: SubagentEnded | None = None
     checked: SubagentChecked | None = None
     results: dict[str, ToolFinished] = field(default_factory=dict)
+    began: float = 0.0
 
 
 @dataclass
@@ -78,6 +79,8 @@ class _Record:
         match event.payload:
             case SubagentLaunched() as launched:
                 lane.launched = launched
+                if launched.afresh:
+                    lane.began, lane.results = event.at, {}
             case SubagentEnded() as ended:
                 lane.ended = ended
             case SubagentChecked() as checked:
@@ -93,7 +96,10 @@ def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
         record.take(event, generation)
     by_lane: dict[int, list[Call]] = {lane: [] for lane in record.lanes}
     for call in tapes.calls(store, run=run, generation=generation):
-        if call.subagent is not None:
+        if call.subagent is None:
+            continue
+        lane = record.lanes.get(call.subagent.lane)
+        if lane is None or call.started >= lane.began:
             by_lane.setdefault(call.subagent.lane, []).append(call)
     return [
         _attempt(store, SubagentId(run, generation, number), record, record.lanes.get(number, _Lane()), calls)

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from store.domain.matching import DEFAULT, MatchPolicy, Names, Request, canonical_form
-from store.domain.safe_text import safe_line
+from store.domain.safe_text import safe, safe_line
 from store.domain.secrets import mask
 
 LINES = 60
@@ -86,4 +86,5 @@ def _first_difference(one: str, other: str) -> int:
 def _cut(text: str, place: int) -> str:
     text = mask(text)
     start = max(0, place - WIDTH // 3) if len(text) > WIDTH else 0
-    return ("…" if start else "") + safe_line(text[start : start + 4 * WIDTH], WIDTH)
+    shown = safe(text[start : start + WIDTH + 1])
+    return ("…" if start else "") + (shown if len(shown) <= WIDTH else shown[:WIDTH] + "…")
