@@ -114,7 +114,7 @@ def last_complete(store: "Store", subagent: SubagentId) -> Call | None:
     """
     whole = (
         _of(select(_calls), subagent)
-        .where(_calls.c.complete, _calls.c.error == "", _calls.c.answer.is_not(None))
+        .where(_calls.c.complete, _calls.c.error == "", _calls.c.answer.is_not(None), _calls.c.parent.is_(None))
         .subquery()
     )
     tools = (
@@ -185,12 +185,14 @@ def response(store: "Store", call: Call) -> bytes:
 
 def spend(store: "Store", of: SubagentId | str, generation: int | None = None) -> Spend:
     """What a subagent, a run or one generation of it has used by the tape. Turns are the answers that came whole,
-    seconds the time in calls: how long the work took beside them is in the events."""
+    seconds the time in calls: how long the work took beside them is in the events. Of a call that others were made for,
+    those have the tokens and the cost, and it has the turn and the time."""
     columns = _calls.c
+    own = columns.parent.is_(None)
     tokens = columns.input + columns.output + columns.cache_read + columns.cache_write
     statement = _of(
         select(
-            func.count(case((columns.complete, columns.answer))).label("turns"),
+            func.count(case((own & columns.complete, columns.answer))).label("turns"),
             *(
                 func.coalesce(func.sum(column), 0).label(column.name)
                 for column in (
@@ -202,7 +204,7 @@ def spend(store: "Store", of: SubagentId | str, generation: int | None = None) -
                 )
             ),
             func.coalesce(func.sum(columns.usd), 0.0).label("usd"),
-            func.coalesce(func.sum(columns.ended - columns.started), 0.0).label("seconds"),
+            func.coalesce(func.sum(case((own, columns.ended - columns.started))), 0.0).label("seconds"),
             func.count(case((tokens > 0, case((columns.usd.is_(None), 1))))).label("unpriced"),
         ),
         of,
