@@ -204,12 +204,14 @@ class Feed:
 
 
 def words_of(store: "Store", calls: Iterable[str]) -> dict[str, Parts]:
-    """What finished calls said, by call; a call without an answer says nothing."""
+    """What finished calls said, by call; a call without an answer says nothing, and one that was made for another says
+    it there."""
     from store import tapes
 
     said: dict[str, Parts] = {}
     for name in calls:
-        answer = tapes.answer(store, tapes.call(store, name))
+        call = tapes.call(store, name)
+        answer = tapes.answer(store, call) if call.parent is None else None
         if answer is not None:
             said[name] = tuple((_KINDS.get(block.kind, "text"), block.text) for block in blocks(answer.message))
     return said

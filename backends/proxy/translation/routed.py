@@ -32,8 +32,6 @@ from store.tapes import CallEnd, CallStart
 
 log = logging.getLogger("multitrack.proxy")
 
-COUNTED = "the provider reported no tokens: these were counted by LiteLLM, not reported"
-
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds before the same deployment is tried again: twice as long each time, or what it asks for. A provider that
 wants a longer one is not waited for."""
@@ -73,7 +71,8 @@ class Reach:
 class Routed:
     """Answers one call by its route."""
 
-    source = ""
+    source = "route"
+    """It has neither tokens nor cost of its own."""
 
     def __init__(
         self, reach: Reach, route: ModelRoute, start: CallStart, caller: Caller, endpoint: str, *, home: str
@@ -127,12 +126,7 @@ class Routed:
 
     def answer(self, answer: Answer) -> Answer:
         """What the record keeps of the client's side, from what was read of it."""
-        ends = [end for attempt in self._tries for end in attempt.ends]
-        if any(end.usage.total for end in ends):
-            return replace(answer, usage=Usage(), extras=Extras())
-        if self._tries and answer.usage.total:
-            return replace(answer, notes=(*answer.notes, COUNTED))
-        return answer
+        return replace(answer, usage=Usage(), extras=Extras()) if self._tries else answer
 
     def _total(self, end: CallEnd) -> CallEnd:
         ends = [tried for attempt in self._tries for tried in attempt.ends if tried.usage.total]
