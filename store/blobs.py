@@ -25,6 +25,14 @@ _renew = text("UPDATE blobs SET rowid = (SELECT max(rowid) + 1 FROM blobs) WHERE
 
 _codecs = threading.local()
 
+SHORT = 512
+"""Bytes up to which nothing is compressed: it would take longer than all else that is done with them, to save some
+hundred."""
+
+_PLAIN = b"\x28\xb5\x2f\xfd\xa0"
+"""How a zstd frame begins whose one block is as it is: the magic number, and a descriptor that says that the size
+follows in four bytes (RFC 8878, 3.1.1). Then the block's header in three: its size, its kind, and that it is the last."""
+
 
 def put(connection: Connection, data: bytes) -> str:
     """Keep bytes, inside a job; their digest."""
@@ -74,6 +82,8 @@ def put_new(connection: Connection, name: str, data: bytes) -> None:
 
 def compress(data: bytes) -> bytes:
     """Bytes as the store keeps them (zstd)."""
+    if len(data) <= SHORT:
+        return _PLAIN + len(data).to_bytes(4, "little") + (len(data) << 3 | 1).to_bytes(3, "little") + data
     compressor: zstandard.ZstdCompressor | None = getattr(_codecs, "compressor", None)
     if compressor is None:
         # Making one costs more than using it, and none may be used by two threads at once.

@@ -65,6 +65,8 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._bytes = 0
         self._closed = False
+        self._idle = False
+        """The thread waits for work."""
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -118,7 +120,8 @@ class Writer:
                 self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
-            self._work.notify()
+            if self._idle:
+                self._work.notify()
 
     # The thread.
 
@@ -135,7 +138,9 @@ class Writer:
         """The jobs that wait, as soon as there are any; none when the writer is closed and all is done."""
         with self._lock:
             while not self._jobs and not self._closed:
+                self._idle = True
                 self._work.wait()
+                self._idle = False
             return [self._jobs.popleft() for _ in range(min(len(self._jobs), GROUP))]
 
     def _commit(self, group: list[_Job]) -> None:
