@@ -16,7 +16,6 @@ from store.database import Store, open_store
 from store.domain.events import CallFinished
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.prepared import driver_of
 from store.tapes import CallEnd, CallStart
 from tests.jsonvalues import messages, same, values
 from tests.taping import ONE, TWO, body_of, clock, closed, count, opened, said, user
@@ -166,9 +165,6 @@ def test_a_call_recorded_in_one_go_is_as_one_that_was_opened_and_closed(store: S
         assert tapes.verify(other, "abcde") == []
 
 
-# Costs.
-
-
 def marked(message: dict[str, Any]) -> dict[str, Any]:
     content = message["content"]
     content = [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -178,58 +174,6 @@ def marked(message: dict[str, Any]) -> dict[str, Any]:
 def both(connection: Connection, start: CallStart, end: CallEnd) -> None:
     tapes.open_call(connection, start)
     tapes.close_call(connection, end)
-
-
-def record(store: Store, turns: int) -> Iterator[int]:
-    """A conversation whose every message has an overlay, and whose last two have cache markers besides, as one agent
-    sends it; a turn each step."""
-    talk: list[dict[str, Any]] = [user("fix it")]
-    noise = random.Random(1)
-    for turn in range(turns):
-        body = body_of([*talk[:-2], *map(marked, talk[-2:])])
-        start = CallStart(clock.call(), clock.at, "abcde", ONE, "anthropic", "POST", "/v1/messages", body)
-        words = " ".join(f"{noise.getrandbits(24):x}" for _ in range(60))
-        used = {"type": "tool_use", "id": f"t{turn}", "name": "bash", "input": {"command": words}, "caller": None}
-        answer = {"role": "assistant", "content": [{"type": "text", "text": "Hm.", "citations": None}, used]}
-        end = CallEnd(start.id, clock.at, 200, complete=True, messages=[answer], response=noise.randbytes(400))
-        store.write(partial(both, start=start, end=end))
-        talk += [answer, user(words)]
-        yield turn
-
-
-def measure(store: Store) -> tuple[int, int]:
-    """Rows, and bytes of what they hold."""
-    rows = sum(count(store, table) for table in ("calls", "nodes", "tape_nodes", "blobs", "passages", "events"))
-    with store.read() as connection:
-        size = connection.exec_driver_sql(
-            "SELECT (SELECT sum(length(message)) FROM nodes) + (SELECT sum(length(data)) FROM blobs)"
-            " + (SELECT sum(length(data)) FROM events) + (SELECT sum(length(text)) FROM passages)"
-        ).scalar_one()
-    return rows, int(size)
-
-
-def test_storage_and_queries_of_a_call_do_not_grow_with_its_conversation(store: Store) -> None:
-    statements = 0
-
-    def counted(statement: str) -> None:
-        nonlocal statements
-        # Those of the full-text index itself are shown as comments.
-        statements += not statement.startswith("--")
-
-    store.write(lambda connection: driver_of(connection).set_trace_callback(counted))
-    marks = {}
-    for turn in record(store, 300):
-        marks[turn] = (*measure(store), statements) if turn in {10, 20, 289, 299, 149} else None
-    early = [after - before for before, after in zip(marks[10] or (), marks[20] or (), strict=True)]
-    late = [after - before for before, after in zip(marks[289] or (), marks[299] or (), strict=True)]
-    assert late[0] == early[0]
-    assert late[1] <= 1.2 * early[1]
-    # Ten calls of two new nodes each, opened and closed: twenty a call, with the two transactions' own.
-    assert late[2] == early[2] and 150 < early[2] <= 210
-    half, whole = marks[149], marks[299]
-    assert half and whole and whole[1] <= 2.1 * half[1]
-    calls = tapes.calls(store, subagent=ONE)
-    assert tapes.request(store, calls[-1])["messages"][1]["content"][0]["citations"] is None
 
 
 # Trouble.
