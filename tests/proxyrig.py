@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-import brotli
+import brotli  # type: ignore[import-untyped] # it ships no types
 import zstandard
 from sqlalchemy import Connection
 

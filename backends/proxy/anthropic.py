@@ -32,7 +32,6 @@ class AnthropicMessages:
     """Messages and what stands beside it; other paths pass through unread."""
 
     name = "anthropic"
-    query_keys = frozenset[str]()
 
     def endpoint(self, method: str, path: str) -> str:
         return self.name

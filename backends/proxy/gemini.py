@@ -40,7 +40,6 @@ class Gemini:
     """The Gemini API; other methods and paths pass through unread."""
 
     name = "gemini"
-    query_keys = frozenset({"key"})
 
     def is_call(self, method: str, path: str) -> bool:
         return method == "POST" and _method(path) in _CALLS

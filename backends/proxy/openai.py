@@ -37,7 +37,6 @@ class OpenAI:
     """Chat Completions, Responses and Embeddings, by the path's end; everything else passes through unread."""
 
     name = "openai"
-    query_keys = frozenset[str]()
 
     def is_call(self, method: str, path: str) -> bool:
         return bool(self.conversation(method, path))

@@ -64,9 +64,6 @@ class ProviderProtocol(Protocol):
     name: str
     """How an upstream's table calls it."""
 
-    query_keys: frozenset[str]
-    """Parameters of a query that hold a key."""
-
     def endpoint(self, method: str, path: str) -> str:
         """How the record calls what answers there."""
 

@@ -6,15 +6,20 @@ tape. When opening failed, closing tries it again: a moment's trouble with the d
 """
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from backends.proxy import counting
 from backends.proxy.headers import Headers, kept
 from backends.proxy.incoming import Parsed
 from backends.proxy.prices import Prices
 from backends.proxy.protocol import Answer
+from backends.proxy.room import Room
+from store.domain import timing
 from store.tapes import CallEnd, CallStart, close_call, open_call, record_call
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
     from store.writer import Writer
 
+log = logging.getLogger("multitrack.proxy")
 
 CUT_SHORT = "the answer ended before its end"
 """The error of an answer that ends properly, but not as its protocol does."""
@@ -53,16 +59,21 @@ class Recording:
         *,
         clock: Callable[[], float],
         prices: Prices,
+        room: Room | None = None,
         over: Callable[[CallEnd], None] | None = None,
     ) -> None:
-        """`over` is told how the call ended, on the tape or not, before its client can know."""
+        """`room` bounds what all that are under way take of the memory. `over` is told how the call ended, on the tape
+        or not, before its client can know."""
         self._writer = writer
         self._start = start
         self._parsed = parsed
         self._clock = clock
         self._prices = prices
+        self._room = Room() if room is None else room
         self._over = over
+        self._began = time.perf_counter()
         self._pieces: list[bytes] = []
+        self._timing: timing.Timing = []
         self._first_byte: float | None = None
         self.hopeless = False
         """The call could not be opened: as it looks, it can't be recorded."""
@@ -89,6 +100,17 @@ class Recording:
                 self._first_byte = self._clock()
             self._pieces.append(piece)
             self.size += len(piece)
+            self._timing.append((self.size, time.perf_counter() - self._began))
+            self._room.take(self, len(piece))
+
+    @property
+    def crowded(self) -> bool:
+        """There is no more room in memory: before more of the answer is read, `room` has to be waited for."""
+        return self._room.full
+
+    async def room(self) -> None:
+        """Wait for room, while other answers are recorded and leave it."""
+        await self._room.wait(self)
 
     def body(self) -> bytes:
         """The answer's body so far."""
@@ -98,7 +120,7 @@ class Recording:
 
     async def close(self, ended: Ended) -> None:
         """Commit the call. Raises what kept it from being committed."""
-        answer = ended.answer
+        answer = await self._counted(ended.answer)
         whole = not ended.problem and answer.whole
         end = CallEnd(
             id=self._start.id,
@@ -112,6 +134,8 @@ class Recording:
             usd=self._usd(answer),
             headers=kept(ended.headers),
             response=self.body(),
+            # When the one piece of an answer came, its first byte did.
+            timing=timing.encode(self._timing) if len(self._timing) > 1 else b"",
             messages=answer.messages,
             response_id=answer.response_id,
             notes=(*ended.notes, *answer.notes),
@@ -131,8 +155,22 @@ class Recording:
         try:
             await self._writer.write(job, size=self.size + len(start.body) * (not opened))
         finally:
+            self._room.leave(self)
             if self._over is not None:
                 self._over(end)
+
+    async def _counted(self, answer: Answer) -> Answer:
+        """An answer with its usage, counted here where the provider reports none."""
+        if not answer.messages or answer.usage.total or self._start.source:
+            return answer
+        start, model = self._start, answer.model or self._start.model
+        try:
+            usage = await asyncio.to_thread(counting.count, model, start.body, start.conversation, answer.messages)
+        except Exception:
+            log.exception("the tokens of a call could not be counted")
+            return answer
+        note = f"{counting.NOTE} {usage.input} in and {usage.output} out"
+        return replace(answer, usage=usage, notes=(*answer.notes, note))
 
     def _usd(self, answer: Answer) -> float | None:
         # What comes from a tape was paid for when it was recorded.
