@@ -96,7 +96,8 @@ def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
         record.take(event, generation)
     by_lane: dict[int, list[Call]] = {lane: [] for lane in record.lanes}
     for call in tapes.calls(store, run=run, generation=generation):
-        if call.subagent is None:
+        # What was asked for the sake of another call is that one's conversation in other words.
+        if call.subagent is None or call.parent is not None:
             continue
         lane = record.lanes.get(call.subagent.lane)
         if lane is None or call.started >= lane.began:
