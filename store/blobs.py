@@ -31,7 +31,7 @@ hundred."""
 
 _PLAIN = b"\x28\xb5\x2f\xfd\xa0"
 """How a zstd frame begins whose one block is as it is: the magic number, and a descriptor that says that the size
-follows in four bytes (RFC 8878, 3.1.1). Then the block's header in three: its size, its kind, and that it is the last."""
+follows in four bytes (RFC 8878, 3.1.1). Then, in three, the block's header: its size, its kind, that it is the last."""
 
 
 def put(connection: Connection, data: bytes) -> str:

@@ -30,6 +30,7 @@ from backends.proxy.protocol import Live
 from backends.proxy.recorder import Recording
 from backends.proxy.relay import HUNG_UP, Exchange, Send, answer
 from backends.proxy.replay import Tape, requested
+from backends.proxy.room import Room
 from backends.proxy.routes import Route, Upstream
 from backends.proxy.translation.attempts import Attempt, Watched
 from backends.proxy.translation.routed import Over, RoutedReader
@@ -99,6 +100,7 @@ class Proxy:
         self._prices = prices or Prices.default()
         self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to)
         self._timeouts = timeouts or Timeouts()
+        self._room = Room()
         self._tape = tape
         self.routing = Routing(model_routes, self._upstreams, self._timeouts.silence)
         self._client: Client | None = None
@@ -242,6 +244,7 @@ class Proxy:
                 request.asked.parsed,
                 clock=self._clock,
                 prices=self._prices,
+                room=self._room,
                 over=over,
             ),
             reader,

@@ -120,6 +120,12 @@ class Recording:
 
     async def close(self, ended: Ended) -> None:
         """Commit the call. Raises what kept it from being committed."""
+        try:
+            await self._close(ended)
+        finally:
+            self._room.leave(self)
+
+    async def _close(self, ended: Ended) -> None:
         answer = await self._counted(ended.answer)
         whole = not ended.problem and answer.whole
         end = CallEnd(
@@ -155,7 +161,6 @@ class Recording:
         try:
             await self._writer.write(job, size=self.size + len(start.body) * (not opened))
         finally:
-            self._room.leave(self)
             if self._over is not None:
                 self._over(end)
 

@@ -133,11 +133,15 @@ class Exchange:
                 await self._pass(out, more=True)
             if self._recording.size > LARGEST_ANSWER:
                 raise UpstreamError(f"the answer is longer than {LARGEST_ANSWER >> 20} MiB")
+            if self._recording.crowded:
+                await self._recording.room()
         # The protocol's own end has come. What is left is to see the body end too; the answer is whole without it.
         try:
             async with asyncio.timeout(AFTER_END):
                 while piece := await answering.read():
                     self._take(piece)
+                    if self._recording.size > LARGEST_ANSWER:
+                        return
         except (UpstreamError, TimeoutError) as error:
             if length is not None:
                 raise UpstreamError("the body ended before its length") from error
