@@ -190,7 +190,7 @@ class Proxy:
             more.append((b"retry-after", b"%d" % math.ceil(refused.retry_after)))
         elif refused.status < 500:
             more.append((b"x-should-retry", b"false"))
-        if get(headers, b"expect"):
+        if refused.status == 408 or get(headers, b"expect"):
             # Whether its body still comes is the client's to decide: only a new connection is sure to begin anew.
             more.append((b"connection", b"close"))
         await answer(send, refused.status, route.protocol.error(refused.status, str(refused), refused.kind), more)

@@ -100,10 +100,12 @@ class Connection(HttpToolsProtocol):
         self._refuse(b"503 Service Unavailable")
 
     def _refuse(self, status: bytes) -> None:
-        """Answer what is no request yet, and close."""
+        """Answer what is no request yet, and end. What still comes is read past: closing on it would reset the
+        connection, and take the answer with it."""
         self._over = True
         self.transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
-        self.transport.close()
+        self.transport.write_eof()
+        self._limit(LINGER_SECONDS)
 
     def _limit(self, seconds: float) -> None:
         self._unlimited()
