@@ -23,6 +23,15 @@ MODELS = [
     "anthropic/claude-opus-5",
     "gpt-5",
     "gpt-4o-mini",
+    "gpt-5.5",
+    "gpt-4.1-2025-04-14",
+    "gpt-audio",
+    "o4-mini",
+    "gemini/gemini-2.5-flash",
+    "gemini/gemini-2.5-flash-image",
+    "gemini/gemini-3.1-pro-preview",
+    "text-embedding-3-small",
+    "gemini/gemini-embedding-001",
     "vertex_ai/claude-sonnet-4-5",
     "gemini/gemini-2.5-pro",
     "deepseek/deepseek-chat",
@@ -33,6 +42,15 @@ CASES = [
     (Usage(30_000, 2_000, 90_000, 8_000), Extras()),
     (Usage(150_000, 5_000, 60_000, 4_000), Extras()),
     (Usage(300_000, 1), Extras()),
+]
+
+OTHERS_CASES = [
+    (Usage(1_200, 900, 800, 0, 640), Extras()),
+    (Usage(1_200, 900, 800, 0, 640), Extras(tier="flex")),
+    (Usage(280_000, 900, 800, 0, 640), Extras(tier="priority")),
+    (Usage(1_200, 900, 800, 0, 640), Extras(tier="default")),
+    (Usage(1_200, 900, 0, 0, 100), Extras(audio_input=400, audio_output=300)),
+    (Usage(1_200, 1_400), Extras(image_output=1_290)),
 ]
 
 CLAUDE_CASES = [
@@ -47,20 +65,29 @@ ASK_LITELLM = """
 import json, sys
 import litellm
 from litellm import ModelResponse
-from litellm.types.utils import CacheCreationTokenDetails, PromptTokensDetailsWrapper, ServerToolUse
+from litellm.types.utils import (
+    CacheCreationTokenDetails, CompletionTokensDetailsWrapper, PromptTokensDetailsWrapper, ServerToolUse
+)
 answers = []
 for model, usage, extras in json.load(sys.stdin):
     prompt = usage["input"] + usage["cache_read"] + usage["cache_write"]
     details = PromptTokensDetailsWrapper(
         cached_tokens=usage["cache_read"],
         cache_creation_tokens=usage["cache_write"],
-        text_tokens=usage["input"],
+        text_tokens=usage["input"] - extras["audio_input"],
+        audio_tokens=extras["audio_input"],
         cache_creation_token_details=CacheCreationTokenDetails(
             ephemeral_5m_input_tokens=usage["cache_write"] - extras["hour_cache"],
             ephemeral_1h_input_tokens=extras["hour_cache"],
         ),
     )
     more = {}
+    if usage["reasoning"] or extras["audio_output"] or extras["image_output"]:
+        more["completion_tokens_details"] = CompletionTokensDetailsWrapper(
+            reasoning_tokens=usage["reasoning"],
+            audio_tokens=extras["audio_output"],
+            image_tokens=extras["image_output"],
+        )
     if extras["searches"]:
         more["server_tool_use"] = ServerToolUse(web_search_requests=extras["searches"])
     if extras["place"]:
@@ -76,16 +103,19 @@ for model, usage, extras in json.load(sys.stdin):
         cache_creation_input_tokens=usage["cache_write"],
         **more,
     )
-    answers.append(litellm.completion_cost(ModelResponse(model=model, usage=used), model=model))
+    tier = {"service_tier": extras["tier"]} if extras["tier"] else {}
+    answers.append(litellm.completion_cost(ModelResponse(model=model, usage=used, **tier), model=model))
 json.dump(answers, sys.stdout)
 """
 
 
 def questions() -> list[tuple[str, Usage, Extras]]:
     claude = [model for model in MODELS if model.startswith(("claude", "anthropic/"))]
-    return [(model, *case) for model in MODELS for case in CASES] + [
-        (model, *case) for model in claude for case in CLAUDE_CASES
-    ]
+    return (
+        [(model, *case) for model in MODELS for case in CASES]
+        + [(model, *case) for model in claude for case in CLAUDE_CASES]
+        + [(model, *case) for model in MODELS if model not in claude for case in OTHERS_CASES]
+    )
 
 
 def test_prices_agree_with_litellm() -> None:
@@ -139,6 +169,33 @@ def test_a_bare_name_finds_an_entry_that_has_a_prefix() -> None:
 @pytest.mark.parametrize("name", ["", "claude-y", "a-picture-model", "scripted-debugger", "-20270101"])
 def test_an_unknown_model_has_no_price(name: str) -> None:
     assert Prices(MAP).usd(name, Usage(1_000, 1_000)) is None
+
+
+def test_a_model_that_answers_under_another_name_costs_what_that_one_does() -> None:
+    entries = {**MAP, "dear-2024-05-13": {"input_cost_per_token": 5e-6}, "dear": {"input_cost_per_token": 2e-6}}
+    prices = Prices(entries)
+    usage = Usage(1_000_000)
+    asked = {("dear-2024-05-13", "dear"): 5.0, ("dear-2025-01-01", "dear"): 2.0, ("", "dear"): 2.0}
+    for names, usd in asked.items():
+        price = prices.of(*names)
+        assert price is not None and price.usd(usage) == pytest.approx(usd)
+    # What the operator has priced was asked for by that name.
+    own = prices.with_own({"dear": (1.0, 1.0)}).of("dear-2024-05-13", "dear")
+    assert own is not None and own.usd(usage) == pytest.approx(1.0)
+    assert prices.of("router/auto", "nobody-knows") is None
+
+
+def test_the_provider_s_own_price_comes_first() -> None:
+    prices = Prices({"x": {"input_cost_per_token": 1e-6}, "gemini/x": {"input_cost_per_token": 2e-6}})
+    assert prices.usd("x", Usage(1_000_000)) == pytest.approx(1.0)
+    assert prices.usd("x", Usage(1_000_000), provider="gemini") == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"), [("gpt-5", 0.03), ("gemini-2.5-pro", 0.035), ("gemini/gemini-3.1-pro-preview", 3 * 0.014)]
+)
+def test_searches_cost_by_the_search_or_by_the_answer(model: str, usd: float) -> None:
+    assert Prices.default().usd(model, Usage(), Extras(searches=3)) == pytest.approx(usd)
 
 
 def test_cache_tokens_without_a_price_cost_what_input_costs() -> None:

@@ -66,7 +66,8 @@ def safe(value: Any) -> Any:
 async def test_a_stream_is_what_the_sdk_makes_of_it(tmp_path: Path, name: str) -> None:
     body = recorded(f"{name}.sse")
     async with rig(tmp_path, streamed(body), protocol="gemini", prices=PRICES) as r, client_of(r) as client:
-        parts, last = [], None
+        parts: list[Any] = []
+        last: Any = None
         async for part in await client.models.generate_content_stream(model=MODEL, contents="Why?", config=SYSTEM):
             last = part
             parts += part.candidates[0].content.parts or []

@@ -148,7 +148,7 @@ async def test_embeddings_and_models_are_no_messages(tmp_path: Path) -> None:
             with pytest.raises(openai.NotFoundError):
                 await client.embeddings.create(model="non-existent", input="a text")
         embedded, listed, refused = r.calls()
-        assert (embedded.usage, embedded.usd) == (Usage(8), pytest.approx(8 * 2e-8))
+        assert embedded.usage == Usage(8) and embedded.usd == pytest.approx(8 * 2e-8)
         assert (embedded.answer, listed.answer, embedded.conversation) == (None, None, "")
         assert json.loads(tapes.response(r.store, embedded)) == json.loads(recorded("embeddings.json"))
         assert (listed.path, listed.status, listed.usd) == ("/v1/models", 200, 0.0)
@@ -300,4 +300,4 @@ async def test_azures_paths_and_its_api_key_header(tmp_path: Path) -> None:
         assert KEY.encode() not in r.provider.asked[0].head
         (call,) = r.calls()
         # A deployment's name has no price; the model's that answered has one.
-        assert (call.model, call.usd) == ("mine", pytest.approx(75 * 0.15e-6 + 51 * 0.6e-6))
+        assert call.model == "mine" and call.usd == pytest.approx(75 * 0.15e-6 + 51 * 0.6e-6)

@@ -147,10 +147,9 @@ class Prices:
 def _names(model: str, provider: str) -> Iterable[str]:
     """The names to look for, from the most exact on."""
     bare = model.rpartition("/")[2]
-    for name in (model, *((f"{provider}/{bare}",) if provider else ()), bare, f"anthropic/{bare}", f"gemini/{bare}"):
-        yield name
-        if undated := _DATE.sub("", name):
-            yield undated
+    names = [*([f"{provider}/{bare}"] if provider else ()), model, bare, f"anthropic/{bare}", f"gemini/{bare}"]
+    yield from names
+    yield from (undated for name in names if (undated := _DATE.sub("", name)) not in ("", name))
 
 
 def _own_price(model: str, numbers: Sequence[float]) -> Price:
