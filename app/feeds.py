@@ -211,9 +211,10 @@ def words_of(store: "Store", calls: Iterable[str]) -> dict[str, Parts]:
     said: dict[str, Parts] = {}
     for name in calls:
         call = tapes.call(store, name)
-        answer = tapes.answer(store, call) if call.parent is None else None
-        if answer is not None:
-            said[name] = tuple((_KINDS.get(block.kind, "text"), block.text) for block in blocks(answer.message))
+        if call.parent is None and (answers := tapes.answers(store, call)):
+            said[name] = tuple(
+                (_KINDS.get(block.kind, "text"), block.text) for answer in answers for block in blocks(answer.message)
+            )
     return said
 
 

@@ -66,8 +66,7 @@ def _answer(store: "Store", call: str) -> tuple[Block, ...]:
 def _blocks_of(store: "Store", call: Call) -> tuple[Block, ...]:
     from store import tapes
 
-    answer = tapes.answer(store, call)
-    return blocks(answer.message) if answer is not None else ()
+    return tuple(block for answer in tapes.answers(store, call) for block in blocks(answer.message))
 
 
 def _blob(store: "Store", digest: str) -> str:

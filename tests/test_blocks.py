@@ -151,3 +151,195 @@ def test_nothing_malformed_breaks_the_reader_or_moves_a_block(content: list[Any]
     assert blocks(json.loads(json.dumps(message, sort_keys=True))) == found
     kept, _ = split(message)
     assert len(blocks(kept)) == len(kept["content"])
+
+
+# Other protocols.
+
+
+def of(kind: BlockKind, text: str = "", **more: Any) -> Block:
+    return Block(kind, text, **more)
+
+
+def test_an_answer_of_chat_completions() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command":"ls"}'}}
+    broken = {"id": "c2", "type": "function", "function": {"name": "bash", "arguments": '{"command'}}
+    custom = {"id": "c3", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
+    message = {
+        "role": "assistant",
+        "reasoning_content": "Two writers.",
+        "content": [{"type": "text", "text": "Let me look."}, {"type": "refusal", "refusal": "Not this."}],
+        "refusal": "Nor that.",
+        "audio": {"id": "a", "transcript": "Hm."},
+        "tool_calls": [call, broken, custom, 7],
+    }
+    assert blocks(message) == (
+        of(BlockKind.REASONING, "Two writers."),
+        of(BlockKind.TEXT, "Let me look."),
+        of(BlockKind.TEXT, "Not this."),
+        of(BlockKind.TEXT, "Nor that."),
+        of(BlockKind.TEXT, "Hm."),
+        of(BlockKind.TOOL_CALL, '{\n  "command": "ls"\n}', name="bash", id="c1", input={"command": "ls"}),
+        of(BlockKind.TOOL_CALL, '{"command', name="bash", id="c2", input='{"command'),
+        of(BlockKind.TOOL_CALL, "*** Begin", name="patch", id="c3", input="*** Begin"),
+        of(BlockKind.OTHER, "7"),
+    )
+    legacy = {"role": "assistant", "content": None, "function_call": {"name": "ls", "arguments": "{}"}}
+    assert blocks(legacy) == (of(BlockKind.TOOL_CALL, "{}", name="ls", id="ls", input={}),)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reasoning": "Hm."},
+        {
+            "reasoning_content": "Hm.",
+            "reasoning": "Hm.",
+            "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}],
+        },
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "Hm."}, {"type": "reasoning.encrypted"}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "x"}]},
+    ],
+)
+def test_reasoning_stands_in_many_places_and_is_said_once(more: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "So.", **more}
+    assert blocks(message) == (of(BlockKind.REASONING, "Hm."), of(BlockKind.TEXT, "So."))
+
+
+def test_what_is_told_to_a_model_by_chat_completions() -> None:
+    data = "data:image/png;base64,iVBORw0KGgo="
+    content = [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": data}},
+        {"type": "image_url", "image_url": {"url": "https://a/b.png"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    ]
+    assert blocks({"role": "user", "content": content}) == (
+        of(BlockKind.TEXT, "see"),
+        of(BlockKind.IMAGE, name="image/png"),
+        of(BlockKind.IMAGE),
+        of(BlockKind.DOCUMENT, name="a.pdf"),
+        of(BlockKind.OTHER, name="wav"),
+    )
+    result = of(BlockKind.TOOL_RESULT, "shop.py", id="c1", ok=True)
+    assert blocks({"role": "tool", "tool_call_id": "c1", "content": "shop.py"}) == (result,)
+    assert blocks({"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "shop.py"}]}) == (result,)
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        (
+            {"role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_file", "filename": "b"}]},
+            (of(BlockKind.TEXT, "a"), of(BlockKind.DOCUMENT, name="b")),
+        ),
+        ({"role": "assistant", "content": [{"type": "output_text", "text": "a"}]}, (of(BlockKind.TEXT, "a"),)),
+        (
+            {"role": "user", "content": [{"type": "input_image", "image_url": "data:image/jpeg;base64,AA=="}]},
+            (of(BlockKind.IMAGE, name="image/jpeg"),),
+        ),
+        (
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": "x"},
+            (of(BlockKind.REASONING, "Hm."),),
+        ),
+        (
+            {
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "in short"}],
+                "content": [{"type": "reasoning_text", "text": "at length"}],
+            },
+            (of(BlockKind.REASONING, "at length"),),
+        ),
+        (
+            {"type": "function_call", "call_id": "c1", "name": "bash", "arguments": '{"n": 1}'},
+            (of(BlockKind.TOOL_CALL, '{\n  "n": 1\n}', name="bash", id="c1", input={"n": 1}),),
+        ),
+        (
+            {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": "*** Begin"},
+            (of(BlockKind.TOOL_CALL, "*** Begin", name="patch", id="c1", input="*** Begin"),),
+        ),
+        (
+            {"type": "local_shell_call", "call_id": "c1", "action": {"command": ["ls"]}},
+            (
+                of(
+                    BlockKind.TOOL_CALL,
+                    '{\n  "command": [\n    "ls"\n  ]\n}',
+                    name="local_shell",
+                    id="c1",
+                    input={"command": ["ls"]},
+                ),
+            ),
+        ),
+        (
+            {"type": "function_call_output", "call_id": "c1", "output": "shop.py"},
+            (of(BlockKind.TOOL_RESULT, "shop.py", id="c1", ok=True),),
+        ),
+        (
+            {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "shop.py"}]},
+            (of(BlockKind.TOOL_RESULT, "shop.py", id="c1", ok=True),),
+        ),
+        (
+            {"type": "mcp_call", "id": "m1", "name": "look", "arguments": "{}", "output": "found", "error": None},
+            (
+                of(BlockKind.TOOL_CALL, "{}", name="look", id="m1", input={}),
+                of(BlockKind.TOOL_RESULT, "found", id="m1", ok=True),
+            ),
+        ),
+        ({"type": "image_generation_call", "result": "AAAA"}, (of(BlockKind.IMAGE),)),
+        ({"type": "compaction", "encrypted_content": "x"}, (of(BlockKind.OTHER, '{\n  "type": "compaction"\n}'),)),
+    ],
+)
+def test_items_of_responses(item: dict[str, Any], found: tuple[Block, ...]) -> None:
+    assert blocks(item) == found
+
+
+def test_contents_of_gemini() -> None:
+    parts = [
+        {"text": "Two writers.", "thought": True},
+        {"text": "Let me look."},
+        {"functionCall": {"name": "bash", "args": {"n": 1}}},
+        {"functionCall": {"id": "f1", "name": "bash"}},
+        {"functionResponse": {"name": "bash", "response": {"output": "shop.py"}}},
+        {"functionResponse": {"id": "f1", "name": "bash", "response": {"error": "no such file"}}},
+        {"functionResponse": {"name": "bash", "response": {"code": 0, "text": "ok"}}},
+        {"executableCode": {"language": "PYTHON", "code": "1 + 1"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_FAILED", "output": "no"}},
+        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+        {"inlineData": {"mimeType": "application/pdf", "data": "AAAA"}},
+        {"fileData": {"mimeType": "text/plain", "fileUri": "https://a", "displayName": "notes"}},
+        {"hologram": {}},
+        7,
+    ]
+    assert blocks({"role": "model", "parts": parts}) == (
+        of(BlockKind.REASONING, "Two writers."),
+        of(BlockKind.TEXT, "Let me look."),
+        of(BlockKind.TOOL_CALL, '{\n  "n": 1\n}', name="bash", id="bash", input={"n": 1}),
+        of(BlockKind.TOOL_CALL, name="bash", id="f1"),
+        of(BlockKind.TOOL_RESULT, "shop.py", id="bash", ok=True),
+        of(BlockKind.TOOL_RESULT, "no such file", id="f1", ok=False),
+        of(BlockKind.TOOL_RESULT, '{\n  "code": 0,\n  "text": "ok"\n}', id="bash", ok=True),
+        of(BlockKind.TOOL_CALL, "1 + 1", name="code_execution", id="code_execution", input="1 + 1"),
+        of(BlockKind.TOOL_RESULT, "no", id="code_execution", ok=False),
+        of(BlockKind.IMAGE, name="image/png"),
+        of(BlockKind.DOCUMENT, name="application/pdf"),
+        of(BlockKind.DOCUMENT, name="notes"),
+        of(BlockKind.OTHER, '{\n  "hologram": {}\n}'),
+        of(BlockKind.OTHER, "7"),
+    )
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["role", "type", "content", "parts", "tool_calls", "output", "arguments", "reasoning"]),
+        json_values | st.sampled_from(["tool", "assistant", "reasoning", "x_call", "x_call_output", "[1", "{}"]),
+    )
+)
+def test_nothing_that_looks_like_a_message_is_too_odd_to_read(message: dict[str, Any]) -> None:
+    assert [block.kind in BlockKind for block in blocks(message)] == [True] * len(blocks(message))
+
+
+def test_a_message_that_is_nested_without_end_is_one_block() -> None:
+    value: Any = "x"
+    for _ in range(5000):
+        value = [value]
+    assert blocks({"role": "user", "content": [{"type": "odd", "x": value}]})[-1].kind is BlockKind.OTHER

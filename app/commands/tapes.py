@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from app.commands import Command, Group, add_run, record, twin_help
+from app.commands import Command, Group, add_run, export, record, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
 from app.output import counted, duration, money, say
@@ -75,11 +75,9 @@ def _headline(call: "Call") -> str:
 
 def _turn(store: "Store", call: "Call", seen: set[str], *, full: bool) -> Iterator[str]:
     """The blocks that this call brought: what was new in its request, and its answer."""
-    from store.tapes import answer, messages
+    from store.tapes import answers, messages
 
-    said = [message for message in messages(store, call) if message.node not in seen]
-    told = answer(store, call)
-    fresh = [*said, *([told] if told is not None and told.node not in seen else [])]
+    fresh = [message for message in [*messages(store, call), *answers(store, call)] if message.node not in seen]
     seen.update(message.node for message in fresh)
     found = [(message.role, block) for message in fresh for block in blocks(message.message)]
     for index, (role, block) in enumerate(found):
@@ -125,6 +123,7 @@ GROUP = Group(
     (
         Command("trace", twin_help("trace"), _trace, _configure_trace),
         *record.COMMANDS,
+        *export.COMMANDS,
         Command("verify", "Rebuild every recorded request, and compare it with what was sent.", _verify, add_run),
     ),
 )

@@ -41,6 +41,9 @@ _TAKEN: tuple[type[Payload], ...] = (
     ToolFinished,
 )
 
+_MODEL = ("assistant", "model")
+"""The roles of what a model says, as protocols call them."""
+
 
 @dataclass
 class _Lane:
@@ -165,14 +168,16 @@ def _walk(store: "Store", calls: list[Call], results: Mapping[str, ToolFinished]
     for turn, call, message in _messages(store, calls):
         for place, block in enumerate(blocks(message.message)):
             here = Said(block.text, turn, call.id, message.node, place)
-            if block.kind is BlockKind.TOOL_CALL and message.role == "assistant":
+            if block.kind is BlockKind.TOOL_CALL and message.role in _MODEL:
                 open_steps[block.id] = len(steps)
+                # Where a protocol has no ids, the tool's name stands for each of its calls.
+                answered.discard(block.id)
                 steps.append(_asked(block, here))
             elif block.kind is BlockKind.TOOL_RESULT and block.id in open_steps and block.id not in answered:
                 answered.add(block.id)
                 at = open_steps[block.id]
                 steps[at] = Step(steps[at].name, steps[at].input, steps[at].asked, here, bool(block.ok))
-            elif block.kind in (BlockKind.TEXT, BlockKind.REASONING) and message.role == "assistant":
+            elif block.kind in (BlockKind.TEXT, BlockKind.REASONING) and message.role in _MODEL:
                 said.append(here)
     for name, at in open_steps.items():
         # The last results of a subagent that reached a limit went to no model; the events have them.
@@ -209,7 +214,9 @@ def _messages(store: "Store", calls: list[Call]) -> Iterator[tuple[int, Call, Me
             yield max(turn, 1), call, message
         if call.answer is not None:
             turn += 1
-            answer = known.get(call.answer) or tapes.answer(store, call)
-            if answer is not None and answer.node not in shown:
-                shown.add(answer.node)
-                yield turn, call, answer
+            answer = known.get(call.answer)
+            several = answer is None or answer.parent != call.tail
+            for message in tapes.answers(store, call) if several else filter(None, [answer]):
+                if message.node not in shown:
+                    shown.add(message.node)
+                    yield turn, call, message
