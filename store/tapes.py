@@ -2,7 +2,7 @@
 names are here too."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -50,6 +50,7 @@ __all__ = [
     "calls",
     "close_call",
     "count",
+    "each",
     "last_complete",
     "messages",
     "new_call_id",
@@ -88,6 +89,14 @@ def calls(
         statement = statement.where(_calls.c.run.not_in(_deleted))
     with store.read() as connection:
         return [_call(row) for row in connection.execute(statement)]
+
+
+def each(store: "Store", run: str) -> Iterator[Call]:
+    """The calls of a run, oldest first, read while they are taken."""
+    statement = _of(select(_calls), run).order_by(_calls.c.started, _calls.c.id)
+    with store.read() as connection:
+        for row in connection.execute(statement):
+            yield _call(row)
 
 
 def count(store: "Store", run: str) -> int:
