@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from backends.proxy import Admit, Prices, Proxy, Timeouts, Upstream, serve
 from store import keys, runs, tapes
 from store.database import Store, open_store
+from store.domain.allowance import Allowance
 from store.domain.ids import SubagentId
 from store.domain.tape import Call
 from store.tail import TailWriter, tail_path
@@ -275,6 +276,11 @@ def prepare(connection: Connection) -> None:
     runs.create(connection, SUBAGENT.run, "a test", at=1.0)
     keys.mint(connection, SUBAGENT, KEY, at=1.0)
     keys.mint(connection, OTHER, OTHER_KEY, at=1.0)
+
+
+def mint(r: Rig, subagent: SubagentId, secret: str, allowance: Allowance) -> None:
+    """A key with limits."""
+    r.store.write(lambda connection: keys.mint(connection, subagent, secret, at=1.0, allowance=allowance))
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 
 from backends.proxy import Proxy, Upstream, serve
 from backends.proxy.incoming import RefusedError, Share
-from store import keys, tapes
+from store import tapes
 from store.domain.allowance import Allowance
 from store.domain.ids import SubagentId
 from tests.proxyrig import (
@@ -21,6 +21,7 @@ from tests.proxyrig import (
     Asked,
     Client,
     compress,
+    mint,
     prepared,
     provided,
     recorded,
@@ -207,9 +208,8 @@ async def test_a_body_of_too_many_values_is_refused(tmp_path: Path, monkeypatch:
 async def test_a_key_may_be_tied_to_an_address(tmp_path: Path) -> None:
     tied = SubagentId(SUBAGENT.run, 2, 9)
     async with rig(tmp_path, MESSAGE) as r:
-        for secret, peer in (("mt-here", "127.0.0.1"), ("mt-there", "172.18.0.5")):
-            allowance = Allowance(peer=peer)
-            r.store.write(lambda c, s=secret, a=allowance: keys.mint(c, tied, s, at=1.0, allowance=a))
+        mint(r, tied, "mt-here", Allowance(peer="127.0.0.1"))
+        mint(r, tied, "mt-there", Allowance(peer="172.18.0.5"))
         client = await r.client()
         await client.ask(headers="x-api-key: mt-here\r\n")
         assert (await client.answer())[0] == 200
