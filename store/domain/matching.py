@@ -42,6 +42,8 @@ class MatchPolicy:
     sampling: bool = True
     """Temperature and its kind: a tape has one answer, however it was drawn."""
     cache_markers: bool = True
+    billing: bool = True
+    """What a client writes into its system prompt for billing, which counts its calls."""
     ids: bool = True
     """Ids of messages, tool calls, responses, agents and sessions, UUIDs and Git's hashes of commits: each is
     known by the order of its first appearance, so that what refers to what still counts."""
@@ -71,7 +73,9 @@ _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
 _CLOCK = r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?[AP]M)?"
 _ZONE = r"(?:\s?(?:Z|UTC|GMT|CES?T|[EP][SD]T|[+-]\d\d:?\d\d))"
-_OF_MONTH = rf"(?:{_MONTH}\s+\d{{1,2}}\b(?:,\s+\d{{4}})?|\d{{1,2}}\s+{_MONTH}\b)(?:,?\s+\d{{4}}\b(?!:))?"
+_MONTH_DAY = rf"{_MONTH}\s+\d{{1,2}}\b(?:,\s+\d{{4}})?"
+_DAY_MONTH = rf"\d{{1,2}}\s+{_MONTH}\b(?!\s+\d{{1,2}}\s)"
+_OF_MONTH = rf"(?:{_MONTH_DAY}|{_DAY_MONTH})(?:,?\s+\d{{4}}\b(?!:))?"
 _PROVIDERS = "toolu|srvtoolu|mcptoolu|msg|req|call|resp|rs|fc|fco|ctc|chatcmpl|cmpl|item|file|container|msgbatch|batch"
 _AGENTS = "sess|session|agent|conv"
 _PATTERNS = {
@@ -160,7 +164,7 @@ class _Form:
         if not isinstance(body, dict):
             return self.value(body)
         kept = {name: item for name, item in body.items() if name not in self.policy.members}
-        if "system" in kept:
+        if self.policy.billing and "system" in kept:
             kept["system"] = _unbilled(kept["system"])
         return self._object(kept, self.left_out)
 
