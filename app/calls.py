@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from app.output import duration, money
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from store.domain.tape import Call
 
 HEADS = ("CALL", "TIME", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TOOK", "REQUEST", "ERROR")
@@ -62,25 +62,25 @@ def row(call: Call) -> tuple[object, ...]:
         call.id,
         clock(call.started),
         call.subagent.label if call.subagent else "",
-        safe_line(call.model, 40),
+        shown_line(call.model, 40),
         call.status if call.status is not None else "none",
         f"{call.usage.total:,}",
         money(call.usd),
         duration(call.seconds) if call.seconds is not None else "under way",
-        safe_line(f"{call.method} {call.path}", 48),
-        safe_line(call.error, 80),
+        shown_line(f"{call.method} {call.path}", 48),
+        shown_line(call.error, 80),
     )
 
 
 def line(call: Call) -> str:
     """A call on one line, as it has ended."""
-    model = safe_line(call.model, 40) or safe_line(f"{call.method} {call.path}", 40)
+    model = shown_line(call.model, 40) or shown_line(f"{call.method} {call.path}", 40)
     usage = call.usage
     cached = f" ({usage.cache_read:,} cached)" if usage.cache_read else ""
     tokens = f"{usage.total - usage.output:,} in{cached}, {usage.output:,} out" if usage.total else "no tokens"
     took = f"{1000 * (call.seconds or 0):,.0f} ms"
     who = f"  {call.subagent.label}" if call.subagent else ""
-    said = "  ".join(safe_line(text, 160) for text in (call.error, *call.notes) if text)
+    said = "  ".join(shown_line(text, 160) for text in (call.error, *call.notes) if text)
     status = call.status if call.status is not None else "none"
     cost = "price unknown" if call.usd is None else money(call.usd)
     head = f"{clock(call.ended or call.started)}{who}  {model:<28}  {status:>4}  {tokens}  {cost}  {took}"

@@ -25,7 +25,7 @@ from store.domain.events import (
     SubagentEnded,
 )
 from store.domain.replay import Replayed
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from store.domain.states import RunState, SubagentState
 from store.home import Home
 
@@ -125,7 +125,7 @@ def lines(board: Board, event: Event) -> list[str]:
     match event.payload:
         case RunCreated() as order:
             model = "scripted model" if order.scripted else order.task.model
-            return [f"Run {board.run}: {safe_line(order.title)}", f"  {model}, seed {order.seed}"]
+            return [f"Run {board.run}: {shown_line(order.title)}", f"  {model}, seed {order.seed}"]
         case EngineStarted() as engine if engine.orphans:
             return [f"An engine goes on with the run; {engine.orphans} processes of the one before it were ended."]
         case BaselineChecked() as baseline:
@@ -137,9 +137,9 @@ def lines(board: Board, event: Event) -> list[str]:
         case SubagentChecked() if lane and lane.state is not SubagentState.KILLED:
             return [_lane_line(lane)]
         case Alert(text=text):
-            return [f"  {lane.id.label if lane else ''}  ! {safe_line(text)}"]
+            return [f"  {lane.id.label if lane else ''}  ! {shown_line(text)}"]
         case CallFinished(error=error) if lane and error:
-            return [f"  {lane.id.label}  ! a call failed: {safe_line(error, 160)}"]
+            return [f"  {lane.id.label}  ! a call failed: {shown_line(error, 160)}"]
         case GenerationObserved() as observed if generation:
             return [_observed(generation, observed)]
         case GateOpened(waits=True) if generation:
@@ -152,7 +152,7 @@ def lines(board: Board, event: Event) -> list[str]:
             ended = "could not be run, or not to its end" if code is None else f"ended with exit code {code}"
             return [f"Your command for the end {ended}; its output is in on_finish.log, beside the report."]
         case EngineStopped() as stopped if board.finished is None:
-            return [f"The engine has left: {safe_line(stopped.reason)}"]
+            return [f"The engine has left: {shown_line(stopped.reason)}"]
         case _:
             return []
 
@@ -173,11 +173,11 @@ def _designed(board: Board, generation: Generation) -> list[str]:
 
 
 def _lane_line(lane: Lane) -> str:
-    name = safe_line(lane.plan.strategy.name, NAME_WIDTH - 8) + (" (clean)" if lane.plan.clean else "")
+    name = shown_line(lane.plan.strategy.name, NAME_WIDTH - 8) + (" (clean)" if lane.plan.clean else "")
     result = lane.checked.result if lane.checked else None
     failures = counted(result.failures, "failure") if result and result.failures is not None and not lane.solved else ""
     ending = str(lane.ended.ending) if lane.ended else ""
-    detail = safe_line(lane.ended.detail, 80) if lane.ended and lane.state is SubagentState.FAILED else ""
+    detail = shown_line(lane.ended.detail, 80) if lane.ended and lane.state is SubagentState.FAILED else ""
     spend = f"{counted(lane.turn, 'turn')}, {money(lane.spend.usd, priced=lane.spend.priced)}"
     told = counted(len(lane.injected), "observation") if lane.injected else ""
     idle = "changed nothing" if lane.checked and not lane.checked.patch else ""
@@ -200,7 +200,7 @@ def _observed(generation: Generation, observed: GenerationObserved) -> str:
 
 def _finished(board: Board, finished: RunFinished) -> list[str]:
     spend = board.spent(board.at)
-    said = safe_line(finished.reason)
+    said = shown_line(finished.reason)
     if finished.state is RunState.FAILED:
         said = f"The run could not be carried out. {said}"
     used = f"{counted(spend.turns, 'turn')}, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"

@@ -9,7 +9,7 @@ from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Generation, Lane
 from store.domain.codec import encode_payload
 from store.domain.events import CheckResult, SubagentChecked
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from store.domain.tape import Call
 from widgets import paint, words
 from widgets.flow import verdict, went_wrong
@@ -86,7 +86,7 @@ def title(text: str) -> list[Line]:
 def pairs(*rows: tuple[str, str]) -> list[Line]:
     """Names and values."""
     size = max((len(name) for name, _ in rows), default=0)
-    return [[(f"{name:<{size}}  ", "faint"), (safe_line(value), "text")] for name, value in rows if value]
+    return [[(f"{name:<{size}}  ", "faint"), (shown_line(value), "text")] for name, value in rows if value]
 
 
 def _run(board: Board) -> list[Line]:
@@ -108,7 +108,7 @@ def _run(board: Board) -> list[Line]:
         for result in board.baseline.results:
             lines += check(result)
         if board.baseline.refused:
-            lines.append([(safe_line(board.baseline.refused), "bad")])
+            lines.append([(shown_line(board.baseline.refused), "bad")])
     return lines
 
 
@@ -124,7 +124,7 @@ def _generation(generation: Generation) -> list[Line]:
     ]  # fmt: skip
     for lane in generation.lanes.values():
         mark = SUBAGENT[lane.state]
-        line: Line = [(f"{lane.id.label} ", "strong"), (f"{safe_line(lane.plan.strategy.name, 24):<24} ", "text")]
+        line: Line = [(f"{lane.id.label} ", "strong"), (f"{shown_line(lane.plan.strategy.name, 24):<24} ", "text")]
         line += [(f"{mark.glyph} {mark.word:<9} ", mark.ink), (f"{lane.turn:>3} turns ", "faint")]
         line += [(f"{words.tokens(lane.spend.usage.total):>7} tok {words.money(lane.spend):>8}", "faint")]
         lines.append(line)
@@ -136,7 +136,7 @@ def _generation(generation: Generation) -> list[Line]:
 def _lane(store: "Store", lane: Lane) -> list[Line]:
     plan, mark = lane.plan, SUBAGENT[lane.state]
     lines: list[Line] = [[mark.span, (f"  {verdict(lane.checked)}" if lane.checked else "", "text")], []]
-    lines += [[("Approach  ", "faint"), (safe_line(plan.strategy.approach), "text")]]
+    lines += [[("Approach  ", "faint"), (shown_line(plan.strategy.approach), "text")]]
     lines += pairs(
         ("triage", ", ".join(plan.strategy.triage)),
         ("repairs", ", ".join(plan.strategy.heuristics)),
@@ -164,7 +164,7 @@ def _checked(store: "Store", checked: SubagentChecked) -> list[Line]:
         lines += check(checked.result)
     if checked.left_out:
         lines += title("Left out, for these files are protected")
-        lines += [[(safe_line(path), "warn")] for path in checked.left_out]
+        lines += [[(shown_line(path), "warn")] for path in checked.left_out]
     if checked.patch:
         lines += title(f"The patch, +{checked.insertions} −{checked.deletions}")
         lines += paint.diff(_blob(store, checked.patch))
@@ -174,7 +174,9 @@ def _checked(store: "Store", checked: SubagentChecked) -> list[Line]:
 def check(result: CheckResult) -> list[Line]:
     """One run of the check."""
     ink = "good" if result.passed else "bad"
-    said = "passed" if result.passed else f"could not be run: {safe_line(result.broken)}" if result.broken else "failed"
+    said = (
+        "passed" if result.passed else f"could not be run: {shown_line(result.broken)}" if result.broken else "failed"
+    )
     code = "" if result.exit_code is None else f", exit code {result.exit_code}"
     failures = "" if result.failures is None else f", {words.count(result.failures, 'failure')}"
     head: Line = [(said, ink), (f"{code}{failures}, {result.seconds:.1f}s", "faint")]
@@ -199,9 +201,9 @@ def _call(call: Call) -> list[Line]:
     if call.ended is None:
         state: Line = [("▶ in progress", "accent")]
     elif call.error:
-        state = [(f"✗ {safe_line(call.error)}", "bad")]
+        state = [(f"✗ {shown_line(call.error)}", "bad")]
     else:
-        state = [("✔ whole", "good"), (f"  {safe_line(call.stop_reason)}", "faint")]
+        state = [("✔ whole", "good"), (f"  {shown_line(call.stop_reason)}", "faint")]
     return [
         [("call ", "faint"), (call.id, "text"), ("  ", "text"), *state],
         *pairs(
@@ -225,14 +227,14 @@ def _block(block: Block) -> list[Line]:
         case BlockKind.TOOL_CALL:
             return _input(block.name, block.input)
         case BlockKind.IMAGE | BlockKind.DOCUMENT:
-            return [[(f"({block.kind.value} {safe_line(block.name)}, not drawn here)", "faint")]]
+            return [[(f"({block.kind.value} {shown_line(block.name)}, not drawn here)", "faint")]]
         case _:
             return paint.guess(block.text)
 
 
 def _input(name: str, value: Any) -> list[Line]:
     """A tool call's input as what it is."""
-    head: list[Line] = [[("› ", "tool"), (safe_line(name), "tool")]]
+    head: list[Line] = [[("› ", "tool"), (shown_line(name), "tool")]]
     given: Mapping[str, Any] = value if isinstance(value, dict) else {}
     match name:
         case "run" if isinstance(given.get("command"), str):
@@ -255,7 +257,7 @@ def _asked(store: "Store", tool: OfTool) -> Block | None:
 
 def _tool(store: "Store", tool: OfTool) -> list[Line]:
     block = _asked(store, tool)
-    lines = _input(block.name, block.input) if block else [[("› ", "tool"), (safe_line(tool.started.summary), "tool")]]
+    lines = _input(block.name, block.input) if block else [[("› ", "tool"), (shown_line(tool.started.summary), "tool")]]
     return [*lines, [], *_result(store, tool)]
 
 
@@ -307,7 +309,7 @@ def _raw(store: "Store", shown: Shown) -> list[Line]:
     lines: list[Line] = []
     for name in names:
         call = tapes.call(store, name)
-        lines += [*_call(call), *title(f"Request  {call.method} {safe_line(call.path)}")]
+        lines += [*_call(call), *title(f"Request  {call.method} {shown_line(call.path)}")]
         lines += _headers(call.request_headers)
         try:
             lines += paint.code(json.dumps(tapes.request(store, call), indent=2, ensure_ascii=False), language="json")
@@ -320,4 +322,4 @@ def _raw(store: "Store", shown: Shown) -> list[Line]:
 
 
 def _headers(headers: tuple[tuple[str, str], ...]) -> list[Line]:
-    return [[(f"{safe_line(name)}: ", "faint"), (safe_line(value), "text")] for name, value in headers] + [[]]
+    return [[(f"{shown_line(name)}: ", "faint"), (shown_line(value), "text")] for name, value in headers] + [[]]

@@ -1,4 +1,4 @@
-"""Plain printing for the command line. Nothing reaches the terminal with control characters in it."""
+"""Plain printing for the command line. Nothing reaches the terminal with control characters or secrets in it."""
 
 import codecs
 import json
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from store.domain.safe_text import safe, safe_line
+from store.domain.secrets import shown, shown_line
 
 _PLAIN = str.maketrans(
     {"├": "|", "└": "`", "│": "|", "─": "-", "…": "...", "→": "->", "−": "-", "–": "-", "“": '"', "”": '"', "’": "'"}
@@ -17,12 +17,12 @@ _PLAIN = str.maketrans(
 
 def say(text: str = "") -> None:
     """Print a text; its lines stay."""
-    print(safe(text))
+    print(shown(text))
 
 
 def note(text: str) -> None:
     """Print a text to standard error: for the person, not for the program that reads the output."""
-    print(safe(text), file=sys.stderr)
+    print(shown(text), file=sys.stderr)
 
 
 def emit(value: Any, *, indent: int | None = None) -> None:
@@ -41,7 +41,7 @@ def emit_each(values: Iterable[Any]) -> None:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
     """Print rows under their heads, columns aligned; those in `right` to the right. The last one may be long."""
-    lines = [list(heads), *([safe_line(str(cell)) for cell in row] for row in rows)]
+    lines = [list(heads), *([shown_line(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
         cells = [

@@ -23,7 +23,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from store.domain.states import Ending, SubagentState
 from store.domain.strategy import LanePlan
 from widgets import words
@@ -121,7 +121,7 @@ class Trace:
         """How many events have been applied."""
         self._turns: dict[SubagentId, Item] = {}
         self._of_call: dict[str, Item] = {}
-        line: Line = [(run, "strong"), (f"  {safe_line(title)}", "faint")]
+        line: Line = [(run, "strong"), (f"  {shown_line(title)}", "faint")]
         self.outline.add(Item(run, line, open=True, data=OfRun(run)))
 
     def apply(self, events: Sequence[Event]) -> None:
@@ -180,7 +180,7 @@ class Trace:
         if isinstance(payload, GenerationDesigned) and event.generation is not None:
             self._generation(event.generation, payload.lanes)
         elif isinstance(payload, RunFinished):
-            line: Line = [(f"{payload.state.value}: {safe_line(payload.reason)}", "text")]
+            line: Line = [(f"{payload.state.value}: {shown_line(payload.reason)}", "text")]
             self.outline.add(Item(f"e{event.seq}", line, leaf=True, data=OfEvent(event)), self.outline.roots[0])
         elif who is not None and (lane := self.outline.find(who.label)) is not None:
             self._of_lane(event, who, lane)
@@ -220,7 +220,7 @@ class Trace:
                 self._tool_finished(who, payload)
             case SubagentEnded() as payload:
                 _mark(lane, SubagentState.CHECKING)
-                said = f"ended: {payload.ending.value}" + (f", {safe_line(payload.detail)}" if payload.detail else "")
+                said = f"ended: {payload.ending.value}" + (f", {shown_line(payload.detail)}" if payload.detail else "")
                 bad = int(payload.ending in _FAULTS)
                 ink = "bad" if bad else "faint"
                 self.outline.add(Item(f"e{event.seq}", [(said, ink)], leaf=True, bad=bad, data=OfEvent(event)), lane)
@@ -232,7 +232,7 @@ class Trace:
                 self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=broken, data=OfEvent(event)), lane)
             case Alert() as payload:
                 under = self._turns.get(who, lane)
-                line = [(f"⚠ {safe_line(payload.text)}", "warn")]
+                line = [(f"⚠ {shown_line(payload.text)}", "warn")]
                 self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=1, data=OfEvent(event)), under)
             case _:
                 pass
@@ -255,7 +255,7 @@ class Trace:
         turn.loaded = False
         if payload.error:
             status = f" {payload.status}" if payload.status else ""
-            line: Line = [(f"✗ call failed{status}: {safe_line(payload.error)}", "bad")]
+            line: Line = [(f"✗ call failed{status}: {shown_line(payload.error)}", "bad")]
             self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=1, data=OfEvent(event)), turn)
         _label(turn)
 
@@ -280,7 +280,7 @@ class Trace:
         item.data.finished = payload
         wrong = went_wrong(payload)
         line: Line = [("✗ ", "bad") if wrong else ("✔ ", "faint")]
-        line += [(safe_line(payload.summary) or "no output", "bad" if wrong else "faint")]
+        line += [(shown_line(payload.summary) or "no output", "bad" if wrong else "faint")]
         if payload.seconds >= 1:
             line.append((f"  {words.duration(payload.seconds)}", "faint"))
         result = Item(f"{item.key} r", line, leaf=True, bad=int(wrong), data=OfResult(item.data))
@@ -297,7 +297,7 @@ def _tool_key(who: SubagentId, turn: int, tool_call: str) -> str:
 
 
 def _lane(who: SubagentId, plan: LanePlan, state: SubagentState) -> Line:
-    line: Line = [(f"{who.label} ", "strong"), (safe_line(plan.strategy.name), "text")]
+    line: Line = [(f"{who.label} ", "strong"), (shown_line(plan.strategy.name), "text")]
     if plan.clean:
         line.append((" · clean", "warn"))
     mark = SUBAGENT[state]
@@ -321,16 +321,16 @@ def _label(turn: Item) -> None:
 
 
 def _said(block: Block) -> Line:
-    text = safe_line(block.text, 200)
+    text = shown_line(block.text, 200)
     match block.kind:
         case BlockKind.REASONING:
             return [("∙ ", "reasoning"), (text, "reasoning")]
         case BlockKind.TEXT:
             return [("  ", "text"), (text, "text")]
         case BlockKind.TOOL_CALL:
-            return [("› ", "tool"), (f"{safe_line(block.name)} ", "tool"), (text, "faint")]
+            return [("› ", "tool"), (f"{shown_line(block.name)} ", "tool"), (text, "faint")]
         case _:
-            return [("· ", "faint"), (f"{block.kind.value} {safe_line(block.name)}", "faint")]
+            return [("· ", "faint"), (f"{block.kind.value} {shown_line(block.name)}", "faint")]
 
 
 def _under(item: Item, other: Item) -> bool:

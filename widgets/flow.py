@@ -21,7 +21,7 @@ from store.domain.events import (
     ToolStarted,
     TurnStarted,
 )
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from widgets.ink import Line, clean, wrap
 from widgets.words import count
 
@@ -149,7 +149,7 @@ def verdict(checked: SubagentChecked) -> str:
     if result is None:
         return "nothing was changed, nothing to check" if not checked.patch else "not checked"
     if result.broken:
-        return f"the check could not be run: {safe_line(result.broken)}"
+        return f"the check could not be run: {shown_line(result.broken)}"
     changed = f"+{checked.insertions} −{checked.deletions} in {count(len(checked.files), 'file')}"
     if checked.solved:
         return f"check passed in {result.seconds:.1f}s, {changed}"
@@ -159,7 +159,7 @@ def verdict(checked: SubagentChecked) -> str:
 
 def named(name: str, summary: str) -> str:
     """A tool call in a line: the tool, and what it does."""
-    return safe_line(summary if summary.startswith(name) else f"{name} {summary}")
+    return shown_line(summary if summary.startswith(name) else f"{name} {summary}")
 
 
 _EXIT = re.compile(r"exit code (?!0\b)|timed out")
@@ -191,7 +191,7 @@ def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
     gutter, ink = _GUTTERS.get(part.kind, ("  ", "text"))
     if part.kind not in ("text", "reasoning"):
         # A pane is no place for a long command: two rows say enough.
-        rows = list(wrap(safe_line(part.text[:SHOWN]), cells - 2))[:2]
+        rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))[:2]
         return tuple([(gutter if not index else "  ", ink), (row, ink)] for index, row in enumerate(rows))
     # From a line's beginning on, so that rows are folded alike however much is looked at.
     rows = []

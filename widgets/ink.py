@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from store.domain.safe_text import safe
+from store.domain.secrets import shown
 
 Span = tuple[str, str]
 Line = list[Span]
@@ -66,8 +66,8 @@ ASCII.update(dict.fromkeys(range(0x2801, 0x2900), "."))
 
 
 def clean(text: str) -> str:
-    """Foreign text made safe to draw: no controls, tabs as four blanks, lines stay lines."""
-    return safe(text).replace("\t", "    ")
+    """Foreign text made safe to draw: no controls, no secrets, tabs as four blanks, lines stay lines."""
+    return shown(text).replace("\t", "    ")
 
 
 def width(line: Line) -> int:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from store.domain.secrets import mask
 from widgets.ink import Line, clean
 
 if TYPE_CHECKING:
@@ -254,9 +255,11 @@ def indent(lines: Iterable[Line], by: int) -> list[Line]:
 
 
 def _cap(text: str) -> tuple[str, list[Line]]:
+    """As much of a text as is painted, and a line that says what is not. Secrets are hidden in it as a whole: those of
+    several lines, or of several tokens, are none in their parts."""
     if len(text) <= MOST:
-        return text, []
-    return text[:MOST], [[(f"… {len(text) - MOST:,} more characters are on the tape", "warn")]]
+        return mask(text), []
+    return mask(text[: MOST + 4096])[:MOST], [[(f"… {len(text) - MOST:,} more characters are on the tape", "warn")]]
 
 
 def _lexer(name: str, language: str) -> "Lexer | None":

@@ -7,7 +7,7 @@ from textual import events
 from textual.message import Message
 
 from store.domain.board import Lane
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets import words
 from widgets.flow import Flow, verdict
@@ -67,7 +67,7 @@ def _title(view: View) -> Line:
     lane = view.lane
     title: Line = [
         (lane.id.label, "accent" if view.selected else "strong"),
-        (" " + safe_line(lane.plan.strategy.name), "strong"),
+        (" " + shown_line(lane.plan.strategy.name), "strong"),
     ]
     if lane.plan.clean:
         title.append((" · clean", "warn"))
@@ -91,7 +91,7 @@ def _bottom(view: View, cells: int, frame: str) -> Line:
     lane = view.lane
     if lane.alert:
         more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
-        said: Line = [(" ", frame), (f"⚠ {safe_line(lane.alert)}{more}", "warn"), (" ", frame)]
+        said: Line = [(" ", frame), (f"⚠ {shown_line(lane.alert)}{more}", "warn"), (" ", frame)]
         return [
             (left + rule, frame),
             *spread(cut(said, cells - 4), [], cells - 4, (rule, frame)),
@@ -125,9 +125,9 @@ def _last(view: View) -> Line:
     if lane.checked:
         return [(verdict(lane.checked), SUBAGENT[lane.state].ink)]
     if lane.tool:
-        return [("› " + safe_line(lane.tool), "tool")]
+        return [("› " + shown_line(lane.tool), "tool")]
     rows = view.flow.lines(200, 1)
-    return rows[-1] if rows else [(safe_line(lane.last), "faint")]
+    return rows[-1] if rows else [(shown_line(lane.last), "faint")]
 
 
 def _bare(view: View, cells: int) -> list[Line]:

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from widgets.docview import DocView
 from widgets.ink import Line, wrap
 
@@ -26,9 +26,9 @@ class Ask(ModalScreen[bool]):
     def __init__(self, question: str, said: str, verb: str) -> None:
         super().__init__()
         self._lines: list[Line] = [
-            *([(row, "strong")] for row in wrap(safe_line(question), CELLS)),
+            *([(row, "strong")] for row in wrap(shown_line(question), CELLS)),
             [],
-            *([(row, "text")] for row in wrap(safe_line(said), CELLS)),
+            *([(row, "text")] for row in wrap(shown_line(said), CELLS)),
             [],
             [("y", "key"), (f" {verb}", "text"), ("     n", "key"), (" Leave it", "text")],
         ]

@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from app import actions
 from app.world import Track, World
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from widgets import words
 from widgets.bars import Banner, Bar, KeyBar, TabBar
 from widgets.ink import Line
@@ -102,7 +102,7 @@ class StudioScreen(Screen[None]):
         if self.OF_RUN:
             self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
         self.update()
-        line: Line = [(f" ⚠ {safe_line(self.world.problem)}", "bad")] if self.world.problem else self.banner()
+        line: Line = [(f" ⚠ {shown_line(self.world.problem)}", "bad")] if self.world.problem else self.banner()
         self.query_one(Banner).show(line)
         self.show_keys()
 
@@ -154,7 +154,7 @@ def run_line(track: Track | None, now: float, cells: int) -> tuple[Line, Line]:
     board = track.board
     if track.latest:
         left.append((f"  generation {track.latest} of {track.planned}", "text"))
-    left.append((f"  {safe_line(track.title)}", "faint"))
+    left.append((f"  {shown_line(track.title)}", "faint"))
     right: Line = [(" ", "text")]
     generation = board.generation
     if generation is not None:
@@ -201,9 +201,9 @@ def run_banner(track: Track | None, cells: int, screen: str = "") -> Line:
     if board.finished is not None:
         mark = RUN[board.finished.state]
         return [
-            (f" {mark.glyph} {mark.word}", mark.ink), (f": {safe_line(board.finished.reason)}", "text"),
+            (f" {mark.glyph} {mark.word}", mark.ink), (f": {shown_line(board.finished.reason)}", "text"),
             ("  5", "key"), (" report", "text"),
         ]  # fmt: skip
     if board.baseline is not None and board.baseline.refused:
-        return [(f" ⚠ {safe_line(board.baseline.refused)}", "bad")]
+        return [(f" ⚠ {shown_line(board.baseline.refused)}", "bad")]
     return []

@@ -9,7 +9,7 @@ from textual.message import Message
 from app.screens.base import StudioScreen, bindings
 from app.world import Track
 from store.domain.board import Generation
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from widgets import paint, words
 from widgets.chart import Series, chart
 from widgets.docview import DocView
@@ -94,7 +94,7 @@ def summary(track: Track, cells: int, height: int) -> list[Line]:
     generations = [board.generations[number] for number in sorted(board.generations)]
     lines: list[Line] = []
     if board.finished is not None:
-        lines += [[track.mark.span, (f"  {safe_line(board.finished.reason)}", "text")], []]
+        lines += [[track.mark.span, (f"  {shown_line(board.finished.reason)}", "text")], []]
     if not generations:
         return [*lines, [("No generation has been designed yet.", "faint")], []]
     planned = max(track.planned, len(generations))

@@ -9,7 +9,7 @@ from app.nodes import pairs
 from app.screens.base import StudioScreen, bindings, run_banner
 from app.screens.report import table
 from app.world import Track
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from widgets import words
 from widgets.chart import spark
 from widgets.docview import DocView
@@ -104,7 +104,7 @@ def about(track: Track) -> list[Line]:
     if board.order is None:
         return [[("Reading the run …", "faint")]]
     task = board.task
-    lines: list[Line] = [[(safe_line(track.title), "strong")], [(safe_line(task.goal, 300), "text")], []]
+    lines: list[Line] = [[(shown_line(track.title), "strong")], [(shown_line(task.goal, 300), "text")], []]
     lines += pairs(
         ("repository", f"{task.repository} at {board.order.revision[:10]}"),
         ("check", task.check.command),
@@ -141,6 +141,6 @@ def row(track: Track, now: float) -> RunRow:
         cost=words.money(board.spent(board.at)) if track.read else "",
         curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
         age=words.age(now - track.created),
-        title=safe_line(track.title),
+        title=shown_line(track.title),
         note="scripted" if track.scripted else "",
     )

@@ -16,7 +16,7 @@ from app.screens.base import StudioScreen, bindings
 from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Shown, Trace
 from store.domain.blocks import Block
 from store.domain.ids import SubagentId
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
@@ -189,7 +189,7 @@ class TracesScreen(StudioScreen):
         left: Line = [(" errors only" if self.errors_only else " trace", "strong")]
         if self._query:
             place = f"{self._hit + 1} of {len(self._hits)}" if self._hits else "nothing"
-            left.append((f"  / {safe_line(self._query, 24)}: {place}", "warn"))
+            left.append((f"  / {shown_line(self._query, 24)}: {place}", "warn"))
         self.query_one("#tree-head", Bar).show(left, [(f"✗{errors} " if errors else "", "bad")])
         right: Line = [(_path(cursor), "strong")] if cursor is not None else []
         self.query_one("#node-head", Bar).show(right, [("raw " if self.raw else "", "warn")])
@@ -308,7 +308,7 @@ class TracesScreen(StudioScreen):
         if self._hits:
             self._step(1)
         else:
-            self.studio.say(f"Nothing in this run has “{safe_line(self._query, 60)}”.", "warning")
+            self.studio.say(f"Nothing in this run has “{shown_line(self._query, 60)}”.", "warning")
             self._heads()
 
     def do_next_hit(self) -> None:
@@ -360,10 +360,10 @@ def _path(item: Item) -> str:
         case OfTurn():
             return f"{item.data.who.label} · turn {item.data.turn}"
         case OfTool():
-            return f"{item.data.who.label} · turn {item.data.turn.turn} · {safe_line(item.data.started.name)}"
+            return f"{item.data.who.label} · turn {item.data.turn.turn} · {shown_line(item.data.started.name)}"
         case OfResult():
             tool = item.data.tool
-            return f"{tool.who.label} · turn {tool.turn.turn} · {safe_line(tool.started.name)} · result"
+            return f"{tool.who.label} · turn {tool.turn.turn} · {shown_line(tool.started.name)} · result"
         case OfBlock():
             return f"{item.data.who.label} · turn {item.data.turn} · {item.data.kind.value.replace('_', ' ')}"
         case OfEvent():

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from store.domain.safe_text import safe, safe_line
+
 STAR = "*"
 
 _ESCAPED = r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])"
@@ -120,12 +122,19 @@ _PEM_BODY = re.compile(
 """Its headers, its lines, and its last line, which may be short."""
 
 
+_SIGNS = tuple(kind.sign for kind in _KINDS if not kind.fold)
+_FOLDED = tuple(kind.sign for kind in _KINDS if kind.fold)
+
+SHORTEST = 6
+"""Characters of the shortest text that can have a secret of a known form in it."""
+
+
 def mask(text: str) -> str:
     """The text with every secret of a known form hidden, character for character; white space stays. Masking what is
     masked changes nothing. Takes time in proportion to the text."""
-    spans = sorted(_spans(text))
-    if not spans:
+    if len(text) < SHORTEST or not _may_have_one(text):
         return text
+    spans = sorted(_spans(text))
     out: list[str] = []
     at = 0
     for start, end in spans:
@@ -138,9 +147,21 @@ def mask(text: str) -> str:
     return "".join(out)
 
 
-def has_secret(text: str) -> bool:
-    """There is something to mask."""
-    return mask(text) != text
+def shown(text: str) -> str:
+    """Foreign text as it may be shown: safe for a terminal, its secrets hidden."""
+    return mask(safe(text))
+
+
+def shown_line(text: str, width: int | None = None) -> str:
+    """The same on one line, as `safe_line`. What is cut off is cut off masked."""
+    line = mask(safe_line(text))
+    return line if width is None else safe_line(line, width)
+
+
+def _may_have_one(text: str) -> bool:
+    """A quick look. Nearly all texts have no sign of a secret."""
+    folded = text.lower()
+    return _PEM in text or any(sign in text for sign in _SIGNS) or any(sign in folded for sign in _FOLDED)
 
 
 def _starred(text: str) -> str:
