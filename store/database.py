@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -150,6 +150,7 @@ def open_store(path: Path, *, durability: Durability = "process") -> Store:
     try:
         if not _ready(path):
             _bring_to_head(path)
+        _make_private(path)
     except StoreError:
         raise
     except Exception as error:
@@ -238,6 +239,20 @@ def _migrate(path: Path) -> None:
         with _engine(lambda: driver, begin=False).connect() as connection:
             upgrade(connection)
             connection.detach()
+
+
+_BESIDE = ("", "-wal", "-shm", ".lock", ".tail", ".tail-wal", ".tail-shm")
+"""What a store's files are called, after its own name."""
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody but its user read what was said: a store that was copied or restored may have become readable."""
+    for suffix in _BESIDE:
+        file = path.with_name(path.name + suffix)
+        with suppress(OSError):
+            status = file.stat()
+            if status.st_uid == os.getuid() and status.st_mode & 0o077:
+                file.chmod(status.st_mode & 0o700)
 
 
 def _lock_path(path: Path) -> Path:

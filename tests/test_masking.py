@@ -32,7 +32,7 @@ def test_what_is_coloured_hides_keys_over_tokens() -> None:
     value = {"headers": {"authorization": "Basic dXNlcjpwYXNzd29yZHBhc3M="}, "key": PRIVATE, "n": 1}
     drawn = text_of(paint.as_json(value))
     assert "dXNlcjpwYXNz" not in drawn and PRIVATE.split("\n")[1] not in drawn and '"n": 1' in drawn
-    changed = text_of(paint.edit("a.env", "A=1\\n", f"A=1\\nKEY={KEY}\\n"))
+    changed = text_of(paint.edit("a.env", "A=1\n", f"A=1\nKEY={KEY}\n"))
     assert KEY[13:] not in changed and "A=1" in changed
 
 
