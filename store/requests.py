@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, literal_column, select, text
 
 from store import blobs, conversations, dag, jsonwalk, overlay
 from store.conversations import Conversation, Fresh, Memory, Part
@@ -29,11 +29,10 @@ _answered = Prepared(
         text("response_id != ''"),
         _calls.response_id == bindparam("response"),
         _calls.run == bindparam("run"),
-        func.coalesce(_calls.generation, 0) == bindparam("generation"),
-        func.coalesce(_calls.lane, 0) == bindparam("lane"),
+        func.coalesce(_calls.generation, literal_column("0")) == bindparam("generation"),
+        func.coalesce(_calls.lane, literal_column("0")) == bindparam("lane"),
     )
     .order_by(_calls.started.desc(), _calls.id.desc())
-    .limit(1)
 )
 _depth_of = Prepared(select(_nodes.depth).where(_nodes.key == bindparam("of")))
 

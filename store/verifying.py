@@ -22,6 +22,11 @@ from store.requests import SYSTEM, body_digest
 _ON_TAPES = text("SELECT generation, lane, node FROM tape_nodes WHERE run = :run")
 _INDEXED = text("SELECT DISTINCT generation, lane, node FROM passages WHERE run = :run")
 
+_DAMAGE = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged record may raise."""
+
+_TELLING, _SAID = (KeyError, ValueError), ("no blob", "no node", "blob ", "damaged", "the timing")
+
 _OVERLAYS = 16
 """Overlays that are kept in hand: the next one is mostly a change of one of the last."""
 
@@ -54,8 +59,8 @@ class Verifier:
         """What is wrong with a call's record."""
         try:
             yield from self._problems(call)
-        except (KeyError, ValueError, LookupError, TypeError, AttributeError) as error:
-            yield str(error.args[0]) if error.args else "its record is damaged"
+        except _DAMAGE as error:
+            yield _words(error)
 
     def _problems(self, call: Call) -> Iterator[str]:
         request, problem = self._chain(call.tail)
@@ -111,11 +116,9 @@ class Verifier:
     def _looked_at(self, key: str) -> _Node:
         try:
             found = rebuilding.node(self._connection, key)
-        except KeyError as error:
-            missing = error.args[0] == f"no node {key}"
-            return _Node(None, 0, "", False, f"node {key} is missing" if missing else str(error.args[0]))
-        except ValueError as error:
-            return _Node(None, 0, "", False, f"node {key}: {error}")
+        except _DAMAGE as error:
+            missing = error.args == (f"no node {key}",)
+            return _Node(None, 0, "", False, f"node {key} is missing" if missing else f"node {key}: {_words(error)}")
         if problem := _problem(found):
             return _Node(found.parent, found.depth, "", False, problem)
         says = any(block.text for block in blocks(found.message))
@@ -179,6 +182,13 @@ class Verifier:
         if blob is not None and blob not in self._sound:
             blobs.load(self._connection, blob)
             self._sound.add(blob)
+
+
+def _words(error: Exception) -> str:
+    """What is wrong, of an error that says so, or of one that only damage can make."""
+    if isinstance(error, _TELLING) and str(error.args[0]).startswith(_SAID):
+        return str(error.args[0])
+    return f"damaged: {error}" if isinstance(error, ValueError) else f"damaged: {error!r}"
 
 
 def _problem(found: Message) -> str:

@@ -71,3 +71,93 @@ messages = st.builds(
         },
     ),
 ).map(as_json)
+
+# Of the Chat protocol, beside those above.
+
+arguments = st.sampled_from(["", "{}", '{"a": 1}', '{"a":1}', '{"a":[1.0, "é"]}', '{"a"', "[1]", '{"a":1,"a":2}', "7"])
+functions = st.fixed_dictionaries({"name": any_text, "arguments": arguments | values}, optional={"strict": values})
+tool_calls = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": any_text,
+        "type": st.just("function"),
+        "index": st.integers(0, 3),
+        "function": functions | values,
+        "provider_specific_fields": values,
+    },
+)
+chat_messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["assistant", "user", "tool", "developer"])},
+    optional={
+        "content": texts | st.none() | st.lists(text_blocks, max_size=2),
+        "refusal": st.none() | any_text,
+        "annotations": st.sampled_from([[], None, [{}]]),
+        "tool_calls": st.lists(tool_calls | values, max_size=2) | values,
+        "function_call": values,
+        "audio": values,
+        "reasoning_content": any_text | st.none(),
+        "reasoning": values,
+        "provider_specific_fields": values,
+        "parts": values,
+    },
+).map(as_json)
+
+# Items of Responses.
+
+item_parts = blocks_of(
+    type=st.sampled_from(["input_text", "output_text", "refusal", "text"]),
+    text=texts,
+    annotations=st.sampled_from([[], None, [{}]]),
+    logprobs=st.sampled_from([[], None]),
+)
+items = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.sampled_from(["user", "assistant", "system"]) | values,
+        "type": st.sampled_from(
+            ["message", "reasoning", "function_call", "function_call_output", "item_reference", "custom_tool_call"]
+        ),
+        "id": any_text,
+        "status": st.sampled_from(["completed", None]),
+        "content": texts | st.lists(item_parts | values, max_size=3) | values,
+        "call_id": any_text,
+        "arguments": arguments,
+        "summary": values,
+        "encrypted_content": any_text,
+        "input": values,
+        "output": values,
+        "reasoning": any_text,
+        "phase": any_text,
+    },
+).map(as_json)
+
+# Contents of Gemini.
+
+parts = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": texts,
+        "thought": st.sampled_from([True, False, None]),
+        "thoughtSignature": any_text,
+        "functionCall": st.fixed_dictionaries({"name": any_text, "args": tool_inputs}, optional={"id": values})
+        | values,
+        "functionResponse": values,
+        "inlineData": st.fixed_dictionaries(
+            {"mimeType": any_text, "data": st.sampled_from(["a-_b", "a+/b", "a-/b", ""])}
+        ),
+    },
+)
+said_parts = st.lists(parts | st.fixed_dictionaries({"text": texts}) | values, max_size=4)
+contents_of_gemini = (
+    st.fixed_dictionaries({"role": st.just("model"), "parts": said_parts})
+    | st.fixed_dictionaries(
+        {}, optional={"role": st.sampled_from(["model", "user"]), "parts": said_parts | values, "x": values}
+    )
+).map(as_json)
+
+CONVERSATIONS: dict[str, st.SearchStrategy[Any]] = {
+    "messages": messages | chat_messages,
+    "input": items,
+    "contents": contents_of_gemini,
+}
+"""Any message of each kind of conversation."""

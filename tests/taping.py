@@ -29,9 +29,11 @@ class Clock:
 clock = Clock()
 
 
-def opened(store: Store, body: bytes, subagent: SubagentId | None = ONE, *, run: str = "") -> Call:
+def opened(store: Store, body: bytes, subagent: SubagentId | None = ONE, *, run: str = "", **more: Any) -> Call:
     run = run or (subagent.run if subagent else "abcde")
-    start = CallStart(clock.call(), clock.at, run, subagent, "anthropic", "POST", "/v1/messages?beta=true", body)
+    start = CallStart(
+        clock.call(), clock.at, run, subagent, "anthropic", "POST", "/v1/messages?beta=true", body, **more
+    )
     store.write(lambda connection: tapes.open_call(connection, start))
     return tapes.call(store, start.id)
 
