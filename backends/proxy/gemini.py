@@ -9,7 +9,7 @@ import orjson
 from backends.proxy.prices import Extras
 from backends.proxy.protocol import Answer, AnswerReader, Live, OpaqueReader, loads, loads_quickly
 from backends.proxy.sse import Event
-from backends.proxy.values import items, members, number, text
+from backends.proxy.values import index, items, members, number, text
 from store.domain.limits import Usage
 
 _STATUSES = {
@@ -112,12 +112,12 @@ class ContentReader:
             self._chunk(value, whole=True)
             return
         # Without `alt=sse` a stream is one array, whose elements come as they are made.
-        for chunk in value or [None]:
+        for chunk in value if isinstance(value, list) and value else [None]:
             self._chunk(chunk)
             self._done = self._done or (isinstance(chunk, dict) and "error" in chunk)
 
     def answer(self) -> Answer:
-        contents = [self._contents[index].joined() for index in sorted(self._contents)]
+        contents = [self._contents[place].joined() for place in sorted(self._contents)]
         note = f"the answer has {len(contents)} candidates, of which the first is recorded as the message"
         usage = self._usage
         prompt, cached = number(usage.get("promptTokenCount")), number(usage.get("cachedContentTokenCount"))
@@ -176,14 +176,14 @@ class ContentReader:
         self._blocked = text(members(value.get("promptFeedback")).get("blockReason")) or self._blocked
         said = False
         for candidate in value.get("candidates") or ():
-            index = candidate.get("index") or 0
+            place = index(candidate.get("index"))
             if content := candidate.get("content"):
                 said = bool(content.get("parts")) or said
-                self._contents.setdefault(index, _Content(merge=not whole)).add(
-                    content, self._live if index == 0 else None
+                self._contents.setdefault(place, _Content(merge=not whole)).add(
+                    content, self._live if place == 0 else None
                 )
             if reason := candidate.get("finishReason"):
-                self._reasons[index] = reason
+                self._reasons[place] = text(reason)
             queries = items(members(candidate.get("groundingMetadata")).get("webSearchQueries"))
             self._searches = max(self._searches, len(queries))
         return said
@@ -194,14 +194,16 @@ class _Content:
 
     def __init__(self, *, merge: bool) -> None:
         self._merge = merge
-        self._role: Any = None
+        self._role = ""
         self._parts: list[dict[str, Any]] = []
         self._growing: list[str] | None = None
         """The pieces of the last part's text, when more may come."""
 
     def add(self, content: dict[str, Any], live: Live | None) -> None:
-        self._role = self._role or content.get("role")
+        self._role = self._role or text(content.get("role"))
         for part in content.get("parts") or ():
+            if not isinstance(part, dict):
+                raise TypeError("part")
             if live is not None:
                 _show(part, live)
             plain = part.keys() <= {"text", "thought"} and isinstance(part.get("text"), str)

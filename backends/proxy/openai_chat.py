@@ -5,7 +5,7 @@ from typing import Any
 from backends.proxy.openai_usage import error_of, extras_of, usage_of
 from backends.proxy.protocol import Answer, Live, loads, loads_quickly
 from backends.proxy.sse import Event
-from backends.proxy.values import items, text
+from backends.proxy.values import index, items, text
 
 DONE = b"[DONE]"
 
@@ -74,22 +74,20 @@ class ChatReader:
             self._error, self._done = error_of(value["error"]), True
         for place, choice in enumerate(items(value.get("choices"))):
             if isinstance(choice, dict) and isinstance(choice.get("message"), dict):
-                index = choice.get("index")
-                index = index if isinstance(index, int) else place
-                self._choices[index] = choice["message"]
-                self._reasons[index] = text(choice.get("finish_reason"))
+                self._choices[place] = choice["message"]
+                self._reasons[place] = text(choice.get("finish_reason"))
         self._done = self._done or bool(self._choices)
         if not self._done:
             self._error = "the body is no completion"
 
     def answer(self) -> Answer:
-        choices = [_whole(self._choices[index]) for index in sorted(self._choices)]
+        choices = [_whole(self._choices[place]) for place in sorted(self._choices)]
         first = min(self._choices, default=0)
         # With some no [DONE] comes; the answer is whole when every choice has told why it ended.
         over = bool(self._choices) and self._reasons.keys() >= self._choices.keys() and not self._error
         note = f"the answer has {len(choices)} choices, of which the first is recorded as the message"
         return Answer(
-            messages=tuple({**choice, "role": choice.get("role") or "assistant"} for choice in choices[:1]),
+            messages=tuple({**choice, "role": text(choice.get("role")) or "assistant"} for choice in choices[:1]),
             model=text(self._head.get("model")),
             usage=usage_of(self._usage),
             extras=extras_of(self._usage, self._head.get("service_tier")),
@@ -110,18 +108,18 @@ class ChatReader:
             self._usage = usage
         said = False
         for choice in value.get("choices") or ():
-            index = choice.get("index") or 0
+            place = index(choice.get("index"))
             delta = choice.get("delta") or {}
-            message = self._choices.get(index)
+            message = self._choices.get(place)
             if message is None:
-                message = self._choices[index] = {}
+                message = self._choices[place] = {}
             if delta:
                 said = said or any(value for key, value in delta.items() if key != "role")
                 _merge(message, delta)
-                if index == 0:
+                if place == 0:
                     self._show(delta)
             if reason := choice.get("finish_reason"):
-                self._reasons[index] = reason
+                self._reasons[place] = text(reason)
             if error := choice.get("error"):
                 self._error, self._failed = error_of(error), True
         self._hold(start, said)
@@ -167,16 +165,16 @@ class _Items:
                 self._plain.append(delta)
 
     def _entry(self, delta: dict[str, Any]) -> dict[str, Any]:
-        index, name = delta.get("index"), delta.get("id")
-        entry = self._places.get(index) if isinstance(index, int) else None
-        if index is None and not name and self._entries:
+        place, name = delta.get("index"), delta.get("id")
+        entry = self._places.get(place) if isinstance(place, int) else None
+        if place is None and not name and self._entries:
             entry = self._entries[-1] if "function" in delta else None
         # Some give parallel calls one index, and tell them apart by their ids alone.
         if entry is None or (name and entry.get("id") and entry["id"] != name):
             entry = {}
             self._entries.append(entry)
-            if isinstance(index, int):
-                self._places[index] = entry
+            if isinstance(place, int):
+                self._places[place] = entry
         return entry
 
     def whole(self) -> list[Any]:
@@ -184,8 +182,8 @@ class _Items:
 
 
 def _place(entry: dict[str, Any]) -> int:
-    index = entry.get("index")
-    return index if isinstance(index, int) else 0
+    place = entry.get("index")
+    return place if isinstance(place, int) else 0
 
 
 def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:

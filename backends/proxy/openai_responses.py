@@ -5,7 +5,7 @@ from typing import Any
 from backends.proxy.openai_usage import error_of, extras_of, usage_of
 from backends.proxy.protocol import Answer, Live, loads, loads_quickly
 from backends.proxy.sse import Event
-from backends.proxy.values import items, members, text
+from backends.proxy.values import index, items, members, text
 
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"})
 
@@ -107,28 +107,27 @@ class ResponseReader:
 
     def _read(self, kind: str, value: dict[str, Any]) -> None:
         if (place := _PIECES.get(kind)) is not None:
-            listed, index, member, live = place
-            key = (self._index(value), listed, value.get(index) or 0 if index else 0, member)
+            listed, counted, member, live = place
+            key = (self._index(value), listed, index(value.get(counted)), member)
             piece = value["delta"]
             if not isinstance(piece, str):
                 raise TypeError(kind)
             self._growing.setdefault(key, []).append(piece)
             self._live(live, piece)
         elif kind == "response.output_item.added":
-            index_of = value.get("output_index", len(self._items))
-            self._items[index_of] = item = dict(value["item"])
+            self._items[index(value.get("output_index", len(self._items)))] = item = dict(value["item"])
             if name := text(item.get("name")):
                 self._live("tool", name)
         elif kind == "response.output_item.done":
             self._items[index_of := self._index(value)] = dict(value["item"])
             self._growing = {key: pieces for key, pieces in self._growing.items() if key[0] != index_of}
         elif (part := _PARTS.get(kind)) is not None:
-            listed, index = part
-            item = self._items.setdefault(self._index(value), {})
-            _put(item, listed, value[index], dict(value["part"]))
+            listed, counted = part
+            item, at = self._items.setdefault(self._index(value), {}), index(value.get(counted))
+            _put(item, listed, at, dict(value["part"]))
             if kind.endswith("done"):
                 for member in ("text", "refusal"):
-                    self._growing.pop((self._index(value), listed, value[index], member), None)
+                    self._growing.pop((self._index(value), listed, at, member), None)
         elif kind in _LAST:
             self._end(kind, value)
         elif isinstance(value.get("response"), dict):
@@ -154,16 +153,13 @@ class ResponseReader:
 
     def _index(self, value: dict[str, Any]) -> int:
         """Which item an event is about; the last one, where it doesn't say."""
-        index = value.get("output_index", max(self._items, default=0))
-        if not isinstance(index, int):
-            raise TypeError("output_index")
-        return index
+        return index(value.get("output_index", max(self._items, default=0)))
 
     def _output(self) -> list[dict[str, Any]]:
         """The items as far as they came."""
-        out = {index: dict(item) for index, item in self._items.items()}
-        for (index, listed, place, member), pieces in self._growing.items():
-            item = out.setdefault(index, {})
+        out = {number: dict(item) for number, item in self._items.items()}
+        for (number, listed, place, member), pieces in self._growing.items():
+            item = out.setdefault(number, {})
             if not listed:
                 item[member] = text(item.get(member)) + "".join(pieces)
                 continue
@@ -171,7 +167,7 @@ class ResponseReader:
             part[member] = text(part.get(member)) + "".join(pieces)
             item[listed] = list(items(item.get(listed)))
             _put(item, listed, place, part)
-        return [out[index] for index in sorted(out)]
+        return [out[number] for number in sorted(out)]
 
 
 def _at(item: dict[str, Any], listed: str, place: int) -> dict[str, Any]:

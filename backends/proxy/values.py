@@ -9,8 +9,17 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> int:
-    """The integer, 0 where it is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    """The count, 0 where it is none that a provider could mean."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
+
+
+def index(value: Any) -> int:
+    """A place in a list, 0 where nothing is said. TypeError for what is none."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or not 0 <= value < 1 << 16:
+        raise TypeError("index")
+    return value
 
 
 def members(value: Any) -> dict[str, Any]:
