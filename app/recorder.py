@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import shutil
 import signal
 import sys
@@ -52,6 +53,7 @@ def record(home: Home, settings: Settings) -> int:
     """Record until an interrupt or SIGTERM; the exit code. CommandError when it can't listen there, StoreError."""
     import uvloop
 
+    from backends.export import exported
     from store.database import open_store
     from store.lock import RunLock
 
@@ -64,7 +66,10 @@ def record(home: Home, settings: Settings) -> int:
         with RunLock(folder.lock) as lock:
             lock.acquire()
             try:
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                with (
+                    exported(store, run, os.environ),
+                    asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+                ):
                     runner.run(_serve(home, store, run, settings))
             except CommandError:
                 shutil.rmtree(folder.path, ignore_errors=True)

@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 from sqlalchemy import Connection
 
+from backends.export import exported
 from backends.harness.journal import Journal, every
 from backends.harness.loop import Harness
 from backends.harness.played import Played
@@ -296,7 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("another engine works on run %s", options.run)
         return TAKEN
     try:
-        with open_store(home.store) as store, store.hold():
+        with open_store(home.store) as store, store.hold(), exported(store, options.run, os.environ):
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 engine = Engine(home, store, options.run, key=key, version=options.version)
                 state = runner.run(until_signalled(engine.work()))

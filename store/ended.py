@@ -24,7 +24,9 @@ class EndedCalls:
         self._under_way: set[str] = set()
         self._closed = threading.Event()
         if not past:
-            self.poll()
+            from store import tapes  # late, with its SQL
+
+            self._last, self._under_way = tapes.standing(store, run)
 
     def poll(self) -> list[Call]:
         """The calls that have ended since, without waiting."""
@@ -32,7 +34,7 @@ class EndedCalls:
         version = self._watch.version()
         if version == self._version:
             return []
-        from store import tapes  # late, with its SQL
+        from store import tapes
 
         last, calls = tapes.recorded(self._store, self._run, self._last, self._under_way)
         # Rows are numbered anew when the newest ones are deleted.

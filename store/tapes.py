@@ -62,6 +62,7 @@ __all__ = [
     "request_body",
     "response",
     "spend",
+    "standing",
     "timing",
     "verify",
 ]
@@ -103,6 +104,15 @@ def count(store: "Store", run: str) -> int:
     """How many calls a run has."""
     with store.read() as connection:
         return connection.execute(select(func.count()).where(_calls.c.run == run)).scalar_one()
+
+
+def standing(store: "Store", run: str) -> tuple[int, set[str]]:
+    """The last row of the table, and the calls of a run that are under way: where `recorded` goes on from."""
+    rowid: ColumnElement[int] = literal_column("calls.rowid")
+    with store.read() as connection:
+        last = connection.execute(select(func.max(rowid)).select_from(_calls)).scalar() or 0
+        under_way = select(_calls.c.id).where(_calls.c.run == run, _calls.c.ended.is_(None))
+        return last, set(connection.execute(under_way).scalars())
 
 
 def recorded(store: "Store", run: str, after: int, under_way: Collection[str]) -> tuple[int, list[Call]]:

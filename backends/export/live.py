@@ -37,7 +37,13 @@ class Exporter:
         self, store: "Store", run: str, endpoint: Endpoint, *, environ: Mapping[str, str], every: float = EVERY
     ) -> None:
         self._store, self._run, self._endpoint, self._environ, self._every = store, run, endpoint, environ, every
+        from store import events
+        from store.ended import EndedCalls
+
         self._content = wants_content(environ)
+        # From now on is from here on, not from when the thread has its turn.
+        self._before = events.last(store, run)
+        self._ended = EndedCalls(store, run)
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._down = False
@@ -73,25 +79,23 @@ class Exporter:
             log.exception("spans are no longer sent")
 
     def _follow(self) -> None:
-        from store.ended import EndedCalls
         from store.feed import LiveFeed
 
         timeline, feed = Timeline(self._run), LiveFeed(self._store, run=self._run)
-        ended, calls = EndedCalls(self._store, self._run), Calls(self._store, content=self._content)
-        while past := feed.poll():
-            for event in past:
-                for _ in timeline.apply(event):
-                    pass
+        calls = Calls(self._store, content=self._content)
         while True:
             last = self._closing.wait(self._every)
             while events := feed.poll():
                 self._send(span for event in events for span in self._of(event, timeline))
-            self._send(calls.span(call) for call in ended.poll())
+            self._send(calls.span(call) for call in self._ended.poll())
             if last:
                 return
 
     def _of(self, event: Event, timeline: Timeline) -> Iterator[Span]:
-        yield from timeline.apply(event)
+        spans = [*timeline.apply(event)]
+        if event.seq <= self._before:
+            return
+        yield from spans
         payload, who = event.payload, event.subagent
         if isinstance(payload, ToolFinished) and who is not None:
             start = event.at - payload.seconds
