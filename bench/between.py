@@ -29,7 +29,8 @@ SWITCH = 0.0005
 class Nothing:
     """A recording that records nothing."""
 
-    hopeless = False
+    hopeless = ""
+    crowded = False
     size = 0
 
     def add(self, piece: bytes) -> None:

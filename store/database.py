@@ -66,7 +66,7 @@ class Store:
     def __init__(self, path: Path, *, durability: Durability = "process") -> None:
         self.path = path
         self.durability: Durability = durability
-        self.writer = Writer(path, self._writing)
+        self.writer = Writer(path, self._writing, lost=self._begin_anew)
         self._reading: Engine | None = None
         self._lock = threading.Lock()
 
@@ -120,6 +120,11 @@ class Store:
     def close(self) -> None:
         """Finish the queued writes and close all connections. Safe to call twice."""
         self.writer.close()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Let go of the connections that nobody reads on. As long as one is open, SQLite shares what it knows of a file
+        with every new one, also that it could not be written when it still was read-only."""
         with self._lock:
             if self._reading is not None:
                 self._reading.dispose()

@@ -94,3 +94,6 @@ class Gathering(sqlite3.Connection):
         except sqlite3.Error as error:
             self._failure = error
             raise
+        finally:
+            # A statement that the error's traceback holds would keep the file open after the connection is closed.
+            cursor.close()

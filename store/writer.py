@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from store.errors import StoreError, explain
+from store.errors import StoreError, explain, stale
 from store.gathering import Gathering
 
 if TYPE_CHECKING:
@@ -54,12 +54,21 @@ class _Failed:
 class Writer:
     """The writing thread of one store in one process. It starts with the first job.
 
-    `engine` must leave transactions alone: the writer begins and commits them itself.
+    `engine` must leave transactions alone: the writer begins and commits them itself. `lost` is told, on the thread,
+    that the store failed, and everybody had better connect anew.
     """
 
-    def __init__(self, path: Path, engine: "Callable[[], Engine]", *, bound: int = BOUND) -> None:
+    def __init__(
+        self,
+        path: Path,
+        engine: "Callable[[], Engine]",
+        *,
+        lost: Callable[[], None] = lambda: None,
+        bound: int = BOUND,
+    ) -> None:
         self._path = path
         self._engine = engine
+        self._lost = lost
         self._bound = bound
         self._connection: Connection | None = None
         self._jobs: deque[_Job] = deque()
@@ -149,7 +158,7 @@ class Writer:
             connection, driver = self._connect()
             driver.execute("BEGIN IMMEDIATE")
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
-            self._disconnect()
+            self._begin_anew()
             _tell([(job, _Failed(self._told(error))) for job in group])
             return
         try:
@@ -161,6 +170,8 @@ class Writer:
             driver.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - the same
             self._undo(connection, driver)
+            if stale(error):
+                self._begin_anew()
             if len(group) == 1:
                 _tell([(group[0], _Failed(self._told(error)))])
             else:
@@ -187,6 +198,11 @@ class Writer:
         driver = self._connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         return self._connection, driver
+
+    def _begin_anew(self) -> None:
+        """The store itself failed: what SQLite knows of its file may be out of date."""
+        self._disconnect()
+        self._lost()
 
     def _disconnect(self) -> None:
         """Drop the connection, and with it whatever transaction is open."""

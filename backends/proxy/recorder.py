@@ -20,6 +20,7 @@ from backends.proxy.prices import Prices
 from backends.proxy.protocol import Answer
 from backends.proxy.room import Room
 from store.domain import timing
+from store.errors import StoreError
 from store.tapes import CallEnd, CallStart, close_call, open_call, record_call
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class Recording:
         self._pieces: list[bytes] = []
         self._timing: timing.Timing = []
         self._first_byte: float | None = None
-        self.hopeless = False
-        """The call could not be opened: as it looks, it can't be recorded."""
+        self.hopeless = ""
+        """Why the call could not be opened: as it looks, it can't be recorded."""
         self.size = 0
         """Bytes of the answer so far."""
         self._loop = asyncio.get_running_loop()
@@ -91,7 +92,8 @@ class Recording:
         self._opening.add_done_callback(self._opened)
 
     def _opened(self, opening: "asyncio.Task[None]") -> None:
-        self.hopeless = opening.cancelled() or opening.exception() is not None
+        if not opening.cancelled() and (error := opening.exception()) is not None:
+            self.hopeless = error.reason if isinstance(error, StoreError) else "a fault of the recorder's own"
 
     def add(self, piece: bytes) -> None:
         """A piece of the answer's body, as it came."""

@@ -12,6 +12,7 @@ from backends.proxy.listening import Listener
 from backends.proxy.protocol import AnswerReader
 from backends.proxy.recorder import Ended, Recording
 from backends.proxy.upstream import UpstreamError
+from store.errors import StoreError
 
 log = logging.getLogger("multitrack.proxy")
 
@@ -84,9 +85,13 @@ class Exchange:
                     notes=self._answerer.notes,
                 )
             )
+        except StoreError as error:
+            log.error("a call could not be recorded, so the end of its answer is withheld: %s", error)
+            await self._fail(_unrecorded(error.reason))
+            return
         except Exception:
             log.exception("a call could not be recorded; the end of its answer is withheld")
-            await self._fail(UpstreamError("this call could not be recorded, so its answer is withheld", 503))
+            await self._fail(_unrecorded("a fault of the recorder's own"))
             return
         if problem is None:
             await self._finish()
@@ -116,7 +121,7 @@ class Exchange:
         answering = await self._answerer.ask(forward)
         self._answering = answering
         if self._recording.hopeless:
-            raise UpstreamError("the record cannot be written, so the answer is withheld", 503)
+            raise _unrecorded(self._recording.hopeless)
         self._listener = listener = Listener(answering.headers, self._reader)
         length = _length(answering.headers)
         bodyless = forward.method == "HEAD" or answering.status in (204, 304) or length == 0
@@ -178,6 +183,10 @@ class Exchange:
         said = f"The recording proxy: {problem}.{problem.detail}"
         more = [(b"x-should-retry", b"false")] if problem.final else []
         await answer(self._send, problem.status, self._forward.protocol.error(problem.status, said), more)
+
+
+def _unrecorded(reason: str) -> UpstreamError:
+    return UpstreamError(f"this call could not be recorded ({reason}), so its answer is withheld", 503)
 
 
 async def answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
