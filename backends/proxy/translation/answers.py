@@ -99,8 +99,9 @@ class Translated(Passed):
             await self._attempt.settle()
         attempt = self._attempt
         if attempt.problem is not None:
+            await attempt.settle()
             raise attempt.problem
-        if (end := attempt.end) is not None and not end.complete:
+        if (end := attempt.end) is not None and not end.complete and not attempt.left:
             if end.error == CUT_SHORT:
                 raise UpstreamError(end.error)
             self._over = True

@@ -41,6 +41,8 @@ class Attempt:
         self.ends: list[CallEnd] = []
         self.problem: UpstreamError | None = None
         """What kept the provider's answer from coming, or from coming whole."""
+        self.left = False
+        """It was no longer listened to: its client, or who asked for it, had gone."""
         self._exchanges: list[Stoppable] = []
         self._settled = asyncio.Event()
 
@@ -128,6 +130,9 @@ class _WatchedAnswer:
     async def read(self) -> bytes:
         try:
             return await self._inner.read()
+        except asyncio.CancelledError:
+            self._attempt.left = True
+            raise
         except UpstreamError as error:
             self._attempt.problem = error
             raise

@@ -117,9 +117,9 @@ def _texts(asked: Mapping[str, Any], sent: Mapping[str, Any]) -> Iterator[str]:
     for where, text in missing:
         kinds.setdefault(where, []).append(text)
     for where, texts in kinds.items():
-        many = f"{len(texts)} texts" if len(texts) > 1 else "a text"
+        many, verb = (f"{len(texts)} texts", "were") if len(texts) > 1 else ("a text", "was")
         first = texts[0] if len(texts[0]) <= _SHOWN else texts[0][: _SHOWN - 1] + "…"
-        yield f"{where}: {many} of {sum(map(len, texts)):,} characters were not passed on: {json.dumps(first)}"
+        yield f"{where}: {many} of {sum(map(len, texts)):,} characters {verb} not passed on: {_quoted(first)}"
 
 
 def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
@@ -139,6 +139,10 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
             open_.extend((inside, item) for name, item in value.items() if name not in _NO_TEXT and name not in _MARKS)
         elif isinstance(value, list):
             open_.extend((where, item) for item in value)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _object(text: str) -> Any:

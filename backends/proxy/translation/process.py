@@ -23,6 +23,9 @@ from backends.proxy.translation.environment import worker_environment
 log = logging.getLogger("multitrack.proxy")
 
 _BACKLOG = 1024
+_START = 60.0
+"""Seconds that it may take to import LiteLLM, on a loaded machine."""
+
 _PATIENCE = 5.0
 """Seconds that it may take to leave."""
 
@@ -31,8 +34,8 @@ class Worker:
     """The process and the connections to it. Belongs to the event loop it is first used in."""
 
     def __init__(self, silence: float) -> None:
-        """`silence` is the longest time without a byte of an answer, in seconds."""
-        self._silence = silence
+        """`silence` is the longest time without a byte of a provider's answer, in seconds."""
+        self._silence = silence + _START
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None

@@ -48,6 +48,9 @@ COUNT = "anthropic-count"
 TRANSLATED = frozenset({"anthropic", "openai-chat", "openai-responses", COUNT})
 """Endpoints whose requests can be translated."""
 
+_BETAS = frozenset({"anthropic-beta", "openai-beta"})
+"""Headers that ask for more than the protocol has."""
+
 _BASES = {"openai": "/v1", "gemini": "/v1beta"}
 """What LiteLLM takes to be a part of a base URL, by protocol."""
 
@@ -87,6 +90,8 @@ class Routed:
         self._home = home
         self._tries: list[Attempt] = []
         self._said: list[str] = []
+        self._translated_by: Attempt | None = None
+        """The last try that was translated."""
 
     def live(self, notes: Sequence[str] = ()) -> "Routed":
         """Itself, with notes for the record."""
@@ -111,7 +116,11 @@ class Routed:
                 answering = await self._try(deployment, forward)
                 status = answering.status
                 if status < 400:
-                    self._said.append(f"{deployment} answered for {self._start.model}")
+                    self._said.append(
+                        f"counted by LiteLLM as for {deployment}, not reported by a provider"
+                        if self._endpoint == COUNT and not self._tries[-1].sent
+                        else f"{deployment} answered for {self._start.model}"
+                    )
                     return answering
                 pause = _pause(answering, again)
                 final = again == self._route.retries or status in _THE_DEPLOYMENTS_FAULT or pause > LONGEST_PAUSE
@@ -173,6 +182,7 @@ class Routed:
         deployment = attempt.deployment
         if self._endpoint not in TRANSLATED:
             raise UpstreamError(f"{deployment} can't answer this: only turns of a conversation are translated", 400)
+        self._translated_by = attempt
         base = _BASES.get(spoken(deployment, self._reach.upstreams), "")
         order = {
             "endpoint": self._endpoint,
@@ -202,11 +212,11 @@ class Routed:
 
     def _lost(self) -> list[str]:
         """What the last try's translation did not carry."""
-        attempt = self._tries[-1] if self._tries else None
-        if attempt is None or not attempt.sent:
+        if self._translated_by is None or not self._translated_by.sent:
             return []
-        asked, sent = members(_value(self._start.body)), members(_value(attempt.sent[-1]))
-        return list(losses(asked, sent)) if asked and sent else []
+        asked, sent = members(_value(self._start.body)), members(_value(self._translated_by.sent[-1]))
+        lost = [f"{name} was not passed on: {value}" for name, value in self._start.headers if name.lower() in _BETAS]
+        return [*losses(asked, sent), *lost]
 
 
 def speaks(deployment: Deployment, upstreams: Mapping[str, Upstream], protocol: str, endpoint: str) -> bool:

@@ -104,11 +104,12 @@ def _anthropic_arguments(request: dict[str, Any], deployment: str) -> dict[str, 
         raise UntranslatableError("messages: a list of messages is required")
     if not isinstance(said.get("max_tokens"), int):
         raise UntranslatableError("max_tokens: a whole number is required")
+    said["messages"] = [_with_documents_as_text(message) for message in messages]
     provider = deployment.partition("/")[0]
     if provider == "openai":
         # It refuses what it doesn't know, and its reasoning is asked for by another name. LiteLLM would ask another
         # endpoint for that, which other servers of this protocol don't have.
-        said["messages"] = [_without_thinking(message) for message in messages]
+        said["messages"] = [_without_thinking(message) for message in said["messages"]]
         effort = _effort(said.pop("thinking", None), said.get("output_config"))
         if effort is not None:
             said["reasoning_effort"] = effort
@@ -124,6 +125,24 @@ def _effort(thinking: Any, config: Any) -> str | None:
     if isinstance(stated, str):
         return stated
     return LiteLLMAnthropicMessagesAdapter.translate_anthropic_thinking_to_reasoning_effort(thinking)  # type: ignore[arg-type] # any JSON object will do
+
+
+def _with_documents_as_text(message: dict[str, Any]) -> dict[str, Any]:
+    """LiteLLM leaves documents out. Those that are text can be said as text."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_as_text(block) if isinstance(block, dict) else block for block in content]}
+
+
+def _as_text(block: dict[str, Any]) -> dict[str, Any]:
+    source = block.get("source")
+    if block.get("type") != "document" or not isinstance(source, dict) or not isinstance(source.get("data"), str):
+        return block
+    if source.get("type") != "text":
+        return block
+    parts = (block.get("title"), block.get("context"), source["data"])
+    return {"type": "text", "text": "\n\n".join(part for part in parts if isinstance(part, str) and part)}
 
 
 def _without_thinking(message: dict[str, Any]) -> dict[str, Any]:

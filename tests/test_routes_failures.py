@@ -1,0 +1,367 @@
+"""Routes when something goes wrong: a provider's errors in the client's words, other deployments and more tries,
+streams that break, clients that hang up, and a worker that dies."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+import pytest_asyncio
+
+from store import tapes
+from tests.proxyrig import LAST_CHUNK, STREAM, SUBAGENT, Asked, Handler, chunk, recorded, split, streamed, until, whole
+from tests.routesrig import REAL, Rigged, chunks, completion, failed, routed
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning"),
+]
+
+WHY: Any = [{"role": "user", "content": "Why does the check fail?"}]
+HELLO = chunks({"role": "assistant", "content": "Hello."})
+WHOLE_HELLO = completion({"content": "Hello."})
+BUSY = {"error": {"message": "You are too quick.", "type": "requests", "code": "rate_limit_exceeded"}}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
+    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
+        yield rigged
+
+
+@pytest.fixture
+def r(shared: Rigged) -> Rigged:
+    shared.begin()
+    return shared
+
+
+async def ask(r: Rigged, model: str, *, stream: bool = False) -> Any:
+    client = r.anthropic()
+    if not stream:
+        return await client.messages.create(model=model, max_tokens=50, messages=WHY)
+    async with client.messages.stream(model=model, max_tokens=50, messages=WHY) as streaming:
+        return await streaming.get_final_message()
+
+
+async def begun(r: Rigged, handler: Handler, name: str = "openai") -> Any:
+    """A client's stream that has said something, and goes on when its provider does."""
+    r.answers(name, handler)
+    client = r.anthropic() if name == "openai" else r.openai()
+    if name == "openai":
+        stream = await client.messages.create(model="claude-by-openai", max_tokens=50, messages=WHY, stream=True)
+    else:
+        stream = await client.chat.completions.create(model="gpt-by-claude", messages=WHY, stream=True)
+    return stream
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "said"),
+    [
+        (429, BUSY, "rate_limit_error", "You are too quick."),
+        (401, {"error": {"message": "Incorrect API key.", "code": "invalid_api_key"}}, "authentication_error", "Incor"),
+        (400, {"error": {"message": "temperature is odd"}}, "invalid_request_error", "temperature is odd"),
+        (
+            400,
+            {"error": {"message": "This model's maximum context length is 9.", "code": "context_length_exceeded"}},
+            "invalid_request_error",
+            "prompt is too long: This model's maximum context length is 9.",
+        ),
+        (529, {"error": {"message": "Busy"}}, "overloaded_error", "Busy"),
+        (500, {"error": {"message": "Oh."}}, "api_error", "Oh."),
+    ],
+)
+async def test_an_openai_providers_error_as_anthropics(
+    r: Rigged, status: int, error: dict[str, Any], kind: str, said: str, stream: bool
+) -> None:
+    r.answers("openai", failed(status, error, b"retry-after: 7\r\n"))
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        await ask(r, "claude-by-openai", stream=stream)
+    assert caught.value.status_code == status and caught.value.response.headers["retry-after"] == "7"
+    body: Any = caught.value.body
+    assert (body["type"], body["error"]["type"]) == ("error", kind) and body["error"]["message"].startswith(said)
+    (call,), (made,) = r.calls()
+    assert (call.status, made.status, made.usage.total) == (status, status, 0)
+    assert call.notes[0] == f"openai/gpt-5.1 answered with status {status}"
+    # LiteLLM tries nothing again.
+    assert len(r.providers["openai"].asked) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("status", "name", "code"),
+    [(429, "rate-limited.json", "rate_limit_exceeded"), (529, "overloaded.json", None)],
+)
+async def test_an_anthropic_providers_error_as_openais(
+    r: Rigged, status: int, name: str, code: str | None, stream: bool
+) -> None:
+    r.answers("anthropic", whole(b"%d Error" % status, recorded(name)))
+    with pytest.raises(openai.APIStatusError) as caught:
+        await r.openai().chat.completions.create(model="gpt-by-claude", messages=WHY, stream=stream)
+    assert caught.value.status_code == status and caught.value.code == code
+    assert json.loads(recorded(name))["error"]["message"] in str(caught.value)
+
+
+async def test_a_context_that_is_too_long_for_anthropic_as_openais(r: Rigged) -> None:
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}}
+    r.answers("anthropic", failed(400, error))
+    with pytest.raises(openai.BadRequestError) as caught:
+        await r.openai().responses.create(model="gpt-by-claude", input="hi")
+    assert caught.value.code == "context_length_exceeded"
+
+
+async def test_another_deployment_answers_when_one_fails(r: Rigged) -> None:
+    r.answers("openai", failed(500, {"error": {"message": "Oh."}}))
+    body = recorded("text.sse")
+    r.answers("anthropic", streamed(body))
+    got = await ask(r, "fallen", stream=True)
+    # It speaks the client's protocol: its bytes, and no translation.
+    (call,), (first, second) = r.calls()
+    assert tapes.response(r.store, call) == tapes.response(r.store, second) == body
+    assert got.usage.output_tokens == second.usage.output and call.usage.total == 0
+    assert [(made.provider, made.status, made.parent) for made in (first, second)] == [
+        ("openai", 500, call.id),
+        ("anthropic", 200, call.id),
+    ]
+    assert call.notes == (
+        "openai/gpt-5.1 answered with status 500",
+        "anthropic/claude-sonnet-4-5 answered for fallen",
+    )
+    sent = r.providers["anthropic"].asked[0]
+    assert json.loads(sent.body)["model"] == "claude-sonnet-4-5" and REAL.encode() in sent.head
+
+
+async def test_deployments_that_are_not_there_or_say_nothing(r: Rigged) -> None:
+    async def silent(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asked.gone.wait()
+
+    r.answers("silent", silent)
+    r.answers("second", WHOLE_HELLO)
+    got = await ask(r, "nowhere")
+    assert got.content[0].text == "Hello."
+    (call,), made = r.calls()
+    assert [(each.provider, each.status) for each in made] == [("refusing", None), ("silent", None), ("second", 200)]
+    assert call.notes[:3] == (
+        "openai/gpt-5.1@refusing answered with status 502",
+        "openai/gpt-5.1@silent answered with status 504",
+        "openai/gpt-5.1@second answered for nowhere",
+    )
+
+
+async def test_the_last_error_is_told_when_nobody_answers(r: Rigged) -> None:
+    r.answers("openai", failed(500, {"error": {"message": "Oh."}}))
+    r.answers("anthropic", whole(b"529 Overloaded", recorded("overloaded.json")))
+    r.answers("second", failed(429, BUSY))
+    with pytest.raises(anthropic.RateLimitError, match="too quick"):
+        await ask(r, "fallen")
+    assert [made.status for made in r.calls()[1]] == [500, 529, 429]
+
+
+async def test_tries_are_counted(r: Rigged) -> None:
+    oh = failed(503, {"error": {"message": "Oh."}}, b"retry-after: 0\r\n")
+    r.answers("openai", oh, oh, WHOLE_HELLO)
+    assert (await ask(r, "again")).content[0].text == "Hello."
+    assert [made.status for made in r.calls()[1]] == [503, 503, 200]
+    r.begin()
+    r.answers("openai", oh)
+    with pytest.raises(anthropic.APIStatusError):
+        await ask(r, "again")
+    assert len(r.providers["openai"].asked) == 3
+    r.begin()
+    r.answers("openai", oh)
+    r.answers("second", oh, WHOLE_HELLO)
+    assert (await ask(r, "again-then")).content[0].text == "Hello."
+    assert [made.provider for made in r.calls()[1]] == ["openai", "openai", "second", "second"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "asked"),
+    [(400, b"", ["openai"]), (401, b"", ["openai", "second"]), (429, b"retry-after: 3600\r\n", ["openai", "second"])],
+)
+async def test_what_would_fail_again_is_not_tried_again(
+    r: Rigged, status: int, headers: bytes, asked: list[str]
+) -> None:
+    r.answers("openai", failed(status, {"error": {"message": "No."}}, headers))
+    r.answers("second", WHOLE_HELLO)
+    if status == 400:
+        with pytest.raises(anthropic.BadRequestError, match=r"No\."):
+            await ask(r, "again-then")
+    else:
+        await ask(r, "again-then")
+    assert [made.provider for made in r.calls()[1]] == asked
+
+
+async def test_one_deployment_of_the_clients_protocol_and_name_is_left_alone(r: Rigged) -> None:
+    r.answers("anthropic", streamed(recorded("text.sse")))
+    await ask(r, "same", stream=True)
+    (call,), made = r.calls()
+    assert made == [] and (call.provider, call.source, call.usage.output) == ("anthropic", "", 58)
+    assert r.asked("anthropic")["model"] == "same"
+
+
+async def test_a_model_of_the_same_protocol_is_renamed_and_nothing_else(r: Rigged) -> None:
+    r.answers("anthropic", whole(b"200 OK", recorded("message.json")))
+    client = r.anthropic(default_headers={"anthropic-beta": "a,b"})
+    await client.messages.create(
+        model="renamed", max_tokens=5, messages=WHY, extra_body={"odd": [1.50, "é"]}, extra_query={"beta": "true"}
+    )
+    (call,), (made,) = r.calls()
+    sent = r.providers["anthropic"].asked[0]
+    request = tapes.request(r.store, call)
+    assert request["model"] == "renamed" and json.loads(sent.body) == {**request, "model": "claude-sonnet-4-5"}
+    assert b"1.5" in sent.body and sent.line == b"POST /v1/messages?beta=true HTTP/1.1"
+    assert (b"anthropic-beta", b"a,b") in sent.headers and b"x-multitrack" not in sent.head
+    assert tapes.response(r.store, call) == recorded("message.json") == tapes.response(r.store, made)
+    assert made.model == "claude-sonnet-4-5" and made.usd and call.usd == 0
+
+
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+async def test_a_stream_that_breaks_in_the_middle_breaks(r: Rigged, name: str, cut: bool) -> None:
+    """Whether its connection closes, or it ends before its last event, which LiteLLM takes for an end."""
+    body = recorded("chat-text.sse" if name == "openai" else "text.sse")
+    part = b"".join(split(body)[:4])
+    stream = await begun(r, streamed(part, cut=cut), name)
+    with pytest.raises(Exception, match=r"incomplete|closed|peer|terminated|without"):
+        async for _ in stream:
+            pass
+    await until(lambda: True if all(call.ended for calls in r.calls() for call in calls) else None)
+    (call,), (made,) = r.calls()
+    assert (call.complete, made.complete) == (False, False) and call.error == made.error
+    assert tapes.response(r.store, made) == part
+
+
+async def test_an_error_in_the_middle_of_a_stream_is_told_in_the_clients_words(r: Rigged) -> None:
+    stream = await begun(r, streamed(recorded("error.sse")), "anthropic")
+    with pytest.raises(openai.APIError, match="Overloaded"):
+        async for _ in stream:
+            pass
+    stream = await begun(r, streamed(recorded("chat-error.sse")))
+    with pytest.raises(anthropic.APIStatusError):
+        async for _ in stream:
+            pass
+    for call in r.calls()[0]:
+        assert (call.status, call.complete) == (200, False) and call.error
+
+
+def stalling(first: bytes, go: asyncio.Event | None = None) -> Handler:
+    async def stalls(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + STREAM + b"\r\n" + chunk(first))
+        if go is not None:
+            await go.wait()
+            writer.write(LAST_CHUNK)
+            return
+        await asked.gone.wait()
+
+    return stalls
+
+
+FIRST = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"gpt-5.1",'
+    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}\n\n'
+)
+
+
+async def test_a_client_that_hangs_up_stops_the_provider(r: Rigged) -> None:
+    stream = await begun(r, stalling(FIRST))
+    async for event in stream:
+        if event.type == "content_block_delta":
+            break
+    await stream.close()
+    await asyncio.wait_for(r.providers["openai"].asked[0].gone.wait(), 30)
+    await until(lambda: True if all(call.ended for calls in r.calls() for call in calls) else None)
+    (call,), (made,) = r.calls()
+    assert (call.error, made.error) == ("the client hung up", "the client hung up")
+
+
+async def test_a_killed_subagents_routed_calls_are_cut(r: Rigged) -> None:
+    stream = await begun(r, stalling(FIRST))
+    r.proxy.cut(SUBAGENT)
+    with pytest.raises(Exception, match=r"incomplete|closed|peer"):
+        async for _ in stream:
+            pass
+    (call,), (made,) = r.calls()
+    assert call.error == "the subagent was killed" and made.error
+
+
+async def test_a_worker_that_dies_is_begun_anew(r: Rigged) -> None:
+    stream = await begun(r, stalling(FIRST))
+    async for event in stream:
+        if event.type == "content_block_delta":
+            break
+    pid = r.proxy.routing.worker
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Exception, match=r"incomplete|closed|peer"):
+        async for _ in stream:
+            pass
+    await until(lambda: True if all(call.ended for calls in r.calls() for call in calls) else None)
+    assert r.calls()[0][0].error == "the worker that translates broke off"
+    r.begin()
+    r.answers("openai", WHOLE_HELLO)
+    # Many at once, and one worker for them all.
+    answers = await asyncio.gather(*(ask(r, "claude-by-openai") for _ in range(5)))
+    assert [answer.content[0].text for answer in answers] == ["Hello."] * 5
+    assert r.proxy.routing.worker not in (None, pid) and len(r.calls()[1]) == 5
+
+
+async def test_the_worker_has_no_key_and_nothing_of_the_operators(r: Rigged) -> None:
+    r.answers("openai", WHOLE_HELLO)
+    await ask(r, "claude-by-openai")
+    environ = Path(f"/proc/{r.proxy.routing.worker}/environ").read_bytes()
+    names = {entry.partition(b"=")[0] for entry in environ.split(b"\0") if entry}
+    assert not any(b"KEY" in name or b"TOKEN" in name for name in names) and REAL.encode() not in environ
+    # What it may ask is over with its try.
+    assert r.providers["openai"].asked and r.proxy.routing.attempts.find([(b"x-multitrack-attempt", b"mt-x")]) is None
+
+
+async def test_what_is_not_translated_is_refused_in_the_clients_words(r: Rigged) -> None:
+    with pytest.raises(openai.BadRequestError, match="only turns of a conversation are translated"):
+        await r.openai().embeddings.create(model="gpt-by-claude", input="text")
+    with pytest.raises(openai.BadRequestError, match="previous_response_id names what another provider keeps"):
+        await r.openai().responses.create(model="gpt-by-claude", input="hi", previous_response_id="resp_1")
+    assert all(call.status is None or call.status == 400 for call in r.calls()[0]) and r.calls()[1] == []
+
+
+async def test_a_client_cannot_give_orders_to_litellm(r: Rigged) -> None:
+    r.answers("anthropic", whole(b"200 OK", recorded("message.json")))
+    orders = {"api_base": r.providers["second"].base_url, "mock_response": "no", "fallbacks": ["x"], "api_key": "k"}
+    await r.openai().chat.completions.create(model="gpt-by-claude", messages=WHY, extra_body=orders)
+    assert len(r.providers["anthropic"].asked) == 1 and r.providers["second"].asked == []
+    assert {f"{name} was not passed on" for name in orders} <= set(r.calls()[0][0].notes)
+
+
+ALONE = """
+import asyncio, sys, tempfile
+from pathlib import Path
+import backends.engine
+from tests.proxyrig import recorded, streamed
+from tests.routesrig import routed
+
+async def main():
+    async with routed(Path(tempfile.mkdtemp())) as r:
+        r.answers("anthropic", streamed(recorded("text.sse")))
+        for model in ("claude-sonnet-4-5", "same", "renamed"):
+            asked = {"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "a"}]}
+            async with r.anthropic().messages.stream(**asked) as stream:
+                await stream.get_final_message()
+        assert r.proxy.routing.worker is None
+        assert len(r.providers["anthropic"].asked) == 3
+    assert "litellm" not in sys.modules
+
+asyncio.run(main())
+"""
+
+
+async def test_no_worker_is_started_while_no_call_needs_one_and_nothing_else_imports_litellm() -> None:
+    root = Path(__file__).parents[1]
+    alone = await asyncio.create_subprocess_exec(sys.executable, "-c", ALONE, cwd=root, stderr=asyncio.subprocess.PIPE)
+    _, errors = await alone.communicate()
+    assert alone.returncode == 0, errors.decode()
