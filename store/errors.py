@@ -21,7 +21,7 @@ _WORDS = {
     sqlite3.SQLITE_IOERR: "could not be read or written (input/output error): look whether its disk is full, or gone",
     sqlite3.SQLITE_BUSY: f"has been locked by another process for {BUSY_SECONDS:.0f} s. End it, or try again",
     sqlite3.SQLITE_LOCKED: "is locked by another connection of this process. Try again",
-    sqlite3.SQLITE_READONLY: "is read-only. Make it, the files beside it and their folder writable, or name another one",
+    sqlite3.SQLITE_READONLY: "is read-only. Make it, the files beside it and its folder writable, or name another one",
     sqlite3.SQLITE_PERM: "may not be accessed. Look at the permissions of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened. Look whether its folder exists and is writable",
     sqlite3.SQLITE_NOTADB: "is not a SQLite database. Name another store with --store, or move that file away",
