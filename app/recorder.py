@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.calls import facts, line
 from app.failure import CommandError, Exit
@@ -22,10 +22,11 @@ from store.domain.safe_text import safe_line
 from store.home import Home
 
 if TYPE_CHECKING:
-    from backends.proxy import Address, Upstream
+    from backends.proxy import Address, ModelRoute, Upstream
     from store.database import Store
+    from store.domain.replay import Replay
 
-STOPPED = "the recorder was stopped"
+STOPPED = "the proxy was stopped"
 """The error of a call that was under way when its recorder ended."""
 
 SWITCH = 0.0005
@@ -38,7 +39,8 @@ LOOK = 0.5
 @dataclass(frozen=True)
 class Settings:
     """What a recorder is started with. A path that names none of the upstreams goes to the first one that speaks so.
-    `keys` says for each of them where its key comes from, "" for the client's own. `extra` is for the proxy itself."""
+    `keys` says for each of them where its key comes from, "" for the client's own. `routes` are models that others
+    answer for; `replay` is a run that answers in the providers' place."""
 
     host: str
     port: int
@@ -46,7 +48,8 @@ class Settings:
     keys: Mapping[str, str]
     quiet: bool = False
     json: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    routes: "Sequence[ModelRoute]" = ()
+    replay: "Replay | None" = None
 
 
 def record(home: Home, settings: Settings) -> int:
@@ -139,12 +142,16 @@ def _bury(home: Home, store: "Store") -> None:
 
 
 async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> None:
-    from backends.proxy import Proxy, serve
+    from backends.proxy import Proxy, Tape, serve
 
     signalled, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled.set)
-    proxy = Proxy(store, upstreams=settings.upstreams, open_to=run, **settings.extra)
+    tape = None if settings.replay is None else Tape(store, settings.replay, into=run)
+    try:
+        proxy = Proxy(store, upstreams=settings.upstreams, open_to=run, tape=tape, model_routes=settings.routes)
+    except ValueError as error:
+        raise CommandError(f"--route: {error}.") from error
     over = threading.Event()
     teller = threading.Thread(target=_tell, args=(store, run, over, settings), name="teller", daemon=True)
     try:
@@ -196,6 +203,10 @@ def _announce(home: Home, run: str, settings: Settings, address: "Address") -> N
     for name, url in urls.items():
         asks = safe_line(settings.upstreams[name].base_url)
         say(f"  {name:<{width}}  {url}  →  {asks}, with {settings.keys.get(name) or 'the client’s own key'}")
+    for route in settings.routes:
+        say(f"  {safe_line(route.model)}  →  {', '.join(map(str, (*route.deployments, *route.fallbacks)))}")
+    if settings.replay is not None:
+        say(f"\nThe tape of run {settings.replay.run} answers; {_OTHERWISE[settings.replay.on_mismatch]}")
     if any(settings.keys.values()):
         say("\nWhoever can reach this address uses these keys; unset them, and each client needs its own.")
     say("")
@@ -203,6 +214,12 @@ def _announce(home: Home, run: str, settings: Settings, address: "Address") -> N
         say(f"  {tool:<14}  {what}")
     say("")
     sys.stdout.flush()
+
+
+_OTHERWISE = {
+    "stop": "what is not on it is answered with an error, and no provider is asked.",
+    "live": "what is not on it is asked of the provider.",
+}
 
 
 def _sum_up(store: "Store", run: str, settings: Settings) -> None:

@@ -183,7 +183,7 @@ async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path) 
         with pytest.raises(aiohttp.ClientError):
             await asking
         go.set()
-    assert (call["error"], call["complete"], call["status"]) == ("the recorder was stopped", False, 200)
+    assert (call["error"], call["complete"], call["status"]) == ("the proxy was stopped", False, 200)
     assert ended["calls"] == 1
     home = Home(tmp_path)
     assert holder(home.folder(ended["run"]).lock) is None
@@ -213,6 +213,22 @@ async def test_the_next_recorder_ends_the_calls_of_one_that_was_killed(tmp_path:
     with open_store(home.store) as store:
         (call,) = tapes.calls(store)
     assert (call.error, call.status) == (tapes.DIED, None)
+
+
+async def test_a_recording_answers_in_the_providers_place(tmp_path: Path) -> None:
+    async with (
+        provider(streamed(recorded("tools.sse"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        await ask(proxy.url)
+        await proxy.stop()
+    async with recorder(tmp_path, "--replay", "last", "--upstream", f"anthropic={upstream.base_url}") as proxy:
+        assert await ask(proxy.url) == (200, recorded("tools.sse"))
+        again = await proxy.line()
+        assert again["source"].startswith("tape:")
+        assert (await ask(proxy.url))[0] >= 400, "each call answers once, and no provider is asked"
+        await proxy.stop()
+    assert len(upstream.asked) == 1
 
 
 async def test_many_lines_and_each_call_once(tmp_path: Path) -> None:
@@ -275,6 +291,11 @@ def test_what_stands_in_the_way_is_said(nowhere: Path, capsys: pytest.CaptureFix
         (["--upstream", "mine:klingon=http://x"], "the protocol 'klingon' is not known"),
         (["--host", "0.0.0.0"], "every interface"),
         (["--host", "::"], "every interface"),
+        (["--route", "gpt"], "'gpt' is no route"),
+        (["--route", "gpt=x"], "'x' is no deployment"),
+        (["--port", "0", "--route", "gpt=nowhere/x"], "needs an upstream 'nowhere'"),
+        (["--soft"], "name its run with --replay"),
+        (["--replay", "last"], "nothing is recorded"),
         (["--host", "example.org"], "is no IP address"),
         (["--port", "70000"], "is no whole number from 0 to 65,535"),
     ],

@@ -5,12 +5,13 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
 from app.commands import Command, Group, whole
-from app.context import Context
+from app.context import Context, find_run
 from app.failure import CommandError
 from app.output import note
 
 if TYPE_CHECKING:
-    from backends.proxy import Upstream
+    from backends.proxy import ModelRoute, Upstream
+    from store.domain.replay import Replay
 
 PORT = 4141
 """Where it listens unless told otherwise: a tool's configuration can then stay as it is."""
@@ -21,6 +22,9 @@ A provider is reached under its name: /anthropic, /openai/v1, /gemini. Its key i
 through, and is not stored. --upstream names other addresses for them, or other providers, which are taken to speak
 OpenAI's protocol unless it is said: --upstream ollama=http://localhost:11434
 --upstream gateway:anthropic=https://llm.example.org/anthropic
+
+--route lets another model answer, translated where it speaks another protocol:
+--route claude-sonnet-4-5=openai/gpt-5.1  or, with a fallback,  --route 'gpt-*=anthropic/claude-sonnet-4-5,openai/gpt-5'
 
 It ends with Ctrl-C or SIGTERM; calls that are then under way are recorded as far as they came."""
 
@@ -36,6 +40,17 @@ def _configure(parser: ArgumentParser) -> None:
         type=_upstream,
         help="where a provider is; may be given several times",
     )
+    parser.add_argument(
+        "--route",
+        metavar="MODEL=TARGET",
+        action="append",
+        default=[],
+        help="let another model answer for a name: PROVIDER/MODEL; may be given several times",
+    )
+    parser.add_argument("--replay", metavar="RUN", help="answer from that run's tape, and ask no provider")
+    parser.add_argument("--auto", action="store_true", help="with --replay: ask the provider what is not on the tape")
+    parser.add_argument("--soft", action="store_true", help="with --replay: let a call answer that is only built alike")
+    parser.add_argument("--pace", action="store_true", help="with --replay: answer at the recorded pace")
     parser.add_argument("--quiet", action="store_true", help="no line for each call")
     parser.add_argument("--json", action="store_true", help="print each call as a line of JSON")
 
@@ -63,8 +78,38 @@ def _proxy(context: Context, options: Namespace) -> int:
     from app.recorder import Settings, record
 
     upstreams, keys = _upstreams(context, options.upstream, ipaddress.ip_address(options.host).is_loopback)
-    settings = Settings(options.host, options.port, upstreams, keys, quiet=options.quiet, json=options.json)
+    settings = Settings(
+        options.host,
+        options.port,
+        upstreams,
+        keys,
+        quiet=options.quiet,
+        json=options.json,
+        routes=[_route(text) for text in options.route],
+        replay=_replay(context, options),
+    )
     return record(context.home, settings)
+
+
+def _route(text: str) -> "ModelRoute":
+    from backends.proxy import parse_route
+
+    try:
+        return parse_route(text)
+    except ValueError as error:
+        raise CommandError(f"--route: {error}.") from error
+
+
+def _replay(context: Context, options: Namespace) -> "Replay | None":
+    from store.domain.replay import OnMismatch, Replay
+
+    if options.replay is None:
+        if wrong := next((name for name in ("auto", "soft", "pace") if getattr(options, name)), None):
+            raise CommandError(f"--{wrong} says how a tape answers: name its run with --replay.")
+        return None
+    with context.store() as store:
+        run = find_run(store, options.replay).id
+    return Replay(run, OnMismatch.LIVE if options.auto else OnMismatch.STOP, options.soft, options.pace)
 
 
 def _upstreams(

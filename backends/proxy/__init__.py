@@ -17,21 +17,39 @@ if TYPE_CHECKING:
     from backends.proxy.replay import Tape
     from backends.proxy.routes import KNOWN, Upstream
     from backends.proxy.server import Address, serve
+    from backends.proxy.translation.table import ModelRoute
+    from backends.proxy.translation.table import parse as parse_route
     from backends.proxy.upstream import Timeouts
 
-__all__ = ["KNOWN", "Address", "Admit", "Extras", "Prices", "Proxy", "Refusal", "Tape", "Timeouts", "Upstream", "serve"]
+__all__ = [
+    "KNOWN",
+    "Address",
+    "Admit",
+    "Extras",
+    "ModelRoute",
+    "Prices",
+    "Proxy",
+    "Refusal",
+    "Tape",
+    "Timeouts",
+    "Upstream",
+    "parse_route",
+    "serve",
+]
 
 _HOMES = {
     "Address": "server",
     "Admit": "admission",
     "Extras": "prices",
     "KNOWN": "routes",
+    "ModelRoute": "translation.table",
     "Prices": "prices",
     "Proxy": "app",
     "Refusal": "admission",
     "Tape": "replay",
     "Timeouts": "upstream",
     "Upstream": "routes",
+    "parse_route": "translation.table:parse",
     "serve": "server",
 }
 
@@ -39,4 +57,5 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, _, other = _HOMES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), other or name)
