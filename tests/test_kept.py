@@ -159,7 +159,10 @@ def test_ids_of_items_are_the_providers_and_those_of_calls_count() -> None:
     thought = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
     assert item_key({**thought, "id": "rs_1", "content": None, "status": None}) == item_key(thought)
     assert item_key({**thought, "id": "rs_1", "content": []}) == item_key(thought)
-    assert item_key({**thought, "encrypted_content": "gAAAB"}) != item_key(thought)
+    # Each event of a stream has another copy of the same.
+    assert item_key({**thought, "encrypted_content": "gAAAB"}) == item_key(thought)
+    summary = [{"type": "summary_text", "text": "So."}]
+    assert item_key({**thought, "summary": summary}) != item_key(thought)
     result = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
     assert item_key({**result, "id": None, "status": "completed"}) == item_key(result)
     # Of a reference the id is all there is.

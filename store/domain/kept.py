@@ -184,14 +184,15 @@ def _left_out(name: str, value: Any, message: Mapping[str, Any]) -> bool:
 
 
 def _left_out_of_item(name: str, value: Any, item: Mapping[str, Any]) -> bool:
-    """Of an item of Responses. An item's id says nothing where the item itself is there."""
+    """Of an item of Responses. An item's id says nothing where the item itself is there; and of reasoning that is
+    encrypted each of a stream's events has another copy, of which clients send back the one or the other."""
     role, kind = item.get("role"), item.get("type")
     if name == "id":
         return isinstance(role, str) or (isinstance(kind, str) and kind != "item_reference")
     return (
         name == "status"
         or (name == "type" and isinstance(role, str) and value == "message")
-        or (name == "content" and kind == "reasoning" and value == [])
+        or (kind == "reasoning" and (name == "encrypted_content" or (name == "content" and value == [])))
     )
 
 
