@@ -29,9 +29,16 @@ log = logging.getLogger("multitrack.proxy")
 TICK = 0.05
 """Seconds between two pieces of an answer whose own pace is not known."""
 
-_BROKEN = ("the provider's answer broke off", "the body ended before its length", "the answer is longer than")
+_BROKEN = (
+    "the provider's answer broke off",
+    "the provider's answer has the provider's own key in it",
+    "the body ended before its length",
+    "the answer is longer than",
+    "a fault of the proxy's own",
+)
 """How the errors of answers begin that came without their end."""
-_NOT_IN_TIME = "the provider did not answer in time"
+_STATUS = {"the provider did not answer in time": 504, "a header's value": 400, "a fault of the proxy's own": 500}
+"""What was answered in place of an answer that never came, by how its error begins; else 502."""
 
 Missed = Callable[[SubagentId | None, str], None]
 """Told whose request is refused, for it is not on the tape, and how it differs from what is."""
@@ -221,7 +228,9 @@ class _Playing:
         if call.status is None:
             if self.paced:
                 await asyncio.sleep(call.seconds or 0.0)
-            raise UpstreamError(call.error, 504 if call.error.startswith(_NOT_IN_TIME) else 502)
+            raise UpstreamError(
+                call.error, next((s for said, s in _STATUS.items() if call.error.startswith(said)), 502)
+            )
         body = tapes.response(self.store, call)
         pieces = _paced(self.store, call, body) if self.paced else [(body, 0.0)] if body else []
         playing = _Answer(call, pieces, begun, at_once=not self.paced)

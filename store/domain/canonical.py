@@ -9,7 +9,7 @@ Three forms, never mixed up; `docs/record.md` explains them, `tests/vectors/cano
 - the **node key** covers the parent's key and the message less what doesn't change its meaning
   (`store.domain.kept`);
 - the **request digest** covers the value of a whole body;
-- the **match key** of a replay leaves out what differs from run to run. It comes with replay, and lives there.
+- the **match key** of a replay leaves out what differs from run to run: `store.domain.matching`.
 """
 
 import json
