@@ -6,11 +6,13 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
 from app.failure import CommandError, Exit
+from store.domain.route import asked_of
+from store.domain.task import Task
 
 VARIABLE = "ANTHROPIC_API_KEY"
 PROVIDERS = {"anthropic": "Anthropic", "openai": "OpenAI", "gemini": "Gemini"}
@@ -58,10 +60,37 @@ def found(environ: Mapping[str, str], provider: str, variables: Sequence[str]) -
     return (key, str(file)) if key else ("", "")
 
 
-def provider_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for an engine that speaks to a provider: with the key in it. CredentialsError as above."""
-    key, _ = provider_key(environ)
-    return {**environ, VARIABLE: key}
+def provider_environ(environ: Mapping[str, str], task: Task | None = None) -> dict[str, str]:
+    """The environment for an engine that speaks to providers: with the key in it, or with those of all providers that
+    may be asked for the task's models. CredentialsError as above."""
+    asked = {_NAME} if task is None else providers_of(task)
+    keys = {VARIABLE: provider_key(environ)[0]} if _NAME in asked else {}
+    for name, variables in _variables(task, asked - {_NAME}).items():
+        key, _ = found(environ, name, variables)
+        if not key:
+            raise CredentialsError(
+                f"there is no key for {name}, which a route leads to: set {variables[0]}, or keep one with "
+                f"`multitrack login` (in {path(environ)})."
+            )
+        keys[variables[0]] = key
+    return {**environ, **keys}
+
+
+def providers_of(task: Task) -> set[str]:
+    """The providers that may be asked for a task's models."""
+    models = {task.model, *(strategy.model for strategy in task.strategies if strategy.model)}
+    return {name for model in models for name in asked_of(task.routes, model, _NAME)}
+
+
+def _variables(task: Task | None, names: Collection[str]) -> dict[str, Sequence[str]]:
+    """The environment variables that may have the keys of providers, by name; without those that need no key."""
+    if not names or task is None:
+        return {}
+    from backends.proxy import KNOWN
+
+    variables = {name: known.keys for name, known in KNOWN.items()}
+    variables |= {one.name: (one.key,) if one.key else () for one in task.upstreams}
+    return {name: variables[name] for name in names if variables[name]}
 
 
 def save(environ: Mapping[str, str], key: str, provider: str = _NAME) -> Path:

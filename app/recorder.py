@@ -22,9 +22,10 @@ from store.domain.safe_text import safe_line
 from store.home import Home
 
 if TYPE_CHECKING:
-    from backends.proxy import Address, ModelRoute, Upstream
+    from backends.proxy import Address, Upstream
     from store.database import Store
     from store.domain.replay import Replay
+    from store.domain.route import ModelRoute
 
 STOPPED = "the proxy was stopped"
 """The error of a call that was under way when its recorder ended."""

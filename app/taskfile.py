@@ -11,7 +11,8 @@ from typing import Any
 
 from app.context import TASK_FILE
 from app.failure import CommandError, Exit
-from app.taskkeys import ARRAYS, KEYS, TABLES, Key, UnfitError, build_strategy, build_task
+from app.taskkeys import ARRAYS, KEYS, PROTOCOLS, TABLES, Key, build_strategy, build_task
+from app.taskkinds import UnfitError
 from app.tomllines import lines
 from store.domain.task import Task
 
@@ -94,8 +95,10 @@ class _Reader:
         plain = [name for name in TABLES if name not in ARRAYS and "." not in name]
         values = {name: self._table(document.get(name, {}), name, (name,)) for name in plain}
         strategies = tuple(self._strategies(document.get("strategies", [])))
+        arrays = {name: self._array(document.get(name, []), name) for name in ("routes", "upstreams")}
         self._together(values)
-        return None if self.problems else build_task(values, strategies)
+        self._routes(arrays["routes"], arrays["upstreams"])
+        return None if self.problems else build_task(values, strategies, arrays)
 
     def _unknown_tables(self, document: dict[str, Any]) -> None:
         for name in document:
@@ -111,10 +114,37 @@ class _Reader:
                 right = f"there are {', '.join(f'[{table}]' for table in TABLES if '.' not in table)}"
             self._wrong((name,), "is unknown", right)
 
+    def _tables(self, given: Any, name: str) -> list[dict[str, Any]]:
+        """The tables of an array of them."""
+        if isinstance(given, list) and all(isinstance(item, dict) for item in given):
+            return given
+        self._wrong((name,), "is no array of tables", f"write [[{name}]] above the keys of each")
+        return []
+
+    def _array(self, given: Any, name: str) -> list[dict[str, Any]]:
+        return [self._table(item, name, (name, index)) for index, item in enumerate(self._tables(given, name))]
+
+    def _routes(self, routes: list[dict[str, Any]], upstreams: list[dict[str, Any]]) -> None:
+        """What only routes and upstreams together can show to be wrong."""
+        known = {*PROTOCOLS, *(upstream["name"] for upstream in upstreams if "name" in upstream)}
+        for array, key, given in (("routes", "model", routes), ("upstreams", "name", upstreams)):
+            for index, item in enumerate(given):
+                if key in item and item[key] in [before.get(key) for before in given[:index]]:
+                    self._wrong((array, index, key), f'"{item[key]}" is there twice', "leave one of the two")
+        for index, upstream in enumerate(upstreams):
+            if upstream.get("name") == "anthropic":
+                self._wrong(("upstreams", index, "name"), "is the run's own provider", "say it as model.upstream")
+        for index, route in enumerate(routes):
+            if route.get("deployments") == ():
+                self._wrong(("routes", index, "deployments"), "is empty", "it should name who answers")
+            for key in ("deployments", "fallbacks"):
+                for one in route.get(key, ()):
+                    if one.upstream not in known:
+                        right = f"write [[upstreams]] for it, or name one of {', '.join(sorted(known))}"
+                        self._wrong(("routes", index, key), f'names the upstream "{one.upstream}"', right)
+
     def _strategies(self, given: Any) -> Iterator[Any]:
-        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-            self._wrong(("strategies",), "is no array of tables", "write [[strategies]] above each strategy's keys")
-            return
+        given = self._tables(given, "strategies")
         names: set[str] = set()
         for index, item in enumerate(given):
             place: Place = ("strategies", index)

@@ -1,157 +1,17 @@
 """Every key of the task file, once: what it may be, what it is when left out, and what it means. The reader, the file
 that `multitrack init` writes and the documentation follow this list."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from app.taskkinds import Kind, address, choice, deployments, flag, number, patterns, text, texts, variable, whole, word
 from store.domain.limits import Limits
+from store.domain.route import MOST_RETRIES, ModelRoute, Provider
 from store.domain.strategy import Strategy
 from store.domain.task import Check, Dirt, Memory, Task
 
 SANDBOXES = ("local",)
 AGENTS = ("builtin",)
-NO_LIMIT = "none"
-
-
-class UnfitError(Exception):
-    """A value that a key can't have; the message says what is wrong with it."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a value may be. `right` says so to people, after "should be"; `read` gives the value, or UnfitError."""
-
-    right: str
-    read: Callable[[Any], Any]
-
-
-def text(right: str = "text", *, empty: bool = True) -> Kind:
-    """A string."""
-
-    def read(value: Any) -> str:
-        if not isinstance(value, str):
-            raise UnfitError(f"is {_named(value)}")
-        if not empty and not value.strip():
-            raise UnfitError("is empty")
-        return value
-
-    return Kind(right, read)
-
-
-def texts(right: str) -> Kind:
-    """An array of strings that are not empty."""
-
-    def read(value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise UnfitError(f"is {_named(value)}")
-        for item in value:
-            if not isinstance(item, str) or not item.strip():
-                raise UnfitError(f"holds {_named(item) if not isinstance(item, str) else 'an empty text'}")
-        return tuple(value)
-
-    return Kind(right, read)
-
-
-def patterns() -> Kind:
-    """Path patterns as in `.gitignore`, each of which can be read."""
-    plain = texts("an array of path patterns")
-
-    def read(value: Any) -> tuple[str, ...]:
-        from backends.sandboxes import Patterns, SandboxError
-
-        said: tuple[str, ...] = plain.read(value)
-        try:
-            Patterns(said)
-        except SandboxError as error:
-            raise UnfitError(f"can't be read: {error}") from error
-        return said
-
-    return Kind(plain.right, read)
-
-
-def choice(*words: str) -> Kind:
-    """One of some words."""
-
-    def read(value: Any) -> str:
-        if value not in words:
-            raise UnfitError(f"is {_shown(value)}")
-        return str(value)
-
-    return Kind(" or ".join(f'"{word}"' for word in words), read)
-
-
-def flag() -> Kind:
-    """Yes or no."""
-
-    def read(value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise UnfitError(f"is {_shown(value)}")
-        return value
-
-    return Kind("true or false", read)
-
-
-def whole(least: int, most: int, *, none: bool = False) -> Kind:
-    """A whole number within bounds; with `none` also no limit at all."""
-    return _number("a whole number", least, most, int, none=none)
-
-
-def number(least: float, most: float, unit: str, *, none: bool = False) -> Kind:
-    """A number of some unit within bounds."""
-    return _number(f"a number of {unit}", least, most, float, none=none)
-
-
-def _number(what: str, least: float, most: float, cls: type[int] | type[float], *, none: bool) -> Kind:
-    bounds = " to ".join(f"{bound:,.0f}" if bound == int(bound) else str(bound) for bound in (least, most))
-
-    def read(value: Any) -> float | None:
-        if none and value == NO_LIMIT:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or (cls is int and isinstance(value, float)):
-            raise UnfitError(f"is {_shown(value)}")
-        if math.isnan(value) or not least <= value <= most:
-            raise UnfitError(f"is {_shown(value)}")
-        return cls(value)
-
-    return Kind(f"{what} from {bounds}" + (f', or "{NO_LIMIT}"' if none else ""), read)
-
-
-def address() -> Kind:
-    """A base URL, or "" for the provider's own."""
-
-    def read(value: Any) -> str:
-        if not isinstance(value, str):
-            raise UnfitError(f"is {_named(value)}")
-        try:
-            parts = urlsplit(value)
-            good = not value or (parts.scheme in ("http", "https") and bool(parts.hostname))
-            bare = not (parts.username or parts.password or parts.query or parts.fragment)
-        except ValueError:
-            good = bare = False
-        if not good:
-            raise UnfitError(f"is {_shown(value)}")
-        if not bare:
-            raise UnfitError("carries a name, a key or a query")
-        return value.rstrip("/")
-
-    return Kind('an http or https address, or ""', read)
-
-
-def _named(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "a table", str: "text"}
-    return names.get(type(value), "a date or time")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        shown = value if len(value) <= 40 else value[:39] + "…"
-        return f'"{shown}"'
-    return str(value) if isinstance(value, int | float) else _named(value)
 
 
 @dataclass(frozen=True)
@@ -181,10 +41,13 @@ TABLES: dict[str, str] = {
     "sandbox": "Where the subagents' commands run.",
     "observer": "What is carried from one generation to the next.",
     "finish": "What happens at the end.",
+    "routes": "Which models answer in place of others; one [[routes]] for each name that is asked for.",
+    "upstreams": "Where else models are; one [[upstreams]] for each provider that a route names after an @.",
     "strategies": "How subagents are told to work; one [[strategies]] for each way. Without any, the built-in ones.",
     "strategies.limits": "Other limits for the subagents of this strategy.",
 }
-ARRAYS = {"strategies"}
+ARRAYS = {"strategies", "routes", "upstreams"}
+PROTOCOLS = ("anthropic", "openai", "gemini", "ollama")
 
 _YEAR = 365 * 24 * 3600.0
 _MUCH = 1_000_000.0
@@ -289,6 +152,22 @@ KEYS: tuple[Key, ...] = (
         "A shell command of yours, run when the run has ended.",
         _DEFAULT.on_finish,
     ),
+    Key(
+        "routes",
+        "model",
+        text("a model's name", empty=False),
+        "What is asked for; * stands for anything.",
+        required=True,
+    ),
+    Key("routes", "deployments", deployments(), "Who answers: they share the subagents.", required=True),
+    Key("routes", "fallbacks", deployments(), "Who answers when none of them does, in order.", ()),
+    Key("routes", "retries", whole(0, MOST_RETRIES), "How often each is tried again.", 0),
+    Key(
+        "upstreams", "name", word("a word of small letters"), "Its name, as routes write it after the @.", required=True
+    ),
+    Key("upstreams", "url", address(empty=False), "Base URL, as far as /v1 or /api.", required=True),
+    Key("upstreams", "protocol", choice(*PROTOCOLS), "What it speaks.", "openai"),
+    Key("upstreams", "key", variable(), 'Where its key is; "" when it needs none. Never the key itself.', ""),
     Key("strategies", "name", text("a name", empty=False), "Its name, on screens and in the report.", required=True),
     Key(
         "strategies",
@@ -309,8 +188,10 @@ def build_strategy(values: dict[str, Any], limits: dict[str, Any]) -> Strategy:
     return Strategy(**values, limits=Limits(**limits))
 
 
-def build_task(values: dict[str, dict[str, Any]], strategies: tuple[Strategy, ...]) -> Task:
-    """A task from the values of its keys, by table."""
+def build_task(
+    values: dict[str, dict[str, Any]], strategies: tuple[Strategy, ...], arrays: dict[str, list[dict[str, Any]]]
+) -> Task:
+    """A task from the values of its keys, by table, and those of the other arrays of tables."""
     task, batch, model = values["task"], values["generations"], values["model"]
     return Task(
         goal=task["goal"].strip(),
@@ -333,4 +214,6 @@ def build_task(values: dict[str, dict[str, Any]], strategies: tuple[Strategy, ..
         tool_seconds=values["sandbox"]["tool_seconds"],
         injected_tokens=values["observer"]["injected_tokens"],
         on_finish=values["finish"]["command"],
+        routes=tuple(ModelRoute(**route) for route in arrays["routes"]),
+        upstreams=tuple(Provider(**upstream) for upstream in arrays["upstreams"]),
     )

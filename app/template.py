@@ -11,7 +11,8 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
-from app.taskkeys import ARRAYS, KEYS, NO_LIMIT, TABLES, Key
+from app.taskkeys import ARRAYS, KEYS, TABLES, Key
+from app.taskkinds import NO_LIMIT
 
 WIDTH = 100
 
@@ -23,6 +24,12 @@ _HEAD = """\
 """
 
 _EXAMPLE = {
+    "routes.model": "claude-haiku-4-5",
+    "routes.deployments": ("openai/gpt-5.1-mini", "openai/gpt-5.1-mini@second"),
+    "routes.fallbacks": ("ollama_chat/qwen3:8b",),
+    "upstreams.name": "second",
+    "upstreams.url": "https://llm.example.org",
+    "upstreams.key": "SECOND_API_KEY",
     "strategies.name": "reproduce first",
     "strategies.approach": "Write the smallest program that shows the fault, then read only what it touches.",
     "strategies.triage": ("the check's output", "the newest commits", "shared state"),

@@ -29,7 +29,7 @@ from backends.harness.strategies import PORTFOLIO
 from backends.observer import observe
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
-from backends.proxy import Prices, Proxy, Tape, Upstream, serve
+from backends.proxy import KNOWN, Prices, Proxy, Tape, Upstream, serve
 from backends.sandboxes import SandboxError, Sandboxes
 from store import commands, events, tapes
 from store.database import Store, StoreError, open_store
@@ -76,6 +76,7 @@ class Engine:
         if self._board.order is None:
             raise StoreError(f"There is no run {run} in {store.path}. `multitrack runs` lists those that exist.")
         self._order = self._board.order
+        self._others = self._routed() if self._asks else {}
 
     async def work(self) -> RunState:
         """Work on the run until it is over. Cancelled, it leaves the run so that another engine can go on."""
@@ -122,10 +123,11 @@ class Engine:
             tape, played = self._played(stop)
             proxy = Proxy(
                 self._store,
-                upstreams={"anthropic": upstream},
+                upstreams={"anthropic": upstream, **self._others},
                 tail=tail,
                 prices=Prices.default().with_own(SCRIPTED_PRICES),
                 tape=tape,
+                model_routes=self._order.task.routes if self._asks else (),
             )
             address = await stack.enter_async_context(serve(proxy, host="127.0.0.1", port=0))
             await self._journal.record(EngineStarted(os.getpid(), self._version, address.base_url, orphans))
@@ -175,12 +177,32 @@ class Engine:
         tape = Tape(self._store, replay, into=self._board.run, names=names, missed=missed)
         return tape, Played(recorded, tape, strict=replay.on_mismatch is OnMismatch.STOP)
 
+    @property
+    def _asks(self) -> bool:
+        """Providers may be asked: no tape answers alone, and no model of our own."""
+        order = self._order
+        return not order.scripted and (order.replay is None or order.replay.on_mismatch is not OnMismatch.STOP)
+
+    def _routed(self) -> dict[str, Upstream]:
+        """The providers that the task's routes lead to, beside its own, with their keys, which nobody else is to find
+        in the environment."""
+        named = {one.name: one for one in self._order.task.upstreams}
+        upstreams: dict[str, Upstream] = {}
+        for name in {one.upstream for route in self._order.task.routes for one in route.tried} - {"anthropic"}:
+            if (own := named.get(name)) is not None:
+                key = os.environ.pop(own.key, "") if own.key else ""
+                upstreams[name] = Upstream(own.url, key or None, own.protocol)
+            else:
+                key = next((found for variable in KNOWN[name].keys if (found := os.environ.pop(variable, ""))), "")
+                upstreams[name] = Upstream(KNOWN[name].base_url, key or None, KNOWN[name].protocol)
+        return upstreams
+
     async def _upstream(self, stack: contextlib.AsyncExitStack) -> Upstream:
         order = self._order
         if order.replay is not None and order.replay.on_mismatch is OnMismatch.STOP:
             return Upstream(PROVIDER)
         if not order.scripted:
-            return Upstream(order.task.upstream or PROVIDER, self._key)
+            return Upstream(order.task.upstream or PROVIDER, self._key or None)
         port = await stack.enter_async_context(scripted_model(seed=order.seed, pace=order.pace))
         return Upstream(f"http://127.0.0.1:{port}", "scripted")
 

@@ -13,9 +13,9 @@ import anthropic
 import openai
 
 from backends.proxy import Prices, Proxy, Timeouts, Upstream, serve
-from backends.proxy.translation.table import parse
 from store import tapes
 from store.database import Store
+from store.domain.route import parse
 from store.domain.tape import Call
 from tests.proxyrig import JSON, KEY, Asked, Handler, Provider, prepared, provided, streamed, whole
 

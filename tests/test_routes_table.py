@@ -11,7 +11,8 @@ from backends.proxy import Upstream
 from backends.proxy.translation.bodies import renamed
 from backends.proxy.translation.environment import worker_environment
 from backends.proxy.translation.losses import losses
-from backends.proxy.translation.table import Deployment, ModelRoute, RouteTable, deployment, parse
+from backends.proxy.translation.table import RouteTable
+from store.domain.route import Deployment, ModelRoute, deployment, parse
 from tests.jsonvalues import values
 
 TABLE = {

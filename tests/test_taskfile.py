@@ -11,6 +11,7 @@ from app.taskfile import TaskFileError, load, located
 from app.taskkeys import KEYS, TABLES
 from app.template import Guess, guess, named, template, value
 from store.domain.limits import Limits
+from store.domain.route import Deployment, ModelRoute, Provider
 from store.domain.strategy import Strategy
 from store.domain.task import Check, Dirt, Memory, Task
 
@@ -94,6 +95,16 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             [[strategies]]
             name = "two"
             approach = "act"
+            [[routes]]
+            model = "m"
+            deployments = ["openai/a", "openai/b@far"]
+            fallbacks = ["ollama_chat/c:8b"]
+            retries = 2
+            [[upstreams]]
+            name = "far"
+            url = "https://far.example.org/llm/"
+            protocol = "openai"
+            key = "FAR_KEY"
             """,
         )
     )
@@ -121,6 +132,15 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
         tool_seconds=5.0,
         injected_tokens=100,
         on_finish="notify",
+        routes=(
+            ModelRoute(
+                "m",
+                (Deployment("openai", "a", "openai"), Deployment("openai", "b", "far")),
+                (Deployment("ollama_chat", "c:8b", "ollama"),),
+                2,
+            ),
+        ),
+        upstreams=(Provider("far", "https://far.example.org/llm", "openai", "FAR_KEY"),),
     )
     same = Task(goal="mend it", repository="", check=Check(""))
     unchanged = [f.name for f in fields(Task) if getattr(task, f.name) == getattr(same, f.name)]
@@ -273,7 +293,7 @@ def test_what_init_writes_is_right_with_every_key_switched_on(tmp_path: Path) ->
 
 
 def _is_key(line: str) -> bool:
-    return line.startswith(("[strategies", "[[strategies")) or any(line.startswith(f"{key.name} = ") for key in KEYS)
+    return line.startswith(("[strategies", "[[")) or any(line.startswith(f"{key.name} = ") for key in KEYS)
 
 
 def test_what_init_could_not_know_is_asked_for(tmp_path: Path) -> None:

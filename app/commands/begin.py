@@ -114,7 +114,7 @@ def _run(context: Context, options: Namespace) -> int:
     task = load(file)
     if options.uncommitted:
         task = replace(task, uncommitted=Dirt(options.uncommitted))
-    environ = provider_environ(context.environ)
+    environ = provider_environ(context.environ, task)
     cost = described(worst_case(task))
     return _begin(context, options, task, title(task.goal), environ=environ, besides=[file], cost=cost)
 
@@ -169,7 +169,7 @@ def _resume(context: Context, options: Namespace) -> int:
     # What an engine that died left to do after the end of its run, no model has a part in.
     strict = board.order.replay is not None and board.order.replay.on_mismatch is OnMismatch.STOP
     keyless = bool(board.order.scripted) or strict or board.finished is not None
-    environ = dict(context.environ) if keyless else provider_environ(context.environ)
+    environ = dict(context.environ) if keyless else provider_environ(context.environ, board.order.task)
     return launch(context, options, run, environ)
 
 

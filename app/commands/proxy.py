@@ -10,8 +10,9 @@ from app.failure import CommandError
 from app.output import note
 
 if TYPE_CHECKING:
-    from backends.proxy import ModelRoute, Upstream
+    from backends.proxy import Upstream
     from store.domain.replay import Replay
+    from store.domain.route import ModelRoute
 
 PORT = 4141
 """Where it listens unless told otherwise: a tool's configuration can then stay as it is."""
@@ -92,10 +93,10 @@ def _proxy(context: Context, options: Namespace) -> int:
 
 
 def _route(text: str) -> "ModelRoute":
-    from backends.proxy import parse_route
+    from store.domain.route import parse
 
     try:
-        return parse_route(text)
+        return parse(text)
     except ValueError as error:
         raise CommandError(f"--route: {error}.") from error
 

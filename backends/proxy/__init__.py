@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from backends.proxy.replay import Tape
     from backends.proxy.routes import KNOWN, Upstream
     from backends.proxy.server import Address, serve
-    from backends.proxy.translation.table import ModelRoute
-    from backends.proxy.translation.table import parse as parse_route
     from backends.proxy.upstream import Timeouts
 
 __all__ = [
@@ -26,14 +24,12 @@ __all__ = [
     "Address",
     "Admit",
     "Extras",
-    "ModelRoute",
     "Prices",
     "Proxy",
     "Refusal",
     "Tape",
     "Timeouts",
     "Upstream",
-    "parse_route",
     "serve",
 ]
 
@@ -42,14 +38,12 @@ _HOMES = {
     "Admit": "admission",
     "Extras": "prices",
     "KNOWN": "routes",
-    "ModelRoute": "translation.table",
     "Prices": "prices",
     "Proxy": "app",
     "Refusal": "admission",
     "Tape": "replay",
     "Timeouts": "upstream",
     "Upstream": "routes",
-    "parse_route": "translation.table:parse",
     "serve": "server",
 }
 
@@ -57,5 +51,4 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, other = _HOMES[name].partition(":")
-    return getattr(import_module(f"{__name__}.{module}"), other or name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -35,10 +35,10 @@ from backends.proxy.routes import Route, Upstream
 from backends.proxy.translation.attempts import Attempt, Watched
 from backends.proxy.translation.routed import Over, RoutedReader
 from backends.proxy.translation.routing import Found, Routing
-from backends.proxy.translation.table import ModelRoute
 from backends.proxy.upstream import Client, Timeouts
 from store.database import Store
 from store.domain.ids import SubagentId
+from store.domain.route import ModelRoute
 from store.domain.safe_text import safe_line
 from store.tail import TailWriter
 from store.tapes import CallStart, new_call_id
@@ -165,11 +165,10 @@ class Proxy:
                 route = found.route
             model, stream = route.protocol.asked(route.path, asked.model, asked.stream)
             asked = replace(asked, model=model, stream=stream)
-            turn = route.protocol.is_call(scope["method"], route.path)
             peer = scope["client"][0] if scope["client"] else ""
             admitted = None
             if attempt is None:
-                admitted = await self.admission.ask(caller, asked, scope["method"], route.path, turn=turn, peer=peer)
+                admitted = await self.admission.ask(caller, asked, route, scope["method"], peer=peer)
         except HungUpError:
             return
         except RefusedError as refused:

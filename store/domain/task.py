@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from store.domain.limits import Limits
+from store.domain.route import ModelRoute, Provider
 from store.domain.strategy import Strategy
 
 
@@ -65,3 +66,7 @@ class Task:
     """The most that observations may take in a prompt. Published practice: 2,000 to 4,000."""
     on_finish: str = ""
     """A shell command of the operator's, run when the run has ended."""
+    routes: tuple[ModelRoute, ...] = ()
+    """Which models answer in place of others."""
+    upstreams: tuple[Provider, ...] = ()
+    """Providers that the routes name beside those that are known."""

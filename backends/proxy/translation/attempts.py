@@ -12,8 +12,8 @@ from backends.proxy.admission import Caller
 from backends.proxy.answering import Answerer, Answering, Forward
 from backends.proxy.headers import ATTEMPT, Headers, get
 from backends.proxy.incoming import RefusedError
-from backends.proxy.translation.table import Deployment
 from backends.proxy.upstream import UpstreamError
+from store.domain.route import Deployment
 from store.keys import new_secret
 from store.tapes import CallEnd
 

@@ -23,11 +23,11 @@ from backends.proxy.translation.attempts import Attempt, Attempts
 from backends.proxy.translation.bodies import renamed
 from backends.proxy.translation.losses import losses
 from backends.proxy.translation.process import Worker
-from backends.proxy.translation.table import Deployment, ModelRoute
 from backends.proxy.upstream import Answering as Received
 from backends.proxy.upstream import Client, UpstreamError
 from backends.proxy.values import members
 from store.domain.limits import Usage
+from store.domain.route import Deployment, ModelRoute
 from store.tapes import CallEnd, CallStart
 
 log = logging.getLogger("multitrack.proxy")

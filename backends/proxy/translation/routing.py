@@ -10,8 +10,9 @@ from backends.proxy.routes import KNOWN, Route, Upstream
 from backends.proxy.translation.attempts import Attempts
 from backends.proxy.translation.process import Worker
 from backends.proxy.translation.routed import COUNT, Reach, Routed, speaks
-from backends.proxy.translation.table import ModelRoute, RouteTable
+from backends.proxy.translation.table import RouteTable
 from backends.proxy.upstream import Client
+from store.domain.route import ModelRoute
 from store.tapes import CallStart
 
 PROVIDER = "route"
