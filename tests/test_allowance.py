@@ -61,11 +61,11 @@ def test_models_are_names_or_patterns(model: str, patterns: tuple[str, ...], goe
     assert asked(Allowance(models=patterns), claim=Claim(model)) is (None if goes else Bound.MODELS)
 
 
-def test_what_is_no_turn_needs_no_model_but_must_be_understood() -> None:
-    assert asked(Allowance(models=("m",)), claim=Claim(turn=False)) is None
+def test_what_uses_no_model_needs_none_but_must_be_understood() -> None:
+    assert asked(Allowance(models=("m",)), claim=Claim(uses=False)) is None
     for allowance in (Allowance(models=("m",)), Allowance(usd=1.0), Allowance(tokens=1), Allowance(turns=1)):
-        assert asked(allowance, claim=Claim(turn=False, measured=False)) is Bound.PATHS
-    assert asked(Allowance(rate=1, calls=1), claim=Claim(turn=False, measured=False)) is None
+        assert asked(allowance, claim=Claim(uses=False, measured=False)) is Bound.PATHS
+    assert asked(Allowance(rate=1, calls=1), claim=Claim(uses=False, measured=False)) is None
 
 
 def test_a_model_without_a_price_is_refused_under_a_cost_limit_unless_it_was_chosen() -> None:
@@ -123,9 +123,9 @@ def test_calls_under_way_count_and_more_have_to_wait(allowance: Allowance, bound
     # One that used nothing makes room for one.
     ledger.end(CALL)
     assert asked(allowance, ledger) is None
-    # What is no turn needs none.
+    # What uses no model needs none.
     ledger.begin(CALL, 0.0)
-    assert asked(allowance, ledger, Claim(turn=False)) is None
+    assert asked(allowance, ledger, Claim(uses=False)) is None
 
 
 def test_a_single_call_goes_out_however_much_it_may_cost() -> None:

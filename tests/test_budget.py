@@ -266,6 +266,18 @@ async def test_a_limited_key_does_what_can_be_measured(tmp_path: Path) -> None:
             assert goes or status == 403
 
 
+async def test_embeddings_are_measured_and_no_turn(tmp_path: Path) -> None:
+    async with rig(tmp_path, whole(b"200 OK", recorded("embeddings.json")), protocol="openai") as r:
+        mint(r, LIMITED, SECRET, Allowance(tokens=5, turns=1, models=("embedder",)))
+        body = b'{"model":"embedder","input":"x"}'
+        assert (await ask(r, body.replace(b"embedder", b"other"), path="/v1/embeddings"))[0] == 403
+        assert (await ask(r, body, path="/v1/embeddings"))[0] == 200
+        used = keys.used(r.store, LIMITED, at=1.0)
+        assert (used.turns, used.tokens) == (0, 8)
+        status, _, said = await ask(r, body, path="/v1/embeddings")
+        assert status == 402 and b"8 of 5 tokens" in said
+
+
 async def test_a_model_without_a_price_under_a_cost_limit(tmp_path: Path) -> None:
     async with rig(tmp_path, streamed(TEXT)) as r:
         mint(r, LIMITED, SECRET, Allowance(usd=1.0, unpriced=("mine-*",)))

@@ -9,6 +9,7 @@ from backends.proxy.budget import Admitted, Budgets, DeniedError
 from backends.proxy.identity import Addressed
 from backends.proxy.incoming import Asked, RefusedError
 from backends.proxy.prices import Prices
+from backends.proxy.routes import Route
 from store import events, keys
 from store.database import Store, StoreError
 from store.domain.allowance import Bound
@@ -77,11 +78,9 @@ class Admission:
             raise RefusedError(401, "the key is unknown, or was revoked with its subagent")
         return Caller(key.subagent.run, key)
 
-    async def ask(
-        self, caller: Caller, asked: Asked, method: str, path: str, *, turn: bool, peer: str
-    ) -> Admitted | None:
-        """Let a call out; what it gives is told how the call ends (None: nobody counts). `turn` is whether it asks a
-        model, `peer` the client's address. RefusedError."""
+    async def ask(self, caller: Caller, asked: Asked, route: Route, method: str, *, peer: str) -> Admitted | None:
+        """Let a call out; what it gives is told how the call ends (None: nobody counts). `peer` is the client's
+        address. RefusedError."""
         key = caller.key
         if key is None:
             return None
@@ -90,7 +89,7 @@ class Admission:
             await self._note(key.subagent, Bound.OTHER, refusal.message)
             raise RefusedError(refusal.status, refusal.message, refusal.kind)
         try:
-            return self._budgets.admit(key, asked, method, path, turn=turn, peer=peer, at=self._clock())
+            return self._budgets.admit(key, asked, route, method, peer=peer, at=self._clock())
         except DeniedError as denied:
             await self._note(key.subagent, denied.bound, str(denied))
             raise

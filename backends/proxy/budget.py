@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from backends.proxy.incoming import Asked, RefusedError
 from backends.proxy.prices import Prices
+from backends.proxy.protocol import OpaqueReader
+from backends.proxy.routes import Route
 from store import keys
 from store.database import Store, StoreError
 from store.domain.allowance import LONGEST_MODEL, Bound, Claim, Denial, Ledger, denial
@@ -56,9 +58,12 @@ _STATUS = {Bound.MODELS: 403, Bound.PATHS: 403, Bound.PEER: 403}
 class Admitted:
     """A call that may go out. It counts as under way until `end` says what it used, or `release` that it is over."""
 
-    def __init__(self, ledger: Ledger, claim: Claim, prompt: int, price: Callable[[Usage], float | None]) -> None:
+    def __init__(
+        self, ledger: Ledger, claim: Claim, turn: bool, prompt: int, price: Callable[[Usage], float | None]
+    ) -> None:
         self._ledger = ledger
         self._claim = claim
+        self._turn = turn
         self._prompt = prompt
         self._price = price
         self._open = True
@@ -71,12 +76,12 @@ class Admitted:
         self._open = False
         usage, usd = end.usage, end.usd
         came = end.status is not None and end.status < 400
-        if self._claim.turn and came and (not end.complete or not usage.total):
+        if self._claim.uses and came and (not end.complete or not usage.total):
             streamed = len(end.response) // EVENT_BYTES_A_TOKEN
             usage = replace(usage, input=max(usage.input, self._prompt - usage.cache_read - usage.cache_write))
             usage = replace(usage, output=max(usage.output, min(streamed, self._claim.tokens - self._prompt)))
             usd = self._price(usage)
-        turn = self._claim.turn and end.complete and came
+        turn = self._turn and end.complete and came
         self._ledger.end(self._claim, turn=turn, tokens=usage.total, usd=usd)
 
     def release(self) -> None:
@@ -95,30 +100,33 @@ class Budgets:
         self._ledgers: dict[SubagentId, Ledger] = {}
         self._refused: dict[SubagentId, dict[Bound, int]] = {}
 
-    def admit(self, key: Key, asked: Asked, method: str, path: str, *, turn: bool, peer: str, at: float) -> Admitted:
+    def admit(self, key: Key, asked: Asked, route: Route, method: str, *, peer: str, at: float) -> Admitted:
         """Let a call out, which counts as under way from now on. DeniedError, or RefusedError when nobody can tell."""
         ledger = self._ledger(key.subagent, at)
-        prompt = len(asked.plain) // BYTES_A_TOKEN if turn else 0
+        turn = route.protocol.is_call(method, route.path)
+        uses = turn or (key.allowance.measures and _is_read(route, method))
+        prompt = len(asked.plain) // BYTES_A_TOKEN if uses else 0
         output = (UNSTATED_OUTPUT if asked.most_output is None else asked.most_output) if turn else 0
         model = asked.model
-        if turn and key.allowance.models and is_unclear(asked.plain):
+        if uses and key.allowance.models and is_unclear(asked.plain):
             model = ""
 
         def price(usage: Usage) -> float | None:
-            return self._prices.usd(asked.model, usage) if 0 < len(asked.model) <= LONGEST_MODEL else None
+            named = 0 < len(asked.model) <= LONGEST_MODEL
+            return self._prices.usd(asked.model, usage, provider=route.provider) if named else None
 
         claim = Claim(
             model=model,
-            turn=turn,
-            measured=turn or method in _READS or path.lower().endswith(_COUNTS),
+            uses=uses,
+            measured=uses or method in _READS or route.path.lower().endswith(_COUNTS),
             tokens=prompt + output,
-            usd=price(Usage(input=prompt, output=output)) if turn and key.allowance.usd is not None else 0.0,
+            usd=price(Usage(input=prompt, output=output)) if uses and key.allowance.usd is not None else 0.0,
         )
         found = denial(key.allowance, ledger, claim, at=at, peer=peer)
         if found is not None:
             raise DeniedError(key.subagent, found)
         ledger.begin(claim, at)
-        return Admitted(ledger, claim, prompt, price)
+        return Admitted(ledger, claim, turn, prompt, price)
 
     def count(self, subagent: SubagentId, bound: Bound, text: str) -> Alert | None:
         """Count a refusal. An alert for the log at the first of its kind, and whenever there are ten times as many: a
@@ -153,6 +161,15 @@ class Budgets:
                 log.error("what a subagent has used cannot be looked up: %s", error)
                 raise RefusedError(503, "the recording proxy cannot look up limits just now") from error
         return ledger
+
+
+def _is_read(route: Route, method: str) -> bool:
+    """What the answer says of its use is read, though it is no turn: that of embeddings."""
+    return method == "POST" and type(route.protocol.reader(method, route.path, _unheard)) is not OpaqueReader
+
+
+def _unheard(kind: str, text: str) -> None:
+    pass
 
 
 def is_unclear(body: bytes) -> bool:

@@ -75,10 +75,10 @@ class Allowance:
 @dataclass(frozen=True)
 class Claim:
     """One call that wants to go out. `tokens` and `usd` are estimates, on the high side; `usd` is None for an unknown
-    price. `turn` is whether it asks a model, `measured` whether what it uses will be known, or is nothing."""
+    price. `uses` is whether it uses a model, `measured` whether what it uses will be known, or is nothing."""
 
     model: str = ""
-    turn: bool = True
+    uses: bool = True
     measured: bool = True
     tokens: int = 0
     usd: float | None = 0.0
@@ -136,7 +136,7 @@ def _out_of_bounds(allowance: Allowance, claim: Claim, peer: str) -> Denial | No
         return Denial(Bound.PEER, f"this key is not good from the address {peer or 'unknown'}")
     if allowance.measures and not claim.measured:
         return Denial(Bound.PATHS, "this key has limits that could not be held on this path")
-    if not claim.turn:
+    if not claim.uses:
         return None
     name = safe_line(claim.model, 100)
     if allowance.models and not _matches(claim.model, allowance.models):
@@ -168,9 +168,9 @@ def _not_now(allowance: Allowance, ledger: Ledger, claim: Claim, at: float) -> D
     busy = ledger.under_way
     if len(busy) >= AT_ONCE:
         return Denial(Bound.RATE, f"{AT_ONCE} calls are under way with this key", AGAIN)
-    if not busy or not claim.turn:
+    if not busy or not claim.uses:
         return None
-    turns, tokens, usd = sum(c.turn for c in busy), sum(c.tokens for c in busy), sum(c.usd or 0.0 for c in busy)
+    turns, tokens, usd = sum(c.uses for c in busy), sum(c.tokens for c in busy), sum(c.usd or 0.0 for c in busy)
     for bound, reached in (
         (Bound.TURNS, allowance.turns is not None and ledger.turns + turns >= allowance.turns),
         (Bound.TOKENS, allowance.tokens is not None and ledger.tokens + tokens >= allowance.tokens),
