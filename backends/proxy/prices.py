@@ -96,6 +96,10 @@ class Price:
         return tokens * factor + (min(extras.searches, 1) if self.by_prompt else extras.searches) * self.search
 
 
+_MOST = 4096
+"""Models whose prices are remembered."""
+
+
 class Prices:
     """Prices by model name. The map is read at the first question that needs it."""
 
@@ -120,6 +124,9 @@ class Prices:
         for it, an operator's own price for any of them wins, then the map's for the first that it knows."""
         asked = (*models, provider)
         if asked not in self._found:
+            if len(self._found) >= _MOST:
+                # Clients name what they like.
+                self._found.clear()
             self._found[asked] = self._find(models, provider)
         return self._found[asked]
 
