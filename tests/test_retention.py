@@ -1,5 +1,6 @@
 """Runs are deleted with all that is only theirs, and nothing that is anybody else's."""
 
+import base64
 import os
 import random
 import re
@@ -16,10 +17,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection
+from sqlalchemy import Connection, true
 
 from store import blobs, commands, events, keys, observations, references, runs, tapes
+from store.attachments import LEAST
 from store.database import Store, open_store
+from store.domain import timing
 from store.domain.commands import Stop
 from store.domain.events import SubagentChecked, ToolFinished
 from store.domain.ids import SubagentId
@@ -55,7 +58,11 @@ def messages(conversation: int, length: int, marked: bool) -> list[dict[str, obj
         user(f"conversation {conversation}, {index}") if index % 2 == 0 else said(f"answer {index}")
         for index in range(length)
     ]
-    if marked:
+    if conversation == 2:
+        data = base64.b64encode(bytes([length % 2]) * LEAST).decode()
+        source = {"type": "base64", "media_type": "image/png", "data": data}
+        told[0] = {"role": "user", "content": [{"type": "image", "source": source}]}
+    if marked and (length > 1 or conversation != 2):
         told[-1] = {**told[-1], "content": [{"type": "text", "text": "end", "cache_control": {"type": "ephemeral"}}]}
     return told
 
@@ -74,7 +81,9 @@ def call(
     body = body_of(messages(conversation, length, marked), system=f"system {conversation % 2}")
     start = CallStart(name, at, run, who, "anthropic", "POST", "/v1/messages", body)
     answer = said(f"so it is {conversation}")
-    end = CallEnd(name, at + 0.5, 200, complete=True, messages=[answer], response=f"bytes {conversation}".encode())
+    came = timing.encode([(length, 0.25)])
+    response = f"bytes {conversation}".encode()
+    end = CallEnd(name, at + 0.5, 200, complete=True, messages=[answer], response=response, timing=came)
     store.write(lambda connection: open_call(connection, start))
     store.write(lambda connection: close_call(connection, end))
 
@@ -103,7 +112,7 @@ def contents(path: Path) -> dict[str, object]:
             for name, columns in (
                 ("runs", "id"),
                 ("calls", "id, run"),
-                ("nodes", "key, parent"),
+                ("nodes", "key, parent, attachments"),
                 ("tape_nodes", "node, run, generation, lane"),
                 ("blobs", "digest"),
                 ("virtual_keys", "run"),
@@ -149,6 +158,26 @@ def test_what_is_left_is_what_the_other_runs_alone_would_have_made(
     left, alone = contents(home.store), contents(other.store)
     for name, rows in alone.items():
         assert left[name] == rows, name
+
+
+def test_pictures_go_with_the_last_run_that_has_them(tmp_path: Path) -> None:
+    with opened(tmp_path) as (home, store):
+        begin(store, "aaaaa", "bbbbb")
+        call(store, "c1", "aaaaa", 2, 1)
+        call(store, "c2", "bbbbb", 2, 1)
+        call(store, "c3", "aaaaa", 2, 2)
+        with store.read() as connection:
+            pictures = set(references.of_nodes(connection, true()))
+        assert len(pictures) == 2
+        sizes_before = sizes(store, home)
+        delete_runs(store, home, ["aaaaa"], at=5.0, pause=no_pause)
+        with store.read() as connection:
+            (left,) = set(references.of_nodes(connection, true()))
+        assert left in pictures
+        assert tapes.verify(store, "bbbbb") == []
+        with pytest.raises(KeyError):
+            blobs.get(store, (pictures - {left}).pop())
+        assert sizes(store, home)["bbbbb"].store > sizes_before["bbbbb"].store, "it is its own now"
 
 
 def test_every_column_is_known_to_name_a_blob_or_not() -> None:
@@ -208,7 +237,7 @@ def test_what_two_runs_share_is_nobodys_own(tmp_path: Path) -> None:
         call(store, "c2", "bbbbb", 0, 5)
         shared = sizes(store, home)
         assert 0 < shared["aaaaa"].store < alone
-        assert shared["aaaaa"].store == shared["bbbbb"].store, "the events alone"
+        assert shared["aaaaa"].store == shared["bbbbb"].store, "what is each one's own"
         delete_runs(store, home, ["aaaaa"], at=5.0, pause=no_pause)
         assert sizes(store, home)["bbbbb"].store == alone
 
