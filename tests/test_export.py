@@ -229,6 +229,91 @@ def test_what_was_said_is_in_it_only_when_asked_for_and_without_keys(tmp_path: P
     assert tool["gen_ai.tool.call.result"].startswith("key = sk-ant-api03-***")
 
 
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "Be."},
+        {"role": "user", "content": "Hi"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "t1", "type": "function", "function": {"name": "read", "arguments": '{"p":1}'}}],
+        },
+        {"role": "tool", "tool_call_id": "t1", "content": "res"},
+    ],
+}
+RESPONSES = {
+    "instructions": "Be.",
+    "max_output_tokens": 5,
+    "input": [
+        {"role": "user", "content": "Hi"},
+        {"type": "function_call", "call_id": "t1", "name": "read", "arguments": '{"p":1}'},
+        {"type": "function_call_output", "call_id": "t1", "output": "res"},
+    ],
+}
+GEMINI = {
+    "systemInstruction": {"parts": [{"text": "Be."}]},
+    "generationConfig": {"maxOutputTokens": 5},
+    "contents": [
+        {"role": "user", "parts": [{"text": "Hi"}]},
+        {"role": "model", "parts": [{"functionCall": {"id": "t1", "name": "read", "args": {"p": 1}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": "t1", "name": "read", "response": {"r": "res"}}}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "protocol", "conversation", "path", "body", "answer"),
+    [
+        ("openai", "openai-chat", "messages", "/v1/chat/completions", CHAT, {"role": "assistant", "content": "done"}),
+        (
+            *("openai", "openai-responses", "input", "/v1/responses", RESPONSES),
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "done"}]},
+        ),
+        (
+            *("gemini", "gemini", "contents", "/v1beta/models/m-1:generateContent", GEMINI),
+            {"role": "model", "parts": [{"text": "done"}]},
+        ),
+    ],
+)
+def test_every_protocol_is_told_in_the_same_words(
+    tmp_path: Path, provider: str, protocol: str, conversation: str, path: str, body: Any, answer: Any
+) -> None:
+    home = Home(tmp_path).create()
+    with open_store(home.store) as store:
+        data = json.dumps(body).encode()
+        start = CallStart(
+            "c1",
+            NOW,
+            RUN,
+            None,
+            provider,
+            "POST",
+            path,
+            data,
+            model="m-1",
+            protocol=protocol,
+            conversation=conversation,
+        )
+        end = CallEnd("c1", NOW + 1, 200, complete=True, messages=[answer], stop_reason="stop", usage=Usage(1, 1))
+        store.write(lambda connection: open_call(connection, start))
+        store.write(lambda connection: close_call(connection, end))
+        call, tool, _ = (attributes(span) for span in encoded(spans_of(store, RUN, content=True)))
+    asked = json.loads(call["gen_ai.input.messages"])
+    if conversation == "messages":
+        assert asked.pop(0) == {"role": "system", "parts": [{"type": "text", "content": "Be."}]}
+    else:
+        assert json.loads(call["gen_ai.system_instructions"]) == [{"type": "text", "content": "Be."}]
+        assert call["gen_ai.request.max_tokens"] == 5
+    assert asked == [
+        {"role": "user", "parts": [{"type": "text", "content": "Hi"}]},
+        {"role": "assistant", "parts": [{"type": "tool_call", "id": "t1", "name": "read", "arguments": {"p": 1}}]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "t1", "response": "res"}]},
+    ]
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "done"}], "finish_reason": "stop"}]
+    assert json.loads(call["gen_ai.output.messages"]) == said
+    assert (tool["gen_ai.tool.name"], tool["gen_ai.tool.call.id"]) == ("read", "t1")
+
+
 # A call.
 
 

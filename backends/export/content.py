@@ -28,7 +28,7 @@ def of_call(
     body = request if isinstance(request, Mapping) else {}
     system = body.get("system", body.get("instructions", body.get("systemInstruction")))
     parts = [part for message in answers for part in _parts(message)]
-    said = [{"role": "assistant", "parts": parts, "finish_reason": stop}] if parts else None
+    said = [{"role": "assistant", "parts": parts, "finish_reason": stop or "error"}] if parts else None
     return {
         "gen_ai.input.messages": _json([_message(message) for message in messages]),
         "gen_ai.output.messages": _json(said),
@@ -68,7 +68,10 @@ def _part(block: Block) -> dict[str, Any]:
 def _instructions(system: Any) -> list[dict[str, Any]] | None:
     if not system:
         return None
-    wrapped = {"role": "system", "content": system if isinstance(system, str | list) else [system]}
+    if isinstance(system, Mapping) and "parts" in system:
+        wrapped: dict[str, Any] = {"role": "user", "parts": system["parts"]}
+    else:
+        wrapped = {"role": "system", "content": system if isinstance(system, str | list) else [system]}
     return [_part(block) for block in blocks(wrapped)]
 
 
