@@ -139,6 +139,7 @@ SAID = {"role": "assistant", "content": [{"type": "output_text", "text": "So."}]
         {**SAID, "type": "message", "id": "msg_1", "status": "completed"},
         {"role": "assistant", "content": [{"type": "output_text", "text": "So.", "annotations": [], "logprobs": []}]},
         {"role": "assistant", "content": [{"type": "output_text", "text": "So.", "logprobs": None}], "phase": None},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "So.", "annotations": [{"url": "x"}]}]},
         {"role": "assistant", "content": [{"type": "output_text", "text": ""}, *SAID["content"]]},
     ],
 )
@@ -158,7 +159,9 @@ def test_ids_of_items_are_the_providers_and_those_of_calls_count() -> None:
     assert item_key({**call, "call_id": "c2"}) != item_key(call)
     thought = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
     assert item_key({**thought, "id": "rs_1", "content": None, "status": None}) == item_key(thought)
-    assert item_key({**thought, "id": "rs_1", "content": []}) == item_key(thought)
+    told = {**thought, "content": [{"type": "reasoning_text", "text": "Two writers."}]}
+    assert item_key({**thought, "id": "rs_1", "content": []}) == item_key(thought) == item_key(told)
+    assert keep_answer(told, "input").message["content"] == told["content"]
     # Each event of a stream has another copy of the same.
     assert item_key({**thought, "encrypted_content": "gAAAB"}) == item_key(thought)
     summary = [{"type": "summary_text", "text": "So."}]

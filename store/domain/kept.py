@@ -29,6 +29,8 @@ REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details", "t
 _ANSWER_ONLY = frozenset({"id", "model", "stop_reason", "stop_sequence", "stop_details", "usage"}) | frozenset(
     {"container", "context_management", "diagnostics"}
 )
+_CONTENT, _NOTHING = frozenset({"content"}), frozenset[str]()
+_OF_OUTPUT = frozenset({"annotations", "logprobs"})
 _FIELDS_OF_CLIENTS = frozenset({"index", "provider_specific_fields"})
 _SIGNATURES = frozenset({"thoughtSignature", "thought_signature"})
 _CACHE_MARKER = "cache_control"
@@ -106,8 +108,8 @@ def join(kept: Mapping[str, Any], overlay: Overlay | None) -> dict[str, Any]:
 
 def bare(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     """The kept form of what a node stores, which may have an answer's reasoning besides."""
-    if stored.get("role") == "assistant" and not REASONING.isdisjoint(stored):
-        return {name: value for name, value in stored.items() if name not in REASONING}
+    if not (members := _reasoning_of(stored)).isdisjoint(stored):
+        return {name: value for name, value in stored.items() if name not in members}
     parts = stored.get("parts")
     if stored.get("role") == "model" and isinstance(parts, list) and any(map(is_thought, parts)):
         return {**stored, "parts": joined([part for part in parts if not is_thought(part)])[0]}
@@ -134,12 +136,14 @@ def _take(message: Mapping[str, Any], conversation: str, reasoning: bool) -> tup
     string = False
     role, kind = message.get("role"), message.get("type")
     user, assistant = role == "user", role == "assistant"
-    dropped = assistant and not reasoning
+    dropped = _NOTHING if reasoning else _reasoning_of(message)
     item = conversation == "input"
     left_out = _left_out_of_item if item else _left_out
     said = not item or (isinstance(role, str) and kind in (None, "message"))
     for name, value in message.items():
-        if name == "content" and said and isinstance(value, str | list):
+        if name in dropped:
+            edits.append([[name], value])
+        elif name == "content" and said and isinstance(value, str | list):
             string = isinstance(value, str)
             text = ("output_text" if assistant else "input_text") if item else "text"
             content = [{"type": text, "text": value}] if isinstance(value, str) else value
@@ -148,7 +152,7 @@ def _take(message: Mapping[str, Any], conversation: str, reasoning: bool) -> tup
             kept[name] = _parts(value, False, reasoning, edits, urlsafe)
         elif name == "parts" and conversation == "contents" and isinstance(value, list):
             kept[name] = _parts(value, role in ("user", None), True, edits, urlsafe)
-        elif _empty(name, value) or (dropped and name in REASONING) or left_out(name, value, message):
+        elif _empty(name, value) or left_out(name, value, message):
             edits.append([[name], value])
         elif name == "tool_calls" and assistant and isinstance(value, list):
             kept[name] = [_tool_call(call, [name, index], edits) for index, call in enumerate(value)]
@@ -174,6 +178,13 @@ def _take(message: Mapping[str, Any], conversation: str, reasoning: bool) -> tup
     return kept, overlay or None
 
 
+def _reasoning_of(message: Mapping[str, Any]) -> frozenset[str]:
+    """The members in which it would have reasoning that clients may drop."""
+    if message.get("role") == "assistant":
+        return REASONING
+    return _CONTENT if message.get("type") == "reasoning" and message.get("role") is None else _NOTHING
+
+
 def _left_out(name: str, value: Any, message: Mapping[str, Any]) -> bool:
     """Of a message of the Messages or the Chat protocol."""
     if name in _ANSWER_ONLY or (message.get("type") == "message" and name not in ("role", "content")):
@@ -192,7 +203,7 @@ def _left_out_of_item(name: str, value: Any, item: Mapping[str, Any]) -> bool:
     return (
         name == "status"
         or (name == "type" and isinstance(role, str) and value == "message")
-        or (kind == "reasoning" and (name == "encrypted_content" or (name == "content" and value == [])))
+        or (name == "encrypted_content" and kind == "reasoning")
     )
 
 
@@ -210,12 +221,12 @@ def _content(content: list[Any], user: bool, path: list[Any], edits: Edits) -> l
 
 def _block(block: dict[str, Any], path: list[Any], edits: Edits) -> dict[str, Any]:
     kept = {}
-    defaults = ("citations", "annotations", "logprobs") if block.get("type") == "output_text" else ("citations",)
+    output = block.get("type") == "output_text"
     for name, value in block.items():
         # A tool's input is the tool's own business: null and `cache_control` mean there what the tool wants.
         if name == "input":
             kept[name] = value
-        elif _empty(name, value) or (value == [] and name in defaults):
+        elif _empty(name, value) or (name == "citations" and value == []) or (output and name in _OF_OUTPUT):
             edits.append([[*path, name], value])
         elif name == "caller" and _strip(value, [], []) == _DIRECT:
             # The default, which answers spell out and clients drop.
