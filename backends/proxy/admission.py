@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,8 @@ class Admission:
     def end(self, subagent: SubagentId) -> None:
         """The subagent is over. How often it was refused goes on record; nobody waits for that."""
         if alerts := self._budgets.forget(subagent):
-            self._store.writer.submit(self._job(subagent, alerts))
+            with suppress(StoreError):
+                self._store.writer.submit(self._job(subagent, alerts))
 
     async def _note(self, subagent: SubagentId, bound: Bound, text: str) -> None:
         alert = self._budgets.count(subagent, bound, text)

@@ -5,6 +5,7 @@ Headers are lists of pairs of bytes, in order, repeats included; names are compa
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from store.domain.secrets import mask
 from store.keys import PREFIX
@@ -81,13 +82,20 @@ def to_client(headers: Headers, *, length: bool) -> list[tuple[bytes, bytes]]:
 
 def kept(headers: Headers) -> list[tuple[str, str]]:
     """Headers as the record keeps them: without anything secret. A key of a known form under another name is masked."""
-    pairs = [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers
-        if not _SECRET.search(name.lower().replace(b"_", b"-"))
-    ]
-    # Masked as one text, which keeps its lines: that is quicker than one at a time.
-    values = "\n".join(value for _, value in pairs)
-    if (masked := mask(values)) == values:
-        return pairs
-    return [(name, value) for (name, _), value in zip(pairs, masked.split("\n"), strict=True)]
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if not _is_secret(name)]
+    return [(name, _masked(value)) for name, value in pairs]
+
+
+def _masked(value: str) -> str:
+    if len(value) < 16 and "@" not in value:
+        return value
+    # Nearly all values are those of the call before.
+    return _masked_before(value) if len(value) < 200 else mask(value)
+
+
+_masked_before = lru_cache(1024)(mask)
+
+
+@lru_cache(1024)
+def _is_secret(name: bytes) -> bool:
+    return _SECRET.search(name.lower().replace(b"_", b"-")) is not None

@@ -75,10 +75,11 @@ def kept_query(query: str) -> str:
 
 def thread(headers: Headers) -> str:
     """What the agent itself says of who is calling: its own subagent, else its session. "" where it says nothing."""
-    for name in THREAD_HEADERS:
-        if value := get(headers, name):
-            return safe_line(value.decode("latin-1"), LONGEST_THREAD)
-    return ""
+    found = {lower: value for name, value in headers if (lower := name.lower()) in THREAD_HEADERS}
+    if not found:
+        return ""
+    said = next(found[name] for name in THREAD_HEADERS if name in found)
+    return safe_line(said.decode("latin-1"), LONGEST_THREAD)
 
 
 _PARAMETER = re.compile(r"(^|[&;])([^&;=]*)=([^&;]*)")
