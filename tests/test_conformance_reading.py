@@ -75,6 +75,22 @@ def test_the_end_of_a_compressed_stream_is_held(name: str, coding: str) -> None:
     assert len(Decoder(coding).decode(gone)) == recording.end_at
 
 
+@pytest.mark.parametrize("length", [False, True])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_the_end_of_a_compressed_body_is_held_though_only_the_codings_own_end_follows(
+    coding: str, length: bool
+) -> None:
+    recording = RECORDINGS["chat.json"]
+    body = recording.body
+    came = compressed(coding, [body[:40], body[40:]])
+    assert Decoder(coding).decode(b"".join(came[:2])) == body
+    hold, heard, gone = Hold(len(b"".join(came)) if length else None), listener(recording, coding=coding), b""
+    for piece in came:
+        gone += hold.take(piece, heard.take(piece))
+    assert Decoder(coding).decode(gone) == body[:40] and gone + hold.rest() == b"".join(came)
+    assert heard.finish(b"".join(came)) == understood(recording)
+
+
 def test_an_event_of_a_protocol_that_nobody_knows_waits_for_the_next() -> None:
     recording = RECORDINGS["chat-tools.sse"]
     from backends.proxy.listening import Listener

@@ -35,17 +35,23 @@ class Listener:
         self._came = 0
         self._held: tuple[int, int] | None = None
         """Where the reader says that the last events begin, and where that is in the body as it came."""
+        self._said: list[bytes] = []
+        """What a compressed body that is no event stream has said so far."""
+        self._last_said = 0
+        """Where the last piece that it said something with begins in the body as it came."""
         self.ended: int | None = None
         """Where a stream's last event begins in the body as it came; None until it has come."""
 
     def take(self, chunk: bytes) -> int | None:
-        """Follow a piece. The offset in the body that the end of the stream can't lie before; None for a body that is
-        no event stream, or can't be read as one."""
+        """Follow a piece. The offset in the body that its end can't lie before; None where only the next piece can show
+        that this one was not the last."""
         before, self._came = self._came, self._came + len(chunk)
         events, decoder = self._events, self._decoder
-        if events is None or decoder is None:
+        if decoder is None or (events is None and decoder.plain):
             return None
         try:
+            if events is None:
+                return self._follow(decoder.decode(chunk), before)
             for event in events.feed(decoder.decode(chunk)):
                 if self._reader.event(event) and self.ended is None:
                     # In a compressed stream the event is somewhere in this piece: nobody can read it without it.
@@ -70,6 +76,14 @@ class Listener:
             return events.start if self._reader.may_end(name) else self._came
         return events.start if events.pending <= LONGEST_END else self._came
 
+    def _follow(self, said: bytes, before: int) -> int:
+        """The end of a compressed body begins with the last piece that says something: what follows may be nothing but
+        the coding's own end."""
+        if said:
+            self._said.append(said)
+            self._last_said = before
+        return self._last_said
+
     def finish(self, body: bytes) -> Answer:
         """The body is over. What was understood of it."""
         try:
@@ -90,4 +104,4 @@ class Listener:
             if event is not None and self.ended is None:
                 self._reader.event(event)
         elif self._decoder is not None:
-            self._reader.body(self._decoder.decode(body))
+            self._reader.body(body if self._decoder.plain else b"".join(self._said))
