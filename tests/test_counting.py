@@ -65,6 +65,11 @@ def test_what_is_counted() -> None:
     assert count({"contents": [{"parts": [{"text": "one two three"}]}]}, "contents") == said
     with_more = count({"messages": [{"content": "one two three"}], "tools": [{"name": "read"}], "system": "two words"})
     assert with_more.input == said.input + 3
+    # What is to be embedded is no conversation.
+    texts = ["one two three", "one two three"]
+    assert count({"input": texts}, "") == Usage(6)
+    assert count({"content": {"parts": [{"text": texts[0]}]}}, "") == Usage(3)
+    assert count({"requests": [{"content": {"parts": [{"text": text}]}} for text in texts]}, "") == Usage(6)
     # A picture has no text.
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1000}}
     pictures = count({"messages": [{"content": ["one two three", {**picture, "type": ""}]}]})

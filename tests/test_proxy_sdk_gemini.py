@@ -128,6 +128,8 @@ async def test_counts_and_embeddings_are_no_turns(tmp_path: Path) -> None:
         counted, embedded = r.calls()
         assert (counted.usage, counted.answer, counted.complete) == (Usage(), None, True)
         assert (embedded.model, embedded.answer, embedded.complete) == ("gemini-embedding-001", None, True)
+        # It doesn't say what that cost.
+        assert embedded.usage.input and embedded.notes and embedded.usd is None
 
 
 @pytest.mark.parametrize("streaming", [True, False])

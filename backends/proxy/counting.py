@@ -30,14 +30,16 @@ NOTE = "the provider reported no usage: its tokens were counted here, about"
 
 _NEWER = ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "chatgpt", "o1", "o3", "o4", "gpt-oss")
 _NO_TEXT = frozenset({"data", "encrypted_content", "signature", "thoughtSignature", "file_data", "id", "call_id"})
+_BESIDE = frozenset({"system", "instructions", "systemInstruction", "tools", "functions"})
+_EMBEDDED = frozenset({"input", "content", "requests"})
 
 _lock = Lock()
 _counts: OrderedDict[tuple[str, bytes], int] = OrderedDict()
 
 
 def count(model: str, body: bytes, conversation: str, answer: Iterable[Mapping[str, Any]]) -> Usage:
-    """The usage of a call with that body, whose messages are the member `conversation`, and that answer. Takes a third
-    of a second the first time: not for an event loop."""
+    """The usage of a call with that body and that answer. The member `conversation` holds its messages; without one it
+    is texts to embed. Takes a third of a second the first time: not for an event loop."""
     try:
         asked = orjson.loads(body) if body else {}
     except orjson.JSONDecodeError:
@@ -50,8 +52,10 @@ def count(model: str, body: bytes, conversation: str, answer: Iterable[Mapping[s
             if name == conversation:
                 for message in value if isinstance(value, list) else [value]:
                     tokens += _of(encoding, message) + PER_MESSAGE
-            elif name in ("system", "instructions", "systemInstruction", "tools", "functions"):
+            elif name in (_BESIDE if conversation else _EMBEDDED):
                 tokens += _of(encoding, value)
+        if not conversation:
+            tokens -= PER_MESSAGE
         return Usage(input=tokens, output=sum(_of(encoding, message) for message in answer))
 
 

@@ -83,6 +83,8 @@ class ContentReader:
         self._usage: dict[str, Any] = {}
         self._searches = 0
         self._done = False
+        self._embedded = False
+        """The answer is vectors, and no content."""
         self._error = ""
         self._strange: list[Any] = []
         self.held_from: int | None = None
@@ -142,6 +144,7 @@ class ContentReader:
             error=self._error,
             strange=(*self._strange, *contents[1:]),
             response_id=text(self._head.get("responseId")),
+            uncounted=self._embedded and not prompt,
             notes=(note,) if len(contents) > 1 else (),
         )
 
@@ -168,6 +171,7 @@ class ContentReader:
         if error := value.get("error"):
             self._error = _error_text(error)
             return False
+        self._embedded = self._embedded or "embedding" in value or "embeddings" in value
         for key in ("modelVersion", "responseId"):
             if value.get(key):
                 self._head[key] = value[key]

@@ -97,7 +97,8 @@ class EmbeddingsReader(OpaqueReader):
             self._error = error_of(value["error"])
 
     def answer(self) -> Answer:
-        return Answer(model=self._model, usage=self._usage, whole=True, error=self._error)
+        uncounted = not self._usage.total and not self._error
+        return Answer(model=self._model, usage=self._usage, whole=True, error=self._error, uncounted=uncounted)
 
 
 def _endpoint(method: str, path: str) -> tuple[str, str]:

@@ -24,7 +24,8 @@ class Answer:
     """What was understood of an answer. `messages` are the assistant's message as a client would send it back, or the
     items of a protocol that answers with several; `whole` is whether the protocol's own end came; `error` what the
     provider reported, "" for nothing; `strange` what the protocol doesn't know of, kept as it came (the bytes are on
-    the tape in any case); `response_id` the provider's name of the answer; `notes` sentences for who reads the call."""
+    the tape in any case); `response_id` the provider's name of the answer; `uncounted` that it took tokens, and the
+    provider doesn't say how many; `notes` sentences for who reads the call."""
 
     messages: tuple[Mapping[str, Any], ...] = ()
     model: str = ""
@@ -35,6 +36,7 @@ class Answer:
     error: str = ""
     strange: tuple[Any, ...] = ()
     response_id: str = ""
+    uncounted: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -168,7 +168,7 @@ class Recording:
 
     async def _counted(self, answer: Answer) -> Answer:
         """An answer with its usage, counted here where the provider reports none."""
-        if not answer.messages or answer.usage.total or self._start.source:
+        if answer.usage.total or self._start.source or not (answer.messages or answer.uncounted):
             return answer
         start, model = self._start, answer.model or self._start.model
         try:
