@@ -98,4 +98,5 @@ _masked_before = lru_cache(1024)(mask)
 
 @lru_cache(1024)
 def _is_secret(name: bytes) -> bool:
-    return _SECRET.search(name.lower().replace(b"_", b"-")) is not None
+    plain = name.lower().replace(b"_", b"-")
+    return plain in CREDENTIALS or _SECRET.search(plain) is not None
