@@ -18,7 +18,7 @@ from app.replays import order_replay, outcome
 from store import commands, runs, tapes
 from store.database import open_store
 from store.domain.board import Board, Lane
-from store.domain.commands import Kill
+from store.domain.commands import Kill, Launch
 from store.domain.limits import Limits
 from store.domain.replay import OnMismatch, Replay, Replayed
 from store.domain.states import Ending, SubagentState
@@ -194,6 +194,24 @@ def test_a_subagent_that_was_killed_ends_at_the_same_place(tmp_path: Path) -> No
     for lane in lanes(board):
         assert lane.ended is not None
         assert (lane.ended.ending, lane.state) == (Ending.KILLED, SubagentState.KILLED)
+
+
+def test_what_the_operator_edited_is_edited_again(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").create()
+    run = rig.order(home, limits=replace(LIMITS, turns=3), gates_open=False)
+    with open_store(home.store) as store, rig.engine(home, run) as process:
+        rig.until_event(store, run, "gate.opened", after=0, process=process)
+        face = home.folder(run).observations
+        face.write_text(face.read_text() + "\n- The lock is made anew for each call.\n")
+        commands.issue(store, run, Launch(), at=time.time())
+        assert process.wait(rig.DEADLINE) == 0
+        again = order_replay(home, store, read_board(store, run), Replay(run))
+        board = rig.finish(home, again)
+        asked = [tapes.request(store, call) for call in tapes.calls(store, run=again, generation=2)]
+    assert played(home, again).faithful
+    assert any("The lock is made anew for each call." in json.dumps(request) for request in asked)
+    assert "The lock is made anew for each call." in home.folder(again).observations.read_text()
+    assert board.finished is not None
 
 
 @pytest.mark.soak

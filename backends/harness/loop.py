@@ -13,7 +13,7 @@ from backends.harness.lanes import LaneRunner, keep
 from backends.harness.operator import STOPPED, Operator
 from backends.harness.ports import Ports
 from backends.harness.verdict import Checker, refusal
-from backends.harness.writing import match_face, save_observed, write_results
+from backends.harness.writing import match_face, repeat_edits, save_observed, write_results
 from store.domain.events import (
     Alert,
     BaselineChecked,
@@ -77,8 +77,10 @@ class Harness:
             match what:
                 case Step.DESIGN:
                     # Whatever was edited at the gate, under whichever engine, counts from here on.
-                    await match_face(self._journal, self._ports.folder)
                     played = self._ports.played
+                    if played is not None:
+                        await repeat_edits(self._journal, played.run, played.told(number))
+                    await match_face(self._journal, self._ports.folder)
                     plans = (played.plans(number) if played is not None else None) or design(
                         self._board, self._ports.portfolio
                     )
@@ -86,6 +88,8 @@ class Harness:
                 case Step.LAUNCH | Step.WATCH | Step.CHECK:
                     await self._work(number)
                 case Step.OBSERVE:
+                    if self._ports.played is not None:
+                        await repeat_edits(self._journal, self._ports.played.run, self._ports.played.observed(number))
                     await match_face(self._journal, self._ports.folder)
                     await save_observed(self._journal, self._ports, number)
                     await match_face(self._journal, self._ports.folder)

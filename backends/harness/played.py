@@ -33,6 +33,21 @@ class Played:
         recorded = self._board.generations.get(generation)
         return tuple(lane.plan for lane in recorded.lanes.values()) if recorded is not None else None
 
+    @property
+    def run(self) -> str:
+        """Its name."""
+        return self._board.run
+
+    def told(self, generation: int) -> int:
+        """The version of the observations that a generation started from, 0 for none."""
+        recorded = self._board.generations.get(generation)
+        return recorded.told if recorded is not None else 0
+
+    def observed(self, generation: int) -> int:
+        """The version of the observations that the observer wrote after a generation, 0 for none."""
+        recorded = self._board.generations.get(generation)
+        return recorded.observed.version if recorded is not None and recorded.observed is not None else 0
+
     def ending(self, subagent: SubagentId) -> Ending | None:
         """How the subagent ended, when its tape is over and something other than an answer ended it there: the
         operator, a limit, the clock. None while it goes on."""

@@ -20,6 +20,9 @@ from store.home import RunFolder
 
 log = logging.getLogger("multitrack.harness")
 
+OPERATOR = "operator"
+"""Who edits, as versions of the observations say it."""
+
 Settling = Callable[[Connection, bool, str], None]
 """Answers a command inside the transaction that carries it out."""
 
@@ -77,6 +80,19 @@ async def _match_face(journal: Journal, folder: RunFolder) -> None:
         observations.write_face(folder.observations, latest)
 
 
+async def repeat_edits(journal: Journal, recorded: str, up_to: int) -> None:
+    """What the operator changed in a recorded run, up to that version of its observations, and not yet in this one."""
+    store = journal.store
+    edits = [each for each in observations.versions(store, recorded) if each.author == OPERATOR]
+    done = sum(each.author == OPERATOR for each in observations.versions(store, journal.run))
+    async with journal.editing:
+        for version in [each.version for each in edits if each.version <= up_to][done:]:
+            document = observations.load(store, journal.run)
+            if document is not None:
+                before, after = (observations.text(store, recorded, number) or "" for number in (version - 1, version))
+                await _save_edit(journal, apply_edit(document, before, after))
+
+
 async def save_edit(
     journal: Journal, folder: RunFolder, text: str, base: int, *, settles: Settling
 ) -> tuple[bool, str]:
@@ -97,7 +113,7 @@ async def save_edit(
 
 async def _save_edit(journal: Journal, document: Document, settles: Settling | None = None) -> Document:
     def save(connection: Connection) -> None:
-        version = observations.save(connection, document, author="operator", at=journal.clock())
+        version = observations.save(connection, document, author=OPERATOR, at=journal.clock())
         if settles is not None:
             settles(connection, True, f"The observations are kept as version {version}.")
 

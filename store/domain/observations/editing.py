@@ -49,6 +49,9 @@ def apply_edit(document: Document, base: str, text: str) -> Document:
     for place, item in enumerate(after.items):
         if item in after.items[:place] and item.id:
             continue
+        if item.id and item.id not in now and item == was.get(item.id):
+            # It was left alone, and is gone meanwhile.
+            continue
         known = now.get(item.id) if item.id not in written else None
         changed: Observation | None
         if known is None:
