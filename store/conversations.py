@@ -39,7 +39,7 @@ class Part:
 
     data: bytes
     blob: str
-    members: dict[str, str]
+    members: dict[str, str | list[str]]
 
 
 class Mark(NamedTuple):
@@ -130,7 +130,7 @@ class Conversation:
         self.overlaid -= sum(map(len, before.values()))
         return {index for index in changed if self.overlays.get(index) != before.get(index)}
 
-    def digest(self, member: str, members: Mapping[str, str], shared: int) -> str:
+    def digest(self, member: str, members: Mapping[str, str | list[str]], shared: int) -> str:
         """The request digest, of the digests of the body's other members. What was hashed of the first messages when
         the last request was recorded is not hashed again."""
         rest = canonical({name: value for name, value in members.items() if name > member})

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, literal_column, select, text
 
 from store import blobs, conversations, dag, jsonwalk, overlay
 from store.conversations import Conversation, Fresh, Memory, Part
-from store.domain.canonical import digest, digest_of_members, request_digest, value_digest
+from store.domain.canonical import digest, digest_of_members, member_digest, request_digest, value_digest
 from store.domain.safe_text import safe_line
 from store.exact import dumps, form, loads, parse
 from store.prepared import Prepared
@@ -190,7 +190,7 @@ def _written(
     wanted = [part.blob for part in parts.values()] + ([before.blob] if before else [])
     there = blobs.existing(connection, wanted)
     columns: dict[str, str | None] = {}
-    members: dict[str, str] = {}
+    members: dict[str, str | list[str]] = {}
     for name, part in parts.items():
         if part.blob not in there:
             blobs.put_new(connection, part.blob, part.data)
@@ -263,7 +263,7 @@ def _parts(members: dict[str, Any], member: str, known: Mapping[str, Part]) -> d
             continue
         if form(loads(data)) != form(value):
             raise ValueError(f"{column} would not come back as they are")
-        digests = {name: value_digest(item) for name, item in digested.items()}
+        digests = {name: member_digest(name, item) for name, item in digested.items()}
         parts[column] = Part(data, digest(data), digests)
     return parts
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from store import blobs, overlay, rebuilding
 from store.domain.blocks import blocks
-from store.domain.canonical import canonical, digest_of_members, kept_key, value_digest
+from store.domain.canonical import canonical, digest_of_members, kept_key, member_digest, value_digest
 from store.domain.kept import Overlay, bare, join_unit, role_of
 from store.domain.tape import Call, Message
 from store.domain.timing import decode
@@ -49,7 +49,7 @@ class Verifier:
         self._connection = connection
         self._nodes: dict[str, _Node] = {}
         self._changed: dict[tuple[str, bytes], list[str]] = {}
-        self._members: dict[str, dict[str, str]] = {}
+        self._members: dict[str, dict[str, str | list[str]]] = {}
         self._overlays: OrderedDict[str, dict[int, Overlay]] = OrderedDict()
         self._sound: set[str] = set()
         self._on_tapes = {tuple(row) for row in connection.execute(_ON_TAPES, {"run": run})}
@@ -159,13 +159,14 @@ class Verifier:
             self._changed[known] = [value_digest(item) for item in join_unit(message, left_out)]
         return self._changed[known]
 
-    def _part(self, name: str, blob: str) -> dict[str, str]:
+    def _part(self, name: str, blob: str) -> dict[str, str | list[str]]:
         """The digests of the members in a part of a request; of the one of that name, or of all."""
         digests = self._members.get(name + blob)
         if digests is None:
             value: Any = loads(blobs.load(self._connection, blob))
             members = {name: value} if name else value
-            digests = self._members[name + blob] = {member: value_digest(item) for member, item in members.items()}
+            digests = {member: member_digest(member, item) for member, item in members.items()}
+            self._members[name + blob] = digests
         return digests
 
     def _overlay(self, blob: str | None) -> dict[int, Overlay]:

@@ -16,7 +16,7 @@ from store.domain.canonical import (
     parse,
     request_digest,
 )
-from store.domain.kept import join, node_key, split
+from store.domain.kept import join, join_unit, node_key, split, split_unit, units
 from tests.jsonvalues import as_json, markers, messages, same, values
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(
@@ -57,12 +57,15 @@ def test_what_is_no_json_is_refused(vector: dict[str, Any]) -> None:
 
 @case("nodes")
 def test_node_vectors(vector: dict[str, Any]) -> None:
-    parent = vector["parent"]
+    parent, conversation = vector["parent"], vector.get("conversation", "messages")
     for message in map(parse, vector["messages"]):
-        kept, overlay = split(message)
+        (unit,) = units(message if isinstance(message, list) else [message], conversation)
+        kept, overlay = split_unit(unit, conversation)
         assert canonical(kept).decode() == vector["kept"]
-        assert node_key(parent, message) == vector["key"]
-        assert same(join(kept, overlay), message)
+        assert kept_key(parent, canonical(kept)) == vector["key"]
+        assert same(join_unit(kept, overlay), list(unit))
+        if len(unit) == 1:
+            assert node_key(parent, unit[0], conversation) == vector["key"]
     # The recipe, spelled out.
     written = f"[{json.dumps(parent)},{vector['kept']}]".encode()
     assert blake2b(written, digest_size=20).hexdigest() == vector["key"]

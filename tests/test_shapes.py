@@ -27,10 +27,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-SLOW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SYSTEM = {"messages": "system", "input": "instructions", "contents": "systemInstruction"}
 
-around = st.dictionaries(st.sampled_from(["model", "metadata", "tools", "zz", "stream"]), values, max_size=3)
+names = ["model", "metadata", "tools", "zz", "stream", "messages", "input", "contents"]
+around = st.dictionaries(st.sampled_from(names), values | st.lists(values, max_size=2), max_size=3)
 
 
 @st.composite
@@ -63,7 +64,7 @@ def histories(draw: st.DrawFn, conversation: str) -> list[bytes]:
             others = draw(around)
         if draw(st.integers(0, 4)) == 0:
             others[SYSTEM[conversation]] = draw(values)
-        members = list(others.items())
+        members = [(name, value) for name, value in others.items() if name != conversation]
         members.insert(draw(st.integers(0, len(members))), (conversation, talk))
         compact = draw(st.booleans())
         text = json.dumps(

@@ -67,14 +67,14 @@ def request_digest(body: Any) -> str:
     a conversation by the digests of its items, so that a longer conversation costs only what is new in it."""
     if not isinstance(body, Mapping):
         return value_digest(body)
-    return digest_of_members(
-        {
-            name: [value_digest(item) for item in value]
-            if name in CONVERSATIONS and isinstance(value, list)
-            else value_digest(value)
-            for name, value in body.items()
-        }
-    )
+    return digest_of_members({name: member_digest(name, value) for name, value in body.items()})
+
+
+def member_digest(name: str, value: Any) -> str | list[str]:
+    """What a member of a body counts by in the request digest."""
+    if name in CONVERSATIONS and isinstance(value, list):
+        return [value_digest(item) for item in value]
+    return value_digest(value)
 
 
 def digest_of_members(members: Mapping[str, str | list[str]]) -> str:
