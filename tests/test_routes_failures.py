@@ -61,6 +61,18 @@ async def begun(r: Rigged, handler: Handler, name: str = "openai") -> Any:
     return stream
 
 
+async def ended(r: Rigged) -> tuple[Any, Any]:
+    """The client's one call and its one try, when both have ended."""
+
+    def both() -> tuple[Any, Any] | None:
+        calls, made = r.calls()
+        if len(calls) == len(made) == 1 and calls[0].ended is not None and made[0].ended is not None:
+            return calls[0], made[0]
+        return None
+
+    return await until(both)
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("status", "error", "kind", "said"),
@@ -232,8 +244,7 @@ async def test_a_stream_that_breaks_in_the_middle_breaks(r: Rigged, name: str, c
     with pytest.raises(Exception, match=r"incomplete|closed|peer|terminated|without"):
         async for _ in stream:
             pass
-    await until(lambda: True if all(call.ended for calls in r.calls() for call in calls) else None)
-    (call,), (made,) = r.calls()
+    call, made = await ended(r)
     assert (call.complete, made.complete) == (False, False) and call.error == made.error
     assert tapes.response(r.store, made) == part
 
@@ -276,8 +287,7 @@ async def test_a_client_that_hangs_up_stops_the_provider(r: Rigged) -> None:
             break
     await stream.close()
     await asyncio.wait_for(r.providers["openai"].asked[0].gone.wait(), 30)
-    await until(lambda: True if all(call.ended for calls in r.calls() for call in calls) else None)
-    (call,), (made,) = r.calls()
+    call, made = await ended(r)
     assert (call.error, made.error) == ("the client hung up", "the client hung up")
 
 
@@ -287,7 +297,7 @@ async def test_a_killed_subagents_routed_calls_are_cut(r: Rigged) -> None:
     with pytest.raises(Exception, match=r"incomplete|closed|peer"):
         async for _ in stream:
             pass
-    (call,), (made,) = r.calls()
+    call, made = await ended(r)
     assert call.error == "the subagent was killed" and made.error
 
 
@@ -302,8 +312,8 @@ async def test_a_worker_that_dies_is_begun_anew(r: Rigged) -> None:
     with pytest.raises(Exception, match=r"incomplete|closed|peer"):
         async for _ in stream:
             pass
-    await until(lambda: True if all(call.ended for calls in r.calls() for call in calls) else None)
-    assert r.calls()[0][0].error == "the worker that translates broke off"
+    call, _ = await ended(r)
+    assert call.error == "the worker that translates broke off"
     r.begin()
     r.answers("openai", WHOLE_HELLO)
     # Many at once, and one worker for them all.
