@@ -45,12 +45,18 @@ def test_a_path_goes_to_the_provider_it_names_or_to_the_one_that_speaks_so(path:
 
 def test_of_several_that_speak_so_the_first_is_asked() -> None:
     table = {
-        "local": Upstream("http://127.0.0.1:11434", protocol="openai"),
+        "local": Upstream("http://127.0.0.1:8000", protocol="openai"),
         "openai": Upstream("https://api.openai.com", protocol="openai"),
         "anthropic": Upstream("https://api.anthropic.com"),
     }
     assert find(table, "/v1/chat/completions").provider == "local"
     assert find(table, "/v1/messages").provider == "anthropic"
+    # Azure has the same under other paths, and with another header for its key.
+    table["mine"] = Upstream("https://mine.openai.azure.com", protocol="azure")
+    assert find(table, "/openai/deployments/m/chat/completions?api-version=1").provider == "mine"
+    assert find(table, "/v1/chat/completions").provider == "local"
+    assert find({"mine": table["mine"]}, "/v1/responses").provider == "mine"
+    assert find(table, "/mine/openai/v1/responses").path == "/openai/v1/responses"
     # One that nobody speaks goes to the first, which will say that it doesn't know it.
     assert find(table, "/v1beta/models/g:generateContent").provider == "local"
 

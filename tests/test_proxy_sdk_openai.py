@@ -288,7 +288,7 @@ async def test_fault_identical_prompts_of_two_subagents_become_one_session(tmp_p
 
 async def test_azures_paths_and_its_api_key_header(tmp_path: Path) -> None:
     handler = fixed(b"200 OK", STREAM, *map(chunk, split(recorded("chat-tools.sse"))), LAST_CHUNK)
-    async with rig(tmp_path, handler, protocol="openai", prices=PRICES) as r:
+    async with rig(tmp_path, handler, protocol="azure", prices=PRICES) as r:
         azure = openai.AsyncAzureOpenAI(
             api_key=KEY, azure_endpoint=r.base_url, api_version="2024-10-21", azure_deployment="mine", max_retries=0
         )
@@ -297,7 +297,8 @@ async def test_azures_paths_and_its_api_key_header(tmp_path: Path) -> None:
                 pass
         line = r.provider.asked[0].line
         assert line == b"POST /openai/deployments/mine/chat/completions?api-version=2024-10-21 HTTP/1.1"
-        assert KEY.encode() not in r.provider.asked[0].head
+        head = r.provider.asked[0].head
+        assert b"api-key: real" in head and b"authorization" not in head and KEY.encode() not in head
         (call,) = r.calls()
         # A deployment's name has no price; the model's that answered has one.
         assert call.model == "mine" and call.usd == pytest.approx(75 * 0.15e-6 + 51 * 0.6e-6)

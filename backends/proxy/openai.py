@@ -70,6 +70,15 @@ class OpenAI:
         return orjson.dumps({"error": error})
 
 
+class Azure(OpenAI):
+    """The same on Azure, which takes its keys in a header of its own."""
+
+    name = "azure"
+
+    def credentials(self, api_key: str) -> list[tuple[bytes, bytes]]:
+        return [(b"api-key", api_key.encode())]
+
+
 class EmbeddingsReader(OpaqueReader):
     """Vectors are no message, and nearly all of the body: only what stands beside them is read."""
 

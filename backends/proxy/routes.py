@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from backends.proxy.anthropic import AnthropicMessages
 from backends.proxy.gemini import Gemini
 from backends.proxy.ollama import Ollama
-from backends.proxy.openai import OpenAI
+from backends.proxy.openai import Azure, OpenAI
 from backends.proxy.protocol import ProviderProtocol
 
 PROTOCOLS: dict[str, ProviderProtocol] = {
-    protocol.name: protocol for protocol in (AnthropicMessages(), OpenAI(), Gemini(), Ollama())
+    protocol.name: protocol for protocol in (AnthropicMessages(), OpenAI(), Azure(), Gemini(), Ollama())
 }
 """The protocols that are understood, by the name that an upstream gives."""
 
@@ -38,14 +38,17 @@ KNOWN = {
 _AZURE = "/openai/deployments/"
 """How Azure's paths begin: no provider's name."""
 
-_SHAPES = {
-    "anthropic": re.compile(r"^/v1/(?:messages|complete)(?:/|$)"),
-    "openai": re.compile(
-        rf"^(?:/v1)?/(?:chat/completions|completions|responses|embeddings|images|audio|moderations)(?:/|$)|^{_AZURE}"
+_SHAPES = (
+    (re.compile(r"^/v1/(?:messages|complete)(?:/|$)"), ("anthropic",)),
+    (
+        re.compile(r"^(?:/v1)?/(?:chat/completions|completions|responses|embeddings|images|audio|moderations)(?:/|$)"),
+        ("openai", "ollama", "azure"),
     ),
-    "gemini": re.compile(r"^(?:/upload)?/v1(?:alpha|beta)\d*/|/(?:models|tunedModels|endpoints)/[^/]+:\w+$"),
-}
-"""Paths that are of one protocol alone, by its name."""
+    (re.compile(rf"^{_AZURE}"), ("azure", "openai")),
+    (re.compile(r"^(?:/upload)?/v1(?:alpha|beta)\d*/|/(?:models|tunedModels|endpoints)/[^/]+:\w+$"), ("gemini",)),
+    (re.compile(r"^/api/(?:chat|generate|tags|show|embed)$"), ("ollama",)),
+)
+"""Paths that tell whose they are, with the protocols that have them, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def find(upstreams: Mapping[str, Upstream], path: str) -> Route:
     name, slash, rest = path[1:].partition("/")
     if slash and name in upstreams and not path.startswith(_AZURE):
         return Route(name, upstreams[name], slash + rest)
-    protocol = next((protocol for protocol, shape in _SHAPES.items() if shape.search(path)), "")
-    speaking = (name for name, upstream in upstreams.items() if upstream.protocol == protocol)
+    protocols = next((protocols for shape, protocols in _SHAPES if shape.search(path)), ())
+    speaking = (name for protocol in protocols for name, each in upstreams.items() if each.protocol == protocol)
     first = next(speaking, next(iter(upstreams)))
     return Route(first, upstreams[first], path)
