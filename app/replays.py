@@ -65,7 +65,7 @@ def _repository(home: Home, repository: str, scripted: str) -> str:
 
 
 def outcome(store: "Store", board: Board) -> Replayed | None:
-    """How a replay stands beside its run; None for a run that is no replay."""
+    """How a replay stands beside its run; None for a run that is no replay, or whose run is gone."""
     from store import events
     from store.tapes import calls
 
@@ -74,6 +74,8 @@ def outcome(store: "Store", board: Board) -> Replayed | None:
     then = Board(board.order.replay.run)
     for event in events.read(store, run=then.run):
         then.apply(event)
+    if then.order is None:
+        return None
     return replayed(then, board, calls(store, run=then.run), calls(store, run=board.run))
 
 

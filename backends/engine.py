@@ -164,6 +164,8 @@ class Engine:
         recorded = Board(replay.run)
         for event in events.read(self._store, run=replay.run):
             recorded.apply(event)
+        if recorded.order is None:
+            raise StoreError(f"Run {replay.run} is no longer in {self._store.path}: there is no tape to play.")
 
         def names(subagent: SubagentId) -> dict[str, str]:
             lane = (recorded if subagent.run == replay.run else self._board).lane(subagent)

@@ -66,9 +66,13 @@ def played(home: Home, run: str) -> Replayed:
     return found
 
 
+def say(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    line = [rig.PYTHON, "-P", "-m", "app", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=rig.DEADLINE, check=False)
+
+
 def command(*arguments: str) -> tuple[int, Any]:
-    line = [rig.PYTHON, "-P", "-m", "app", *arguments, "--headless", "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=rig.DEADLINE, check=False)
+    done = say(*arguments, "--headless", "--json")
     return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
 
@@ -152,10 +156,24 @@ def test_what_is_not_on_the_tape_ends_the_run_and_is_shown(taped: Taped) -> None
         "+ system: Repair something else." in missed[0].notes[0]
         or "+ text: Repair something else." in missed[0].notes[0]
     )
-    line = [rig.PYTHON, "-P", "-m", "app", "--home", str(taped.home.root), "replay", run, "--headless"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=rig.DEADLINE, check=False)
-    assert done.returncode == 2, "a run that had no answers has no tape"
-    assert "there is nothing to play" in done.stderr
+    shown = say("--home", str(taped.home.root), "watch", run)
+    assert shown.returncode == 1
+    assert f"Beside run {taped.run}:" in shown.stdout
+    assert "+ text: Repair something else." in shown.stdout
+    assert f"Answered from the tape of run `{taped.run}`" in taped.home.folder(run).report.read_text()
+    refused = say("--home", str(taped.home.root), "replay", run, "--headless")
+    assert refused.returncode == 2, "a run that had no answers has no tape"
+    assert "there is nothing to play" in refused.stderr
+
+
+def test_without_the_tape_the_engine_says_so(taped: Taped, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(taped.home.root, home.root)
+    run = order(Taped(home, taped.run, taped.seed))
+    assert say("--home", str(home.root), "delete", taped.run, "--yes").returncode == 0
+    refused = say("--home", str(home.root), "resume", run, "--headless")
+    assert refused.returncode == 3
+    assert f"Run {taped.run} is no longer in" in refused.stderr
 
 
 def test_where_misses_go_live_the_run_goes_on(taped: Taped) -> None:

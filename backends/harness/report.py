@@ -60,6 +60,7 @@ def _head(board: Board, ending: tuple[RunState, str] | None, now: float) -> str:
         f"- Repository: {code(task.repository)} at `{order.revision[:12]}`",
         f"- Check: {code(task.check.command)}",
         f"- Model: {'scripted model, no LLM' if order.scripted else code(task.model)}",
+        *([f"- Answered from the tape of run `{order.replay.run}`"] if order.replay is not None else []),
         f"- Sandbox: {task.sandbox}"
         + (" (no wall: programs ran with the operator's rights)" if task.sandbox == "local" else ""),
         f"- Time: {duration(board.spent(now).seconds)} of work",
