@@ -149,7 +149,7 @@ class Feed:
                 self._stop.wait(2)
 
     def _follow(self) -> None:
-        from store import events, runs
+        from store import runs
         from store.feed import LiveFeed
         from store.tail import TailReader, tail_path
 
@@ -165,10 +165,7 @@ class Feed:
         for row in known:
             if self._stop.is_set():
                 return
-            board = Board(row.id)
-            for event in events.read(store, run=row.id):
-                board.apply(event)
-            self._post(Read(board))
+            self._post(Read(_board(store, row.id)))
         feed = LiveFeed(store, after=last)
         tails = TailReader(tail_path(store.path))
         names = {row.id for row in known}
@@ -176,10 +173,14 @@ class Feed:
         ticks = 0
         while not self._stop.is_set():
             happened = feed.wait(TICK)
-            if any(event.run not in names for event in happened):
+            # Recordings come, and deleted runs go, without an event.
+            if ticks % ALIVE_EVERY == 0 or any(event.run not in names for event in happened):
                 known = runs.runs(store)
-                names = {row.id for row in known}
-                self._post(Listed(tuple((row.id, row.title, row.created) for row in known)))
+                if (now_there := {row.id for row in known}) != names:
+                    self._post(Listed(tuple((row.id, row.title, row.created) for row in known)))
+                    for run in now_there - names - {event.run for event in happened}:
+                        self._post(Read(_board(store, run)))
+                    names = now_there
             if happened:
                 self._post(Happened(tuple(happened), self._said(store, happened)))
             streaming = tails.read()
@@ -233,3 +234,13 @@ def read_flows(store: "Store", run: str) -> Flowed:
         if event.subagent is not None:
             flows.setdefault(event.subagent, Flow()).apply(event, said)
     return Flowed(run, flows, tuple(happened), happened[-1].seq if happened else 0)
+
+
+def _board(store: "Store", run: str) -> Board:
+    """A run's past, folded."""
+    from store import events
+
+    board = Board(run)
+    for event in events.read(store, run=run):
+        board.apply(event)
+    return board

@@ -129,9 +129,10 @@ class Studio(App[None]):
     def _listed(self, message: feeds.Listed) -> None:
         for run, title, created in message.runs:
             self.world.know(run, title, created)
+        self.world.forget(but=[run for run, _, _ in message.runs])
         self.world.opened = True
         self.world.version += 1
-        if self.run_name is None and message.runs:
+        if self.track is None and message.runs:
             self.show_run(message.runs[0][0])
         elif self.run_name and not self.world.flowed:
             self._read_flows()
@@ -276,9 +277,11 @@ class Studio(App[None]):
                 if board.state is not RunState.GATE:
                     return f"run {track.id} waits at no gate"
             case "stop":
-                if track is None or board is None or board.state.final:
+                if track is None or board is None or board.state.final or track.recording:
                     return "there is nothing to stop"
             case "resume":
+                if track is not None and track.recording:
+                    return "a recording can't be resumed: `multitrack proxy` begins another"
                 if track is None or not track.interrupted:
                     return "an engine works on this run" if track and track.alive else "this run is over"
                 if track.id in self._starting:

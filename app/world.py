@@ -3,7 +3,7 @@
 The app owns one `World`; the feed's messages are folded into it, and screens read it. No widget, no store.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from store.domain.board import Board, Generation, Lane
@@ -11,7 +11,7 @@ from store.domain.events import Event, RunCreated
 from store.domain.ids import SubagentId
 from store.domain.states import RunState
 from widgets.flow import Flow, Parts
-from widgets.states import OPENING, Mark, run_mark
+from widgets.states import OPENING, RECORDED, RECORDING, Mark, run_mark
 
 
 @dataclass
@@ -29,12 +29,19 @@ class Track:
     @property
     def mark(self) -> Mark:
         """The state as it is drawn."""
+        if self.recording:
+            return RECORDING if self.alive else RECORDED
         return run_mark(self.board.state, alive=self.alive) if self.read else OPENING
+
+    @property
+    def recording(self) -> bool:
+        """It has calls of tools outside a run, and nothing else: no event is told of it."""
+        return self.read and not self.board.seq
 
     @property
     def interrupted(self) -> bool:
         """Not over, and no engine works on it."""
-        return self.read and not self.alive and not self.board.state.final
+        return self.read and not self.alive and not self.board.state.final and not self.recording
 
     @property
     def waiting(self) -> bool:
@@ -91,6 +98,11 @@ class World:
         if run not in self.tracks:
             self.tracks[run] = Track(run, title, created, Board(run))
         return self.tracks[run]
+
+    def forget(self, *, but: Collection[str]) -> None:
+        """Let go of runs that are no longer there."""
+        for run in set(self.tracks).difference(but):
+            del self.tracks[run]
 
     def take(self, board: Board) -> None:
         """A board that was folded elsewhere, when it is ahead of ours."""

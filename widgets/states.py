@@ -44,6 +44,10 @@ RUN: dict[RunState, Mark] = {
 
 INTERRUPTED = Mark("⚠", "interrupted", "bad")
 """A run that is not over and has no engine."""
+RECORDING = Mark("▶", "recording", "accent")
+"""Calls of tools outside a run, as they are made."""
+RECORDED = Mark("■", "recorded", "faint")
+"""Calls of tools outside a run: nothing more comes."""
 OPENING = Mark("◌", "opening", "faint")
 """A run whose events are not read yet."""
 

@@ -101,6 +101,12 @@ class RunsScreen(StudioScreen):
 def about(track: Track) -> list[Line]:
     """The run under the cursor: its orders, and its generations."""
     board = track.board
+    if track.recording:
+        return [
+            [(shown_line(track.title), "strong")],
+            [("Calls of tools outside a run, as `multitrack proxy` recorded them.", "text")],
+            [("  multitrack calls ", "accent"), (track.id, "accent"), ("   lists them", "text")],
+        ]
     if board.order is None:
         return [[("Reading the run …", "faint")]]
     task = board.task
@@ -127,6 +133,7 @@ def _engine(track: Track) -> str:
 def row(track: Track, now: float) -> RunRow:
     """A run as the list shows it."""
     board = track.board
+    counted = track.read and not track.recording
     generation = board.generation
     generations = [board.generations[number] for number in sorted(board.generations)]
     lanes = max((each.count(clean=False) for each in generations), default=0)
@@ -137,8 +144,8 @@ def row(track: Track, now: float) -> RunRow:
         generation=f"{track.latest}/{track.planned}" if track.planned else "",
         solved=f"{generation.solved(clean=False)}/{generation.count(clean=False)}" if generation else "",
         clean=f"{generation.solved(clean=True)}/{generation.count(clean=True)}" if generation else "",
-        observations=str(board.known) if track.read else "",
-        cost=words.money(board.spent(board.at)) if track.read else "",
+        observations=str(board.known) if counted else "",
+        cost=words.money(board.spent(board.at)) if counted else "",
         curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
         age=words.age(now - track.created),
         title=shown_line(track.title),
