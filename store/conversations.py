@@ -90,6 +90,8 @@ class Conversation:
     marks: list[Mark] = field(default_factory=list)
     model: str = ""
     stream: bool = False
+    guess: int = 0
+    """How many messages the last request had in common with the one before: the next has these, too, most likely."""
     counted: int = 0
     """About how many bytes of memory it takes, as it was remembered."""
 
@@ -114,6 +116,7 @@ class Conversation:
     def go_on(self, start: int, shared: int, fresh: Sequence[Fresh]) -> set[int]:
         """Put these behind the first nodes, in place of what was there, in a body in which the list begins at `start`;
         the indices at which the overlays differ."""
+        self.guess = shared
         if (shift := start - self.ends[0]) != 0:
             self.ends = [end + shift for end in self.ends]
         changed = {index for index in range(shared, len(self.keys)) if index in self.overlays}
@@ -185,7 +188,7 @@ class Memory:
                 if elsewhere is None:
                     elsewhere = jsonwalk.start(body, member) or 0
                 start = elsewhere
-            shared = jsonwalk.common(known.body, known.ends, body, start) if start else 0
+            shared = jsonwalk.common(known.body, known.ends, body, start, known.guess) if start else 0
             length = known.ends[shared] - known.ends[0]
             if shared and (best is None or length > best[0]):
                 best = (length, shared, start, known)

@@ -97,19 +97,21 @@ def compact(body: bytes, value: dict[str, Any], member: str) -> tuple[int, Items
     return begin, Items(item, ends, ends[-1] if ends else begin)
 
 
-def common(one: bytes, ends: Sequence[int], other: bytes, begin: int) -> int:
+def common(one: bytes, ends: Sequence[int], other: bytes, begin: int, guess: int = 0) -> int:
     """How many objects of a list, which ends[0] begins and which end at the others, stand in another body too, where
-    the list begins at `begin`."""
+    the list begins at `begin`; at least so many as the `guess`, most likely."""
     view, shift = memoryview(one), begin - ends[0]
     low, high = 0, len(ends) - 1
-    # Most often all of them; otherwise each part that is the same is looked at once.
-    middle = high
+    # What is the same is looked at once.
+    tries = [high, min(guess, high)]
     while low < high:
+        middle = tries.pop() if tries else (low + high + 1) // 2
+        if not low < middle <= high:
+            continue
         if other.startswith(view[ends[low] : ends[middle]], ends[low] + shift):
             low = middle
         else:
             high = middle - 1
-        middle = (low + high + 1) // 2
     return low
 
 

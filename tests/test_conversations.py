@@ -238,13 +238,16 @@ def orjson_writes(value: Any) -> bool:
         return False
 
 
-@given(st.lists(st.binary(min_size=1, max_size=3), max_size=8), st.lists(st.binary(min_size=1, max_size=3), max_size=8))
-def test_what_two_lists_have_in_common_is_found(one: list[bytes], other: list[bytes]) -> None:
+pieces = st.lists(st.sampled_from([b"a", b"bb", b"ab"]), max_size=8)
+
+
+@given(pieces, pieces, st.integers(0, 9))
+def test_what_two_lists_have_in_common_is_found(one: list[bytes], other: list[bytes], guess: int) -> None:
     ends = [2]
     for piece in one:
         ends.append(ends[-1] + len(piece))
     body, another = b"[[" + b"".join(one), b"---" + b"".join(other)
-    shared = jsonwalk.common(body, ends, another, 3)
+    shared = jsonwalk.common(body, ends, another, 3, guess)
     assert another[3:].startswith(b"".join(one[:shared]))
     assert shared == len(one) or not another[3:].startswith(b"".join(one[: shared + 1]))
 
