@@ -61,6 +61,7 @@ class Hit:
     call: str
     node: str
     block: int
+    run: str
     subagent: SubagentId | None
     turn: int
     role: str
@@ -174,6 +175,7 @@ def _hit(connection: Connection, row: Any) -> Hit:
         call=row.call,
         node=row.node,
         block=row.block,
+        run=row.run,
         subagent=subagent,
         turn=_turn(connection, row.call, row.node),
         role=row.role,

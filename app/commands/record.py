@@ -191,6 +191,7 @@ def _search(context: Context, options: Namespace) -> int:
         emit(
             [
                 {
+                    "run": hit.run,
                     "subagent": str(hit.subagent) if hit.subagent else None,
                     "turn": hit.turn,
                     "call": hit.call,
@@ -205,7 +206,7 @@ def _search(context: Context, options: Namespace) -> int:
         )
     else:
         for hit in hits:
-            where = f"{hit.subagent or f'call {hit.call}'}  turn {hit.turn}"
+            where = f"{hit.subagent or hit.run}  call {hit.call}  turn {hit.turn}"
             say(f"{where}  {hit.role} {hit.kind}\n    {safe_line(mask(hit.snippet))}")
         if not hits:
             say("Nothing found.")
