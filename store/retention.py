@@ -110,6 +110,7 @@ def delete_runs(
         before, _ = _pages(store)
         for run in runs:
             _claim(stack, home, run)
+        _refuse_played(store, home, runs)
         store.write(lambda connection: _mark(connection, runs, at))
         doomed = unfinished(store)
         for run in doomed:
@@ -317,6 +318,21 @@ def _claim(stack: ExitStack, home: Home, run: str) -> None:
         who = f" (process {by.pid} on {by.host})" if by is not None and by.pid else ""
         raise HeldError(f"An engine works on run {run}{who}: it can't be deleted. `multitrack stop {run}` ends it.")
     stack.enter_context(lock)
+
+
+def _refuse_played(store: "Store", home: Home, runs: Collection[str]) -> None:
+    """A tape that answers another run, whose engine is at work, has to stay."""
+    with store.read() as connection:
+        playing = connection.execute(text(_PLAYING)).all()
+    for run, tape in playing:
+        if tape in runs and run not in runs and holder(home.folder(run).lock) is not None:
+            raise HeldError(f"The tape of run {tape} answers run {run}, which goes on: it can't be deleted now.")
+
+
+_PLAYING = (
+    "SELECT run, json_extract(data, '$.replay.run') FROM events "
+    "WHERE kind = 'run.created' AND json_extract(data, '$.replay.run') IS NOT NULL"
+)
 
 
 def _remove(folder: Path) -> int:

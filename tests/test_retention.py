@@ -24,9 +24,11 @@ from store.attachments import LEAST
 from store.database import Store, open_store
 from store.domain import timing
 from store.domain.commands import Stop
-from store.domain.events import SubagentChecked, ToolFinished
+from store.domain.events import RunCreated, SubagentChecked, ToolFinished
 from store.domain.ids import SubagentId
 from store.domain.observations import Document
+from store.domain.replay import Replay
+from store.domain.task import Check, Task
 from store.errors import StoreError
 from store.home import Home
 from store.lock import RunLock
@@ -361,6 +363,20 @@ def test_a_run_with_an_engine_is_left_alone(tmp_path: Path) -> None:
             with pytest.raises(HeldError, match=rf"works on run aaaaa \(process {os.getpid()}"):
                 delete_runs(store, home, ["aaaaa"], at=5.0, pause=no_pause)
         assert contents(home.store) == before
+
+
+def test_a_tape_that_answers_another_run_stays_while_that_goes_on(tmp_path: Path) -> None:
+    task = Task(goal="", repository="", check=Check(""))
+    with opened(tmp_path) as (home, store):
+        begin(store, "aaaaa", "bbbbb")
+        order = RunCreated(task, "", "", 1, replay=Replay("aaaaa"))
+        store.write(lambda connection: events.append(connection, "bbbbb", [order], at=1.0))
+        with RunLock(home.folder("bbbbb").lock) as lock:
+            assert lock.acquire()
+            with pytest.raises(HeldError, match="The tape of run aaaaa answers run bbbbb"):
+                delete_runs(store, home, ["aaaaa"], at=5.0, pause=no_pause)
+        delete_runs(store, home, ["aaaaa"], at=5.0, pause=no_pause)
+        assert [run.id for run in runs.runs(store)] == ["bbbbb"]
 
 
 def test_two_deletions_do_not_go_on_at_once(tmp_path: Path) -> None:

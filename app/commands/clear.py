@@ -62,12 +62,12 @@ def _age(text: str) -> float:
 
 
 def _delete(context: Context, options: Namespace) -> int:
-    from store.retention import delete_runs, sizes, unfinished
+    from store.retention import sizes, unfinished
 
     with context.store() as store:
         if options.run in unfinished(store):
             note(f"The deletion of run {options.run} was not finished: it goes on.")
-            say(_said([options.run], delete_runs(store, context.home, [options.run], at=time.time())))
+            say(_said([options.run], _deleted(context, store, [options.run])))
             return Exit.FINE
         row = find_run(store, options.run)
         _refuse_held(context, row.id)
@@ -75,12 +75,12 @@ def _delete(context: Context, options: Namespace) -> int:
         name = f"run {row.id} ({safe_line(row.title, 60)})"
         if not _confirmed(options, f"Delete {name} with its tapes, report and patches? It frees about {frees}."):
             return Exit.UNSOLVED
-        say(_said([row.id], delete_runs(store, context.home, [row.id], at=time.time())))
+        say(_said([row.id], _deleted(context, store, [row.id])))
     return Exit.FINE
 
 
 def _prune(context: Context, options: Namespace) -> int:
-    from store.retention import delete_runs, unfinished
+    from store.retention import unfinished
 
     if context.empty:
         emit({"runs": [], "freed": None}) if options.json else say("Nothing is recorded yet.")
@@ -94,13 +94,22 @@ def _prune(context: Context, options: Namespace) -> int:
         if not options.dry_run and (names or unfinished(store)):
             if not _confirmed(options, f"Delete {'it' if len(names) == 1 else 'them'}?" if names else ""):
                 return Exit.UNSOLVED
-            freed = delete_runs(store, context.home, names, at=time.time())
+            freed = _deleted(context, store, names)
     if options.json:
         told = None if freed is None else {"store": freed.store, "files": freed.files, "kept": freed.kept}
         emit({"runs": [_facts(run) for run in old], "freed": told})
     elif freed is not None:
         say(_said(names, freed))
     return Exit.FINE
+
+
+def _deleted(context: Context, store: "Store", names: Sequence[str]) -> "Freed":
+    from store.retention import HeldError, delete_runs
+
+    try:
+        return delete_runs(store, context.home, names, at=time.time())
+    except HeldError as error:
+        raise CommandError(str(error), Exit.UNSOLVED) from error
 
 
 def _old(context: Context, store: "Store", *, before: float, keep_solved: bool) -> list[_Old]:
