@@ -11,6 +11,8 @@ from typing import Any
 
 import anthropic
 import openai
+from google import genai
+from google.genai import types
 
 from backends.proxy import Prices, Proxy, Timeouts, Upstream, serve
 from store import tapes
@@ -25,6 +27,8 @@ ROUTES = (
     "claude-by-openai=openai/gpt-5.1",
     "claude-by-ollama=ollama_chat/qwen3:8b",
     "gpt-by-claude=anthropic/claude-sonnet-4-5",
+    "claude-by-gemini=gemini/gemini-2.5-pro",
+    "gemini-by-gemini=gemini/gemini-2.5-pro",
     "same=anthropic/same",
     "renamed=anthropic/claude-sonnet-4-5",
     "two=openai/gpt-5.1|openai/gpt-5.1@second",
@@ -77,6 +81,10 @@ class Rigged:
         self.clients.append(client)
         return client
 
+    def gemini(self) -> Any:
+        options = types.HttpOptions(base_url=f"{self.base_url}/gemini")
+        return genai.Client(api_key=KEY, http_options=options).aio
+
     def openai(self, **more: Any) -> Any:
         client = openai.AsyncOpenAI(api_key=KEY, base_url=f"{self.base_url}/openai/v1", max_retries=0, **more)
         self.clients.append(client)
@@ -90,7 +98,7 @@ async def routed(root: Path, routes: Iterable[str] = ROUTES) -> AsyncIterator[Ri
     async with AsyncExitStack() as stack:
         providers = {
             name: await stack.enter_async_context(provided(nothing))
-            for name in ("anthropic", "openai", "second", "ollama", "silent")
+            for name in ("anthropic", "openai", "second", "ollama", "gemini", "silent")
         }
         store = stack.enter_context(prepared(root / "store.sqlite3"))
         table = {

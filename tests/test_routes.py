@@ -5,16 +5,22 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anthropic
 import pytest
 import pytest_asyncio
+from google.genai import errors
 
-from store import tapes
+from store import keys, tapes
+from store.domain.allowance import Allowance
+from store.domain.ids import SubagentId
+from store.keys import new_secret
 from tests.proxyrig import SUBAGENT, recorded, streamed, whole
 from tests.routesrig import REAL, Rigged, chunks, completion, routed, tool_call
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning"),
 ]
 
 READ: Any = {
@@ -285,6 +291,51 @@ async def test_a_responses_client_is_answered_by_an_anthropic_model(r: Rigged, s
     sent = r.asked("anthropic")
     assert sent["messages"][2]["content"][0]["tool_use_id"] == "call_1"
     assert sent["messages"][2]["content"][0]["content"] == "the text of a"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_anthropic_client_is_answered_by_a_gemini_model(r: Rigged, stream: bool) -> None:
+    r.answers("gemini", streamed(recorded("gemini-text.sse")) if stream else whole(b"200 OK", recorded("gemini.json")))
+    got = await message(r.anthropic(), stream=stream, model="claude-by-gemini", system=SYSTEM, messages=[WHY])
+    _, (made,) = both(r)
+    wanted = tapes.answer(r.store, made)
+    assert wanted is not None and (made.protocol, made.model, made.complete) == ("gemini", "gemini-2.5-pro", True)
+    texts = [part["text"] for part in wanted.message["parts"] if "text" in part and not part.get("thought")]
+    assert "".join(block.text for block in got.content if block.type == "text") == "".join(texts) != ""
+    assert made.usage.output > 0 and r.asked("gemini")["system_instruction"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_gemini_client_is_renamed_in_its_path_and_not_translated(r: Rigged, stream: bool) -> None:
+    name = "gemini-text.sse" if stream else "gemini.json"
+    r.answers("gemini", streamed(recorded(name)) if stream else whole(b"200 OK", recorded(name)))
+    models = r.gemini().models
+    asked: Any = {"model": "gemini-by-gemini", "contents": "Why?"}
+    if stream:
+        assert [chunk async for chunk in await models.generate_content_stream(**asked)]
+    else:
+        assert (await models.generate_content(**asked)).text
+    line = r.providers["gemini"].asked[0].line
+    assert b"/models/gemini-2.5-pro:" + (b"stream" if stream else b"generate") in line
+    call, (made,) = both(r)
+    assert tapes.response(r.store, call) == tapes.response(r.store, made) == recorded(name)
+    with pytest.raises(errors.ClientError, match="other clients than Gemini's are translated") as caught:
+        await models.generate_content(model="claude-by-openai", contents="Why?")
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+
+
+async def test_a_limit_counts_what_the_tries_used(r: Rigged) -> None:
+    r.answers("openai", completion({"content": "Hello."}))
+    third, secret = SubagentId(SUBAGENT.run, 2, 9), new_secret()
+    r.store.write(lambda connection: keys.mint(connection, third, secret, at=1.0, allowance=Allowance(tokens=100)))
+    client = r.anthropic().with_options(api_key=secret)
+    asked: Any = {"stream": False, "model": "claude-by-openai", "messages": [WHY], "max_tokens": 5}
+    await message(client, **asked)
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        await message(client, **asked)
+    assert caught.value.status_code == 402 and len(r.providers["openai"].asked) == 1
+    spend = tapes.spend(r.store, third)
+    assert (spend.turns, spend.usage.total, spend.priced) == (1, 117, True) and spend.usd > 0
 
 
 async def test_counting_tokens_for_a_model_of_another_protocol(r: Rigged) -> None:

@@ -181,7 +181,10 @@ class Routed:
     async def _translated(self, attempt: Attempt, protocol: ProviderProtocol) -> Answering:
         deployment = attempt.deployment
         if self._endpoint not in TRANSLATED:
-            raise UpstreamError(f"{deployment} can't answer this: only turns of a conversation are translated", 400)
+            whose = " of other clients than Gemini's" if protocol.name == "gemini" else ""
+            raise UpstreamError(
+                f"{deployment} can't answer this: only turns of a conversation{whose} are translated", 400
+            )
         self._translated_by = attempt
         base = _BASES.get(spoken(deployment, self._reach.upstreams), "")
         order = {
