@@ -116,3 +116,9 @@ def test_a_cell_stays_in_its_column(one: str, two: str) -> None:
     lines = table(("a", "b"), [(code(one), code(two))]).split("\n")
     assert len(lines) == 3
     assert lines[2].replace("\\|", "").count("|") == 3
+
+
+def test_no_secret_gets_in() -> None:
+    key = "sk-ant-api03-" + "a1B2" * 24
+    text = report(board(title=f"Use {key}"), None, PATCH.replace(b"+b", f"+KEY={key}".encode()), now=0.0)
+    assert key not in text and "sk-ant-api03-****" in text

@@ -11,6 +11,7 @@ from store.domain.events import CheckResult
 from store.domain.limits import Spend
 from store.domain.observations import Document, live
 from store.domain.safe_text import safe, safe_line
+from store.domain.secrets import mask
 from store.domain.states import Ending, RunState
 from store.domain.task import Memory
 
@@ -31,7 +32,8 @@ def report(
     now: float,
     ending: tuple[RunState, str] | None = None,
 ) -> str:
-    """The report as it stands. `ending` is the run's end where it is not yet an event."""
+    """The report as it stands. `ending` is the run's end where it is not yet an event. It is made to be handed on, so
+    secrets are hidden in it, also those that the patch has."""
     parts = [
         _head(board, ending, now),
         _convergence(board),
@@ -41,7 +43,7 @@ def report(
         _costs(board, now),
         _lanes(board),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return mask("\n\n".join(part for part in parts if part) + "\n")
 
 
 def _head(board: Board, ending: tuple[RunState, str] | None, now: float) -> str:
