@@ -232,3 +232,18 @@ async def test_a_credential_in_a_body_is_kept_but_not_shown(tmp_path: Path) -> N
         await client.ask(body=body)
         assert (await client.answer())[0] == 200
         assert r.provider.asked[0].body == body
+
+
+async def test_a_key_in_the_wrong_place_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with rig(tmp_path, whole(b"200 OK", b"{}")) as r:
+        client = await r.client()
+        with caplog.at_level("DEBUG"):
+            for path in (
+                f"/v1/k/{KEY}/messages",
+                f"/v1/{KNOWN['sk-ant-api03-']}",
+                f"/k/{KNOWN['sk-proj-']}/v1/messages",
+            ):
+                await client.ask(path=path, headers="x-api-key: mt-nobodys\r\n")
+                assert (await client.answer())[0] == 401
+        assert "refused POST" in caplog.text and "sk-ant-api03-****" in caplog.text
+        assert not any(key in caplog.text for key in (KEY, *KNOWN.values()))

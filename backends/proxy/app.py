@@ -39,7 +39,7 @@ from backends.proxy.upstream import Client, Timeouts
 from store.database import Store
 from store.domain.ids import SubagentId
 from store.domain.route import ModelRoute
-from store.domain.safe_text import safe_line
+from store.domain.secrets import shown_line
 from store.tail import TailWriter
 from store.tapes import CallStart, new_call_id
 
@@ -172,7 +172,7 @@ class Proxy:
         except HungUpError:
             return
         except RefusedError as refused:
-            log.warning("refused %s %s: %s", scope["method"], safe_line(addressed.path, 200), refused)
+            log.warning("refused %s %s: %s", scope["method"], shown_line(addressed.path, 200), refused)
             await self._refuse(refused, route, headers, send)
             return
         request = _Request(caller, route, scope["method"], query, headers, body, asked, admitted, attempt, found)
