@@ -29,6 +29,7 @@ ROUTES = (
     "gpt-by-claude=anthropic/claude-sonnet-4-5",
     "claude-by-gemini=gemini/gemini-2.5-pro",
     "gemini-by-gemini=gemini/gemini-2.5-pro",
+    "keyless=openai/gpt-5.1@keyless",
     "same=anthropic/same",
     "renamed=anthropic/claude-sonnet-4-5",
     "two=openai/gpt-5.1|openai/gpt-5.1@second",
@@ -105,6 +106,7 @@ async def routed(root: Path, routes: Iterable[str] = ROUTES) -> AsyncIterator[Ri
             name: Upstream(provider.base_url, REAL, {"second": "openai", "silent": "openai"}.get(name, name))
             for name, provider in providers.items()
         }
+        table["keyless"] = Upstream(providers["second"].base_url, None, "openai", own_key=True)
         table["refusing"] = Upstream("http://127.0.0.1:9", REAL, "openai")
         proxy = Proxy(
             store,

@@ -332,6 +332,14 @@ async def test_the_worker_has_no_key_and_nothing_of_the_operators(r: Rigged) -> 
     assert r.providers["openai"].asked and r.proxy.routing.attempts.find([(b"x-multitrack-attempt", b"mt-x")]) is None
 
 
+async def test_a_translated_call_brings_no_key_to_a_provider_that_takes_the_clients_own(r: Rigged) -> None:
+    r.answers("second", WHOLE_HELLO)
+    await ask(r, "keyless")
+    await r.openai().chat.completions.create(model="keyless", messages=WHY)
+    for asked in r.providers["second"].asked:
+        assert not {name.lower() for name, _ in asked.headers} & {b"authorization", b"x-api-key"}
+
+
 async def test_what_is_not_translated_is_refused_in_the_clients_words(r: Rigged) -> None:
     with pytest.raises(openai.BadRequestError, match="only turns of a conversation are translated"):
         await r.openai().embeddings.create(model="gpt-by-claude", input="text")

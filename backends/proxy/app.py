@@ -235,7 +235,7 @@ class Proxy:
                 request.method,
                 request.headers,
                 request.body,
-                own_key=route.upstream.own_key,
+                own_key=route.upstream.own_key and (attempt is None or attempt.own_key),
             ),
             Recording(
                 self._store.writer,

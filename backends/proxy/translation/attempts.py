@@ -36,6 +36,8 @@ class Attempt:
         self.caller = caller
         self.deployment = deployment
         self.secret = new_secret()
+        self.own_key = False
+        """It brings the key of the client for its own provider. What a translation has in a key's place is none."""
         self.sent: list[bytes] = []
         """The bodies that went to the provider, without content codings."""
         self.ends: list[CallEnd] = []

@@ -168,7 +168,8 @@ class Routed:
         """The client's own protocol: its bytes, under the deployment's name."""
         deployment, target, body = attempt.deployment, self._start.path, forward.body
         upstream = self._reach.upstreams[deployment.upstream]
-        headers = to_upstream(forward.headers, own_key=upstream.own_key and deployment.upstream == self._home)
+        attempt.own_key = upstream.own_key and deployment.upstream == self._home
+        headers = to_upstream(forward.headers, own_key=attempt.own_key)
         if forward.protocol.name == "gemini":
             target = target.replace(f"/{self._start.model}:", f"/{deployment.model}:", 1)
         elif self._start.model != deployment.model:
