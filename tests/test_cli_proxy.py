@@ -215,6 +215,45 @@ async def test_the_next_recorder_ends_the_calls_of_one_that_was_killed(tmp_path:
     assert (call.error, call.status) == (tapes.DIED, None)
 
 
+async def test_the_base_urls_are_what_the_sdks_want(tmp_path: Path) -> None:
+    bodies = {
+        b"/v1/messages": recorded("message.json"),
+        b"/v1/chat/completions": recorded("chat.json"),
+        b"/models/gemini-x:generateContent": recorded("gemini.json"),
+    }
+
+    async def answer(asked: Any, writer: asyncio.StreamWriter) -> None:
+        path = asked.line.split()[1].partition(b"?")[0]
+        await whole(b"200 OK", next(body for end, body in bodies.items() if path.endswith(end)))(asked, writer)
+
+    def speak(urls: dict[str, str]) -> None:
+        import anthropic
+        import openai
+        from google import genai
+
+        said: Any = [{"role": "user", "content": "Hi"}]
+        with anthropic.Anthropic(api_key="own-anthropic", base_url=urls["anthropic"], max_retries=0) as claude:
+            assert claude.messages.create(model="claude-x", max_tokens=9, messages=said).content
+        with openai.OpenAI(api_key="own-openai", base_url=urls["openai"], max_retries=0) as gpt:
+            assert gpt.chat.completions.create(model="gpt-x", messages=said).choices
+        with genai.Client(api_key="own-gemini", http_options={"base_url": urls["gemini"]}) as gemini:
+            assert gemini.models.generate_content(model="gemini-x", contents="Hi").candidates
+
+    async with provider(answer) as upstream:
+        everywhere = [f"--upstream={name}={upstream.base_url}" for name in ("anthropic", "openai", "gemini")]
+        async with recorder(tmp_path, *everywhere) as proxy:
+            await asyncio.to_thread(speak, proxy.listening["base_urls"])
+            lines = await proxy.stop()
+    assert [line["provider"] for line in lines[:-1]] == ["anthropic", "openai", "gemini"]
+    assert all(line["complete"] and line["tokens"]["output"] > 0 for line in lines[:-1])
+    sent = [b"own-" + name in asked.head for name, asked in zip(_NAMES, upstream.asked, strict=True)]
+    assert sent == [True, True, True]
+    assert b"own-" not in on_disk(tmp_path)
+
+
+_NAMES = (b"anthropic", b"openai", b"gemini")
+
+
 async def test_a_recording_answers_in_the_providers_place(tmp_path: Path) -> None:
     async with (
         provider(streamed(recorded("tools.sse"))) as upstream,
