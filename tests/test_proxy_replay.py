@@ -467,3 +467,15 @@ async def test_a_compressed_request_is_compared_by_what_it_says(tmp_path: Path) 
         await ask(r, KEY, gzip.compress(ASK), headers="content-encoding: gzip\r\n")
         async with playing(r) as p:
             assert (await ask(p, AGAIN_KEY))[2] == recorded("text.sse")
+
+
+async def test_a_tape_that_cannot_be_read_answers_nothing(tmp_path: Path) -> None:
+    async with rig(tmp_path, streamed(recorded("text.sse"))) as r:
+        await ask(r, KEY)
+        (call,) = r.calls()
+        r.execute(f"DELETE FROM blobs WHERE digest = '{call.parameters}'")
+        async with playing(r) as p:
+            status, _, body, _ = await ask(p, AGAIN_KEY)
+            assert (status, json.loads(body)["error"]["type"]) == (400, "invalid_request_error")
+            assert b"as far as that can be read" in body
+            assert p.provider.asked == []

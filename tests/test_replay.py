@@ -19,6 +19,7 @@ from store import commands, runs, tapes
 from store.database import open_store
 from store.domain.board import Board, Lane
 from store.domain.commands import Kill, Launch
+from store.domain.ids import SubagentId
 from store.domain.limits import Limits
 from store.domain.replay import OnMismatch, Replay, Replayed
 from store.domain.states import Ending, SubagentState
@@ -194,30 +195,13 @@ def test_where_misses_go_live_the_run_goes_on(taped: Taped) -> None:
     assert rig.board(taped.home, run).finished is not None
 
 
-def test_a_subagent_that_was_killed_ends_at_the_same_place(tmp_path: Path) -> None:
+def test_what_the_operator_did_happens_again(tmp_path: Path) -> None:
+    """A subagent that was killed ends at the same place, and the observations are edited at the same gate."""
     home = Home(tmp_path / "home").create()
-    run = rig.order(home, generations=1, pace=40.0)
+    run = rig.order(home, limits=replace(LIMITS, turns=4), gates_open=False, pace=40.0)
     with open_store(home.store) as store, rig.engine(home, run) as process:
-        rig.until_event(store, run, "tool.finished", after=0, process=process)
-        rig.until(
-            lambda: any(c.complete for c in tapes.calls(store, run=run) if c.subagent and c.subagent.lane == 1),
-            "a call",
-        )
+        rig.until(lambda: any(call.complete for call in tapes.calls(store, subagent=SubagentId(run, 1, 1))), "a call")
         commands.issue(store, run, Kill(1, 1), at=time.time())
-        commands.issue(store, run, Kill(1, 2), at=time.time())
-        assert process.wait(rig.DEADLINE) == 0
-        again = order_replay(home, store, read_board(store, run), Replay(run))
-    board = rig.finish(home, again)
-    assert played(home, again).faithful
-    for lane in lanes(board):
-        assert lane.ended is not None
-        assert (lane.ended.ending, lane.state) == (Ending.KILLED, SubagentState.KILLED)
-
-
-def test_what_the_operator_edited_is_edited_again(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home").create()
-    run = rig.order(home, limits=replace(LIMITS, turns=3), gates_open=False)
-    with open_store(home.store) as store, rig.engine(home, run) as process:
         rig.until_event(store, run, "gate.opened", after=0, process=process)
         face = home.folder(run).observations
         face.write_text(face.read_text() + "\n- The lock is made anew for each call.\n")
@@ -227,9 +211,11 @@ def test_what_the_operator_edited_is_edited_again(tmp_path: Path) -> None:
         board = rig.finish(home, again)
         asked = [tapes.request(store, call) for call in tapes.calls(store, run=again, generation=2)]
     assert played(home, again).faithful
+    killed = board.generations[1].lanes[1]
+    assert killed.ended is not None
+    assert (killed.ended.ending, killed.state) == (Ending.KILLED, SubagentState.KILLED)
     assert any("The lock is made anew for each call." in json.dumps(request) for request in asked)
     assert "The lock is made anew for each call." in home.folder(again).observations.read_text()
-    assert board.finished is not None
 
 
 @pytest.mark.soak

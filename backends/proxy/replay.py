@@ -16,7 +16,7 @@ from backends.proxy.headers import Headers
 from backends.proxy.protocol import loads
 from backends.proxy.upstream import UpstreamError
 from store import blobs, tapes
-from store.database import Store
+from store.database import Store, StoreError
 from store.domain import timing
 from store.domain.difference import difference
 from store.domain.ids import SubagentId
@@ -107,7 +107,18 @@ class Tape:
     def answerer(
         self, request: Request, subagent: SubagentId | None, thread: str, live: Callable[[Sequence[str]], Answerer]
     ) -> Answerer:
-        """Who answers a request. `live` gives the provider, with notes for the record."""
+        """Who answers a request. `live` gives the provider, with notes for the record. A tape that can't be read has
+        nothing on it."""
+        try:
+            return self._choose(request, subagent, thread, live)
+        except (StoreError, KeyError, ValueError) as error:
+            log.exception("the tape of run %s cannot be read", self._replay.run)
+            said, why = f"{MISSED} of run {self._replay.run}, as far as that can be read", str(error)
+            return _Missing(said, why, lambda: self._missed(subagent, why))
+
+    def _choose(
+        self, request: Request, subagent: SubagentId | None, thread: str, live: Callable[[Sequence[str]], Answerer]
+    ) -> Answerer:
         track, names = self._track(subagent), self._now(subagent)
         key = match_key(request, self._policy, names)
         if (one := self._matching(track, thread, request, key)) is not None:
