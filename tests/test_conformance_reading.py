@@ -52,14 +52,15 @@ def test_it_is_the_same_answer_compressed(name: str, coding: str) -> None:
 @pytest.mark.parametrize("step", [1, 0, 10**9])
 def test_bytes_go_on_as_they_came_all_but_the_end(name: str, step: int) -> None:
     recording = RECORDINGS[name]
+    body, end = recording.body, recording.end_at
     hold, heard, gone = Hold(None), listener(recording), b""
-    for piece in pieces(recording.body, step):
+    for piece in pieces(body, step):
         gone += hold.take(piece, heard.take(piece))
-        assert len(gone) <= recording.end_at, (gone[recording.end_at :], step)
-    assert gone == recording.body[: len(gone)] and gone + hold.rest() == recording.body
+        assert len(gone) <= end, (gone[end:], step)
+    assert gone == body[: len(gone)] and gone + hold.rest() == body
     if step == 1:
         # Nothing else was held back.
-        assert len(gone) >= recording.end_at - 1
+        assert len(gone) >= end - 1
 
 
 @pytest.mark.parametrize("name", STREAMS)

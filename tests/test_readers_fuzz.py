@@ -138,7 +138,7 @@ def heard(name: str, body: bytes, *, step: int = 0, headers: list[tuple[bytes, b
 
 
 @pytest.mark.parametrize("name", PATHS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), step=st.integers(0, 30))
 def test_events_of_any_shape(name: str, data: st.DataObject, step: int) -> None:
     named = st.sampled_from([*KINDS, "", "", ""])
@@ -159,7 +159,7 @@ def test_recorded_events_in_any_order(name: str, data: st.DataObject, step: int)
 
 
 @pytest.mark.parametrize("name", PATHS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_bodies_of_any_shape(name: str, data: st.DataObject) -> None:
     value = data.draw(SHAPES[name] | st.lists(SHAPES[name], max_size=2) | VALUES)
