@@ -1,5 +1,5 @@
 """The worker's process, as the proxy has it: started when a call first needs it, begun anew when it died, ended with
-the proxy. LiteLLM takes seconds and 185 MB to import, so it is nowhere else.
+the proxy. LiteLLM takes seconds and 200 MB to import, so it is nowhere else.
 
 It listens on a socket in a folder of our own, which nobody else can open. The socket listens before the process is
 there: a call that comes first waits in line, and nobody has to ask whether it is ready. It ends when its standard input

@@ -6,6 +6,7 @@ it. What stays behind is found by who compares both sides.
 """
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ litellm.suppress_debug_info = True
 litellm.num_retries = 0
 litellm.modify_params = False
 litellm.use_chat_completions_url_for_anthropic_messages = True
+
+# What goes wrong at a provider is on the tape, and told to the client: a traceback for each says nothing more.
+logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
 
 SILENCE = 24 * 3600.0
 """Seconds. The proxy, through which every call goes, has the limits that count."""
