@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -136,9 +137,11 @@ class Conversation:
     def digest(self, member: str, members: Mapping[str, str | list[str]], shared: int) -> str:
         """The request digest, of the digests of the body's other members. What was hashed of the first messages when
         the last request was recorded is not hashed again."""
-        rest = canonical({name: value for name, value in members.items() if name > member})
-        before = canonical({name: value for name, value in members.items() if name < member})
-        before = b'%b%b"%b":[' % (before[:-1], b"," if len(before) > 2 else b"", member.encode())
+        around = sorted(members.items())
+        before = b'{%b"%b":[' % (
+            b"".join(_counted(*item) + b"," for item in around if item[0] < member),
+            member.encode(),
+        )
         mark = Mark(0, before, blake2b(before, digest_size=DIGEST_SIZE))
         marks = [mark, *(one for one in self.marks if one.before == before and one.length <= shared)]
         # Where the next request differs is mostly behind where this one does.
@@ -148,7 +151,7 @@ class Conversation:
             marks.append(mark)
             self.marks.append(mark)
         state = mark.state.copy()
-        state.update(b"]" + (b"," + rest[1:] if len(rest) > 2 else b"}"))
+        state.update(b"]%b}" % b"".join(b"," + _counted(*item) for item in around if item[0] > member))
         return str(state.hexdigest())
 
 
@@ -183,8 +186,11 @@ class Memory:
         best: tuple[int, int, int, Conversation] | None = None
         elsewhere: int | None = None
         for known in reversed(self._tapes.get((tape, member), ())):
-            start = known.ends[0]
-            if not body.startswith(memoryview(known.body)[:start]):
+            start, view = known.ends[0], memoryview(known.body)
+            if not body.startswith(view[: known.ends[1]]):
+                if body.startswith(view[:start]):
+                    # Another one from its first message on.
+                    continue
                 if elsewhere is None:
                     elsewhere = jsonwalk.start(body, member) or 0
                 start = elsewhere
@@ -218,6 +224,12 @@ class Memory:
         while self._size > self._most and self._tapes:
             _, gone = self._tapes.popitem(last=False)
             self._size -= sum(one.counted for one in gone)
+
+
+def _counted(name: str, digests: str | list[str]) -> bytes:
+    """A member as the request digest counts it, in canonical JSON."""
+    value = f'"{digests}"'.encode() if isinstance(digests, str) else canonical(digests)
+    return b"%b:%b" % (encode_basestring_ascii(name).encode(), value)
 
 
 def take_apart(items: Sequence[Mapping[str, Any]], ends: Sequence[int], member: str, parent: str | None) -> list[Fresh]:

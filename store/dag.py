@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from store import attachments, jsontext
 from store.blobs import compress, existing, put_new
 from store.domain.canonical import canonical
-from store.domain.kept import bare, role_of, split
+from store.domain.kept import bare, reasons, role_of, split
 from store.exact import dumps, form
 from store.prepared import Prepared, numbered, parameters, waiting
 from store.tables import metadata
@@ -51,9 +51,11 @@ def keep(kept: dict[str, Any]) -> Kept:
 
 def keep_answer(message: Mapping[str, Any], conversation: str) -> Kept:
     """What a node keeps of an answer, with its reasoning where the key leaves that out. ValueError as `keep`."""
-    told, _ = split(message, conversation, reasoning=True)
     kept, _ = split(message, conversation)
-    if told == kept or form(bare(told)) != form(kept):
+    if not reasons(message):
+        return keep(kept)
+    told, _ = split(message, conversation, reasoning=True)
+    if form(bare(told)) != form(kept):
         return keep(kept)
     return keep(kept)._replace(message=told, data=dumps(told))
 
@@ -101,7 +103,8 @@ def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str
         rows.append({**row, "message": compress(data), "attachments": attached})
     _insert_nodes.gather(connection, rows)
     waiting(connection).update((tape, key) for _, _, key, _ in nodes)
-    _insert_places.gather(connection, [{"node": key, **tape._asdict(), "call": call} for _, _, key, _ in nodes])
+    place = {**tape._asdict(), "call": call}
+    _insert_places.gather(connection, [{"node": key, **place} for _, _, key, _ in nodes])
 
 
 def on_tape(connection: Connection, tape: Tape, keys: Sequence[str]) -> set[str]:

@@ -14,15 +14,20 @@ def parse(data: bytes, value: Any = None) -> Any:
     """The JSON value, exactly. InexactError where that can't be, another ValueError where it is no JSON.
 
     `value` is what orjson makes of it, for who has that already; it is checked as if it were read here."""
+    return read(data, value)[0]
+
+
+def read(data: bytes, value: Any = None) -> tuple[Any, bool]:
+    """`parse`, and whether orjson writes the value to the byte as it came."""
     try:
         if value is None:
             value = orjson.loads(data)
         # Most clients write compact JSON in UTF-8: when it comes back to the byte, nothing was lost.
         if orjson.dumps(value) == data:
-            return value
+            return value, True
     except (ValueError, TypeError):
         pass
-    return canonical.parse(data)
+    return canonical.parse(data), False
 
 
 def dumps(value: Any) -> bytes:

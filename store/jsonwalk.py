@@ -75,7 +75,7 @@ def items(body: bytes, at: int, *, first: bool) -> Items:
     return Items(found, ends, at + here - counted)
 
 
-def compact(body: bytes, value: dict[str, Any], member: str) -> tuple[int, Items] | None:
+def compact(value: dict[str, Any], member: str) -> tuple[int, Items] | None:
     """`start` and `items` of a body that orjson writes to the byte as it came, by what it makes of it; None where the
     list is missing or something else than objects is in it."""
     at = 1

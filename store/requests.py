@@ -9,14 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, bindparam, func, literal_column, select, text
 
 from store import blobs, conversations, dag, jsonwalk, overlay
 from store.conversations import Conversation, Fresh, Memory, Part
 from store.domain.canonical import digest, digest_of_members, member_digest, request_digest, value_digest
 from store.domain.safe_text import safe_line
-from store.exact import dumps, form, loads, parse
+from store.exact import dumps, form, loads, parse, read
 from store.prepared import Prepared
 from store.tables import metadata
 
@@ -78,13 +77,13 @@ def put(connection: Connection, tape: dag.Tape, member: str, body: bytes, value:
     except (ValueError, RecursionError):
         pass
     try:
-        exact = parse(body, value)
+        exact, compact = read(body, value)
     except (ValueError, RecursionError):
         return _inexact(connection, member, body)
     if not isinstance(exact, dict):
         return _whole(connection, body)
     try:
-        return _begun(connection, memory, tape, member, body, exact)
+        return _begun(connection, memory, tape, member, body, exact, compact=compact)
     except (ValueError, RecursionError):
         return _whole(connection, body, exact)
 
@@ -134,9 +133,17 @@ def _found(connection: Connection, memory: Memory, tape: dag.Tape, member: str, 
 
 
 def _begun(
-    connection: Connection, memory: Memory, tape: dag.Tape, member: str, body: bytes, value: dict[str, Any]
+    connection: Connection,
+    memory: Memory,
+    tape: dag.Tape,
+    member: str,
+    body: bytes,
+    value: dict[str, Any],
+    *,
+    compact: bool,
 ) -> Request:
-    """A request of which nothing is remembered. ValueError when it can't be taken apart."""
+    """A request of which nothing is remembered. `compact` says that orjson writes it as it came. ValueError when it
+    can't be taken apart."""
     members = {name: item for name, item in value.items() if name != member}
     items = value.get(member)
     string = member == "input" and isinstance(items, str)
@@ -151,7 +158,9 @@ def _begun(
         notes = ["The provider keeps what was said before: the request doesn't have it."]
     if not isinstance(items, list) or (not items and base is None) or any(type(item) is not dict for item in items):
         raise ValueError("there is no conversation in it")
-    start, rest = (0, jsonwalk.Items(items, [0] * len(items), 0)) if string else _placed(body, value, member)
+    start, rest = (
+        (0, jsonwalk.Items(items, [0] * len(items), 0)) if string else _placed(body, value, member, compact=compact)
+    )
     fresh = conversations.take_apart(rest.items, rest.ends, member, base)
     if string:
         fresh = [replace(fresh[0], overlay=form({**loads(fresh[0].overlay or b"{}"), "bare": True}))]
@@ -173,7 +182,7 @@ def _begun(
         memory.keep(tape, member, conversation, instead)
     whole = value_digest(value[member]) if string else None
     request = _written(connection, member, conversation, 0, fresh, changed, whole)
-    return replace(request, base=base, depth=before, notes=notes)
+    return replace(request, base=base, depth=before, notes=notes) if elsewhere else request
 
 
 def _written(
@@ -234,13 +243,10 @@ def _whole(connection: Connection, body: bytes, value: Any = None) -> Request:
     return Request(model=model, stream=stream, columns=columns)
 
 
-def _placed(body: bytes, value: dict[str, Any], member: str) -> tuple[int, jsonwalk.Items]:
+def _placed(body: bytes, value: dict[str, Any], member: str, *, compact: bool) -> tuple[int, jsonwalk.Items]:
     """Where the conversation stands in a body. ValueError when it is not there, or something else is among it."""
-    try:
-        if orjson.dumps(value) == body and (placed := jsonwalk.compact(body, value, member)) is not None:
-            return placed
-    except TypeError:
-        pass
+    if compact and (placed := jsonwalk.compact(value, member)) is not None:
+        return placed
     start = jsonwalk.start(body, member)
     if start is None:
         raise ValueError("there is no conversation in it")

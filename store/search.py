@@ -74,13 +74,13 @@ class Hit:
 
 def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple[str, "Kept"]]) -> None:
     """Put nodes that are new on a tape into the index, inside the job that puts them there."""
+    place = {**tape._asdict(), "call": call}
     rows = [
         {
             "text": _indexed(block.text, block.kind),
-            "call": call,
             "node": key,
             "block": position,
-            **tape._asdict(),
+            **place,
             "role": kept.role,
             "kind": block.kind.value,
         }

@@ -225,7 +225,7 @@ def test_messages_are_found_where_they_stand(
     assert jsonwalk.common(body, ends, body, start) == len(messages)
     if orjson_writes(around | {"messages": messages}):
         compact = orjson.dumps(around | {"messages": messages})
-        placed = jsonwalk.compact(compact, loads(compact), "messages")
+        placed = jsonwalk.compact(loads(compact), "messages")
         start = jsonwalk.start(compact, "messages")
         assert placed is not None and start == placed[0]
         assert placed[1] == jsonwalk.items(compact, start, first=True)

@@ -28,6 +28,11 @@ _GIVEN = ("arguments", "input", "action", "operation", "code", "queries")
 """Members in which items of Responses have what a tool is given."""
 
 
+_PLAIN = {"role", "content"}
+_TOLD_BY_TOOLS = ("tool", "function")
+"""Roles of the messages in which clients of the Chat protocol send results."""
+
+
 @dataclass(frozen=True)
 class Block:
     """One block. `text` is the words; the input of a tool call as indented JSON with sorted keys; the text of a tool
@@ -48,7 +53,10 @@ class Block:
 
 def blocks(message: Mapping[str, Any]) -> tuple[Block, ...]:
     """The blocks of a message. What is unknown or malformed is `OTHER`."""
+    content = message.get("content")
     try:
+        if isinstance(content, list) and message.keys() == _PLAIN and message["role"] not in _TOLD_BY_TOOLS:
+            return tuple(map(_block, content))
         return tuple(_blocks(message))
     except RecursionError:
         return (Block(BlockKind.OTHER),)
@@ -65,7 +73,7 @@ def _blocks(message: Mapping[str, Any]) -> Iterator[Block]:
         yield from map(_part, parts)
     elif role is None and isinstance(kind, str):
         yield from _item(kind, message)
-    elif role in ("tool", "function"):
+    elif role in _TOLD_BY_TOOLS:
         name = _string(message, "tool_call_id") or _string(message, "name")
         yield Block(BlockKind.TOOL_RESULT, _words(message.get("content")), id=name, ok=True)
     else:

@@ -116,6 +116,12 @@ def bare(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     return stored
 
 
+def reasons(message: Mapping[str, Any]) -> bool:
+    """Whether an answer has reasoning that its key leaves out."""
+    parts = message.get("parts")
+    return not _reasoning_of(message).isdisjoint(message) or (isinstance(parts, list) and any(map(is_thought, parts)))
+
+
 def role_of(message: Mapping[str, Any]) -> str:
     """Whose message it is, also where it doesn't say so: an item of Responses, a content of Gemini. ValueError where
     its role is none that a node can have."""
