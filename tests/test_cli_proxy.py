@@ -23,8 +23,9 @@ from store import runs, tapes
 from store.database import open_store
 from store.home import Home
 from store.lock import RunLock, holder
+from store.recording import CallEnd, CallStart
 from tests.proxyrig import ASK, Handler, Provider, recorded, streamed, whole
-from tests.shop import Here, here, nowhere
+from tests.shop import NOW, Here, here, nowhere
 
 __all__ = ["here", "nowhere"]
 
@@ -354,11 +355,48 @@ def test_a_store_of_a_newer_version(nowhere: Path, capsys: pytest.CaptureFixture
     assert "was made by a newer Multitrack" in capsys.readouterr().err
 
 
-def test_a_recording_is_held_like_a_run(here: Here) -> None:
-    """While it goes on it can't be deleted, and the list says that it is alive."""
+def test_a_recording_is_looked_at_like_a_run(here: Here) -> None:
+    start = CallStart("c9", NOW, "r2c2d", None, "anthropic", "POST", "/v1/messages", ASK)
+    end = CallEnd("c9", NOW + 1, 200, complete=True, messages=[{"role": "assistant", "content": "For want of a nail."}])
     with open_store(here.home.store) as store:
         store.write(lambda connection: runs.create(connection, "r2c2d", "Recording", at=1.0))
+        store.write(lambda connection: tapes.record_call(connection, start, end))
+
+    def told() -> dict[str, Any]:
+        return next(run for run in json.loads(here("runs", "--json")[1]) if run["run"] == "r2c2d")
+
     with RunLock(here.home.folder("r2c2d").lock) as lock:
         assert lock.acquire()
-        told = {run["run"]: run for run in json.loads(here("runs", "--json")[1])}
-        assert told["r2c2d"]["alive"] is True
+        assert (told()["alive"], told()["state"]) == (True, "recording")
+    assert (told()["alive"], told()["state"]) == (False, "recorded")
+    trace = here("trace", "r2c2d")[1]
+    assert "turn 1  c9  claude-sonnet-4-5  200" in trace and "For want of a nail." in trace
+    assert "claude-sonnet-4-5" in here("watch", "r2c2d")[1]
+    assert json.loads(here("watch", "r2c2d", "--json")[1])["id"] == "c9"
+    for order in ("stop", "launch"):
+        code, _, err = here(order, "r2c2d")
+        assert (code, "is a bare recording" in err) == (Exit.UNSOLVED, True)
+
+
+async def test_a_recording_is_watched_until_its_end(tmp_path: Path) -> None:
+    async with (
+        provider(whole(b"200 OK", recorded("message.json"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        watching = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app", "--home", str(tmp_path), "watch", "last", "--json"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            await ask(proxy.url)
+            assert watching.stdout is not None
+            seen = json.loads(await asyncio.wait_for(watching.stdout.readline(), 60))
+            await ask(proxy.url)
+            await proxy.stop()
+            rest = (await asyncio.wait_for(watching.stdout.read(), 60)).splitlines()
+            assert await watching.wait() == Exit.FINE
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                watching.kill()
+    assert seen["status"] == 200
+    assert [json.loads(line)["id"] != seen["id"] for line in rest] == [True]

@@ -129,7 +129,7 @@ def _old(context: Context, store: "Store", *, before: float, keep_solved: bool) 
         solved = board.finished is not None and board.finished.state is RunState.SOLVED
         if keep_solved and solved:
             continue
-        state = "recording" if board.order is None else str(board.state) if board.finished else "interrupted"
+        state = "recorded" if board.order is None else str(board.state) if board.finished else "interrupted"
         found.append(_Old(row.id, row.title, state, at, own[row.id]))
     return found
 

@@ -57,7 +57,8 @@ def _runs(context: Context, options: Namespace) -> int:
 
 def _facts(context: Context, row: "RunRow", board: Board, alive: bool) -> dict[str, Any]:
     if board.order is None:
-        return {"run": row.id, "title": row.title, "created": row.created, "state": "recording", "alive": alive}
+        state = _state(board, alive)
+        return {"run": row.id, "title": row.title, "created": row.created, "state": state, "alive": alive}
     from app.follow import summary
 
     facts = summary(board, str(context.home.folder(board.run).report))
@@ -72,7 +73,7 @@ def _disk(own: "Size | None") -> dict[str, int] | None:
 def _state(board: Board, alive: bool) -> str:
     """The run's state in a word; a run that is not over and has no engine is interrupted."""
     if board.order is None:
-        return "recording"
+        return "recording" if alive else "recorded"
     return str(board.state) if alive or board.finished else "interrupted"
 
 
@@ -91,17 +92,38 @@ def _local(at: float) -> str:
 
 def _configure_watch(parser: ArgumentParser) -> None:
     add_run(parser)
-    add_json(parser, "print each event as a line of JSON")
+    add_json(parser, "print each event, or each call of a recording, as a line of JSON")
 
 
 def _watch(context: Context, options: Namespace) -> int:
     with context.store() as store:
         run = find_run(store, options.run).id
+        recording = read_board(store, run).order is None
+    if recording:
+        return _calls(context, run, json=options.json)
     if options.json:
         return _stream(context, run)
     from app.follow import follow
 
     return follow(context.home, run)
+
+
+def _calls(context: Context, run: str, *, json: bool) -> int:
+    """A recording's calls as they end, until its recorder does."""
+    from app.calls import facts, line
+    from store.ended import EndedCalls
+    from store.lock import holder
+
+    with context.store() as store:
+        ended = EndedCalls(store, run, past=True)
+        alive = True
+        while alive:
+            # Read first: what was recorded before it ended is still told.
+            alive = holder(context.home.folder(run).lock) is not None
+            for call in ended.wait(0.5 if alive else 0):
+                emit(facts(call)) if json else say(line(call))
+            sys.stdout.flush()
+    return Exit.FINE
 
 
 def _stream(context: Context, run: str) -> int:

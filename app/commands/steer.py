@@ -59,7 +59,10 @@ def _order(context: Context, options: Namespace, order: Callable[[str], orders.C
     with context.store() as store:
         run = find_run(store, options.run).id
         command = order(run)
-        if read_board(store, run).finished is not None:
+        board = read_board(store, run)
+        if board.order is None:
+            raise CommandError(f"run {run} is a bare recording: there is nothing to {command.name}.", Exit.UNSOLVED)
+        if board.finished is not None:
             raise CommandError(f"run {run} is over: there is nothing to {command.name}.", Exit.UNSOLVED)
         order_id = issue(store, run, command, at=time.time())
         lock = context.home.folder(run).lock

@@ -32,13 +32,18 @@ def _trace(context: Context, options: Namespace) -> int:
     from store.tapes import calls
 
     with context.store() as store:
-        board = read_board(store, find_run(store, options.run).id)
-        if options.subagent is None:
+        row = find_run(store, options.run)
+        board = read_board(store, row.id)
+        if board.order is None:
+            say(f"{row.id}  {row.title}")
+            tape = calls(store, run=row.id)
+        elif options.subagent is None:
             _list_lanes(board)
             return Exit.FINE
-        lane = lane_of(board, options.subagent)
-        say(f"{lane.id}  {_standing(lane)}")
-        tape = calls(store, subagent=lane.id)
+        else:
+            lane = lane_of(board, options.subagent)
+            say(f"{lane.id}  {_standing(lane)}")
+            tape = calls(store, subagent=lane.id)
         seen: set[str] = set()
         for number, call in enumerate(tape, 1):
             last = number == len(tape)
