@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from store.domain.secrets import shown, shown_line
+from store.domain.secrets import masked, shown, shown_line
 
 _PLAIN = str.maketrans(
     {"├": "|", "└": "`", "│": "|", "─": "-", "…": "...", "→": "->", "−": "-", "–": "-", "“": '"', "”": '"', "’": "'"}
@@ -26,15 +26,15 @@ def note(text: str) -> None:
 
 
 def emit(value: Any, *, indent: int | None = None) -> None:
-    """Print a JSON value, in ASCII: whatever was recorded is harmless in it."""
-    print(json.dumps(value, indent=indent))
+    """Print a JSON value, in ASCII: whatever was recorded is harmless in it, and has its secrets hidden."""
+    print(json.dumps(masked(value), indent=indent))
 
 
 def emit_each(values: Iterable[Any]) -> None:
     """Print a JSON array, an item a line, as the items come."""
     comma = "["
     for value in values:
-        print(f"{comma}{json.dumps(value)}", end="")
+        print(f"{comma}{json.dumps(masked(value))}", end="")
         comma = ",\n "
     print("]" if comma != "[" else "[]")
 

@@ -1,10 +1,11 @@
 """What is drawn and printed hides keys; what is kept and counted in does not change."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
-from app.output import say
+from app.output import emit, emit_each, say
 from app.trace import _said
 from store.domain.blocks import Block, BlockKind
 from store.domain.secrets import mask, shown, shown_line
@@ -61,3 +62,12 @@ def test_places_in_a_text_stay_its_places() -> None:
         assert mask(text)[at : at + len(word)] == word
         assert len(mask(text).encode()) == len(text.encode())
     assert shown("") == "" and shown_line("  a \n b ") == "a b"
+
+
+def test_what_is_printed_as_json_hides_keys_and_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"text": f"{KEY} {PRIVATE}", KEY: [1, 2.5, None, True, {"deep": KEY}]}
+    hidden = {"text": mask(f"{KEY} {PRIVATE}"), MASKED: [1, 2.5, None, True, {"deep": MASKED}]}
+    emit(value)
+    emit_each([value])
+    one, many = capsys.readouterr().out.split("\n", 1)
+    assert json.loads(one) == hidden and json.loads(many) == [hidden]

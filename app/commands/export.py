@@ -85,7 +85,7 @@ def _lines(store: "Store", run: str) -> Iterator[str]:
 
 
 def _content(store: "Store", call: "Call") -> dict[str, Any]:
-    from backends.export import masked
+    from store.domain.secrets import masked
     from store.tapes import answers, request, request_body
 
     try:

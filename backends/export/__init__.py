@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backends.export.content import masked
     from backends.export.endpoint import Endpoint, EndpointError, endpoint_of, pause_before
     from backends.export.live import Exporter, exported
     from backends.export.run import spans_of
@@ -24,7 +23,6 @@ __all__ = [
     "endpoint_of",
     "exported",
     "json_line",
-    "masked",
     "pause_before",
     "spans_of",
 ]
@@ -37,7 +35,6 @@ _HOMES = {
     "endpoint_of": "endpoint",
     "exported": "live",
     "json_line": "wire",
-    "masked": "content",
     "pause_before": "endpoint",
     "spans_of": "run",
 }

@@ -6,19 +6,8 @@ from typing import Any
 
 from backends.export.span import Value
 from store.domain.blocks import Block, BlockKind, blocks
-from store.domain.secrets import mask
+from store.domain.secrets import mask, masked
 from store.domain.tape import Message
-
-
-def masked(value: Any) -> Any:
-    """A JSON value with the secrets in its texts hidden."""
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, Mapping):
-        return {mask(str(name)): masked(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked(item) for item in value]
-    return value
 
 
 def of_call(

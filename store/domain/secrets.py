@@ -10,8 +10,9 @@ own, such as a password in prose, nobody can find.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from store.domain.safe_text import safe, safe_line
 
@@ -145,6 +146,17 @@ def mask(text: str) -> str:
         at = end
     out.append(text[at:])
     return "".join(out)
+
+
+def masked(value: Any) -> Any:
+    """A JSON value with the secrets in its texts and names hidden."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {mask(str(name)): masked(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    return value
 
 
 def shown(text: str) -> str:
