@@ -1,4 +1,4 @@
-"""What a run takes on the disk, and how it is given back.
+"""How the disk that a run takes is given back.
 
 A deletion begins with a row in `deletions`, by which nobody sees the run any more, and goes on in small transactions,
 so that engines of other runs get their turn between them. What is only this run's goes first, what names it last. So a
@@ -24,6 +24,7 @@ from store import references
 from store.errors import StoreError
 from store.home import Home
 from store.lock import RunLock, holder
+from store.sizes import disk
 from store.tables import metadata
 
 if TYPE_CHECKING:
@@ -47,19 +48,6 @@ _OF_RUN = ("calls", "events", "commands", "virtual_keys", "observation_versions"
 
 
 @dataclass(frozen=True)
-class Size:
-    """About the bytes that are a run's alone: `store` in the store, with their share of its indexes, `files` in its
-    folder."""
-
-    store: int = 0
-    files: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.store + self.files
-
-
-@dataclass(frozen=True)
 class Freed:
     """What a deletion gave back, in bytes: to the disk by the store and by removed folders; `kept` is free inside the
     store's file, for what will be recorded next."""
@@ -71,24 +59,6 @@ class Freed:
 
 class HeldError(StoreError):
     """An engine works on the run that was to be deleted."""
-
-
-def sizes(store: "Store", home: Home) -> dict[str, Size]:
-    """What each run takes. What runs share counts for none of them."""
-    with store.read() as connection:
-        own = _own_bytes(connection)
-        known = connection.execute(select(_tables["runs"].c.id)).scalars().all()
-    return {run: Size(own.get(run, 0), _disk(home.folder(run).path)) for run in known}
-
-
-def last_recorded(store: "Store") -> dict[str, float]:
-    """When anything was last recorded of each run, in Unix seconds."""
-    with store.read() as connection:
-        last = {row.id: row.created for row in connection.execute(select(_tables["runs"]))}
-        for statement in (_LAST_EVENT, _LAST_CALL):
-            for run, at in connection.execute(text(statement)):
-                last[run] = max(last.get(run, at), at)
-    return last
 
 
 def unfinished(store: "Store") -> list[str]:
@@ -226,71 +196,6 @@ def _drop_passages(connection: Connection, rowids: Sequence[int]) -> None:
     connection.execute(text("DELETE FROM passages WHERE rowid = :of"), [{"of": rowid} for rowid in rowids])
 
 
-# What a run takes.
-
-
-def _own_bytes(connection: Connection) -> dict[str, int]:
-    own: dict[str, int] = {}
-    for statement in (_own_blobs(), _OWN_NODES, *_OWN_ROWS):
-        for run, size in connection.execute(text(statement)):
-            own[run] = own.get(run, 0) + round(size)
-    return own
-
-
-_LAST_EVENT = "SELECT run, at FROM events WHERE seq IN (SELECT max(seq) FROM events GROUP BY run)"
-_LAST_CALL = "SELECT run, max(coalesce(ended, started)) FROM calls GROUP BY run"
-_OWN_NODES = (
-    "SELECT run, sum(length(message) + 200) FROM nodes JOIN (SELECT node, min(run) AS run FROM tape_nodes "
-    "GROUP BY node HAVING min(run) = max(run)) ON node = key GROUP BY run"
-)
-_OWN_ROWS = (
-    "SELECT run, sum(length(data) + 180) FROM events GROUP BY run",
-    "SELECT run, count(*) * 600 FROM calls GROUP BY run",
-    "SELECT run, count(*) * 70 FROM tape_nodes GROUP BY run",
-    # The text once more, and its index.
-    "SELECT c4, sum(length(c0) * 1.7 + 130) FROM passages_content GROUP BY c4",
-)
-"""What rows, keys and indexes take beside the data was measured on a store of 10,000 calls."""
-
-
-def _own_blobs() -> str:
-    named = [
-        f"SELECT run, {column} AS digest FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 - names of ours
-        for table, columns in (("calls", references.CALLS), ("observation_versions", references.OBSERVATIONS))
-        for column in columns
-    ]
-    named.append(
-        "SELECT events.run, value FROM events, json_tree(events.data) "
-        "WHERE kind IN ('tool.finished', 'subagent.launched', 'subagent.checked', 'baseline.checked') "
-        "AND json_tree.type = 'text' AND length(value) = 40"
-    )
-    named.append(
-        "SELECT tape_nodes.run, json_extract(value, '$[1]') FROM nodes, tape_nodes, json_each(nodes.attachments) "
-        "WHERE attachments IS NOT NULL AND tape_nodes.node = nodes.key"
-    )
-    return (
-        "SELECT own.run, sum(length(data) + 110) FROM blobs JOIN "  # noqa: S608 - the same
-        f"(SELECT digest, min(run) AS run FROM ({' UNION ALL '.join(named)}) GROUP BY digest "
-        "HAVING min(run) = max(run)) AS own USING (digest) GROUP BY own.run"
-    )
-
-
-def _disk(folder: Path) -> int:
-    """Bytes that a folder takes on the disk; a file with several names counts once."""
-    total, seen, folders = 0, set(), [folder]
-    while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    status = entry.stat(follow_symlinks=False)
-                    if (status.st_dev, status.st_ino) not in seen:
-                        seen.add((status.st_dev, status.st_ino))
-                        total += status.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
-    return total
-
-
 def _pages(store: "Store") -> tuple[int, int]:
     """Bytes of the store's file, and how many of them are free inside."""
     with store.read() as connection:
@@ -337,7 +242,7 @@ _PLAYING = (
 
 def _remove(folder: Path) -> int:
     """Remove a folder with everything in it, be it read-only; the bytes that it took. StoreError."""
-    size = _disk(folder)
+    size = disk(folder)
     if not folder.is_symlink() and not folder.exists():
         return 0
     try:

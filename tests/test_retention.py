@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, true
+from sqlalchemy import Connection, text, true
 
 from store import blobs, commands, events, keys, observations, references, runs, tapes
 from store.attachments import LEAST
@@ -32,10 +32,12 @@ from store.domain.task import Check, Task
 from store.errors import StoreError
 from store.home import Home
 from store.lock import RunLock
-from store.retention import HeldError, delete_runs, sizes, unfinished
+from store.retention import HeldError, delete_runs, unfinished
 from store.search import search
+from store.sizes import named_blobs, sizes
 from store.tables import metadata
 from store.tapes import CallEnd, CallStart, close_call, open_call
+from tests import record as record_runs
 from tests.taping import body_of, said, user
 
 RUNS = ("aaaaa", "bbbbb", "ccccc")
@@ -242,6 +244,14 @@ def test_what_two_runs_share_is_nobodys_own(tmp_path: Path) -> None:
         assert shared["aaaaa"].store == shared["bbbbb"].store, "what is each one's own"
         delete_runs(store, home, ["aaaaa"], at=5.0, pause=no_pause)
         assert sizes(store, home)["bbbbb"].store == alone
+
+
+def test_sizes_know_where_events_name_blobs(tmp_path: Path) -> None:
+    with record_runs.recorded(tmp_path) as home, open_store(home.store) as store, store.read() as connection:
+        kept = set(connection.execute(text("SELECT digest FROM blobs")).scalars())
+        found = {digest for _, digest in connection.execute(text(named_blobs()))}
+        assert kept <= found
+        assert kept & set(references.of_events(connection, true())), "some of them are in events"
 
 
 def test_a_run_is_not_seen_from_the_moment_that_its_deletion_begins(tmp_path: Path) -> None:

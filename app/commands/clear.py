@@ -18,7 +18,8 @@ from store.domain.states import RunState
 
 if TYPE_CHECKING:
     from store.database import Store
-    from store.retention import Freed, Size
+    from store.retention import Freed
+    from store.sizes import Size
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])", re.ASCII)
@@ -62,7 +63,8 @@ def _age(text: str) -> float:
 
 
 def _delete(context: Context, options: Namespace) -> int:
-    from store.retention import sizes, unfinished
+    from store.retention import unfinished
+    from store.sizes import sizes
 
     with context.store() as store:
         if options.run in unfinished(store):
@@ -115,8 +117,8 @@ def _deleted(context: Context, store: "Store", names: Sequence[str]) -> "Freed":
 def _old(context: Context, store: "Store", *, before: float, keep_solved: bool) -> list[_Old]:
     """The runs that nothing was recorded of since, and that no engine holds; oldest first."""
     from store.lock import holder
-    from store.retention import last_recorded, sizes
     from store.runs import runs
+    from store.sizes import last_recorded, sizes
 
     last = last_recorded(store)
     ages = [(last[row.id], row) for row in runs(store) if last[row.id] < before]

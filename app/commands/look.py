@@ -14,8 +14,8 @@ from store.domain.board import Board
 from store.domain.events import Event
 
 if TYPE_CHECKING:
-    from store.retention import Size
     from store.runs import RunRow
+    from store.sizes import Size
 
 
 def _runs(context: Context, options: Namespace) -> int:
@@ -23,8 +23,8 @@ def _runs(context: Context, options: Namespace) -> int:
         emit([]) if options.json else say(f"No runs yet. {NOTHING_YET}")
         return Exit.FINE
     from store.lock import holder
-    from store.retention import sizes
     from store.runs import runs
+    from store.sizes import sizes
 
     with context.store() as store:
         disk = sizes(store, context.home)
