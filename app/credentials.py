@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -63,17 +63,27 @@ def found(environ: Mapping[str, str], provider: str, variables: Sequence[str]) -
 def provider_environ(environ: Mapping[str, str], task: Task | None = None) -> dict[str, str]:
     """The environment for an engine that speaks to providers: with the key in it, or with those of all providers that
     may be asked for the task's models. CredentialsError as above."""
+    return {**environ, **{variable: key for variable, key, _ in _keys(environ, task)}}
+
+
+def key_sources(environ: Mapping[str, str], task: Task | None) -> list[str]:
+    """Where the keys come from that `provider_environ` puts in, each place once. CredentialsError as above."""
+    return list(dict.fromkeys(source for _, _, source in _keys(environ, task)))
+
+
+def _keys(environ: Mapping[str, str], task: Task | None) -> Iterator[tuple[str, str, str]]:
+    """The variables that an engine reads keys from, the keys, and where each comes from."""
     asked = {_NAME} if task is None else providers_of(task)
-    keys = {VARIABLE: provider_key(environ)[0]} if _NAME in asked else {}
-    for name, variables in _variables(task, asked - {_NAME}).items():
-        key, _ = found(environ, name, variables)
+    if _NAME in asked:
+        yield (VARIABLE, *provider_key(environ))
+    for name, variables in sorted(_variables(task, asked - {_NAME}).items()):
+        key, source = found(environ, name, variables)
         if not key:
             raise CredentialsError(
-                f"there is no key for {name}, which a route leads to: set {variables[0]}, or keep one with "
-                f"`multitrack login` (in {path(environ)})."
+                f"there is no key for {name}, which a route leads to: set {variables[0]}, or keep one in "
+                f"{path(environ)}."
             )
-        keys[variables[0]] = key
-    return {**environ, **keys}
+        yield variables[0], key, source
 
 
 def providers_of(task: Task) -> set[str]:

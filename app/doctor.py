@@ -56,7 +56,7 @@ def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterat
 
     task_file = located(task_file)
     if not task_file.exists():
-        yield _key(environ, needed=False)
+        yield _key(environ, None)
         yield Finding(Level.OK, "task file", f"there is no {task_file} here", "`multitrack init` writes one")
         return
     task = None
@@ -65,7 +65,7 @@ def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterat
         yield Finding(Level.OK, "task file", str(task_file))
     except CommandError as error:
         yield Finding(Level.FAIL, "task file", str(error))
-    yield _key(environ, needed=True)
+    yield _key(environ, task)
     if task is not None:
         yield from _repository(task, task_file, environ)
         yield _program(task, environ)
@@ -155,14 +155,15 @@ def _terminal(environ: Mapping[str, str]) -> Finding:
     return Finding(Level.OK, "terminal", f"{term}, {columns} by {rows}")
 
 
-def _key(environ: Mapping[str, str], *, needed: bool) -> Finding:
-    from app.credentials import CredentialsError, provider_key
+def _key(environ: Mapping[str, str], task: Task | None) -> Finding:
+    """The keys of the task's providers; without a task, that of the usual one."""
+    from app.credentials import CredentialsError, key_sources
 
     try:
-        _, source = provider_key(environ)
+        sources = key_sources(environ, task)
     except CredentialsError as error:
-        return Finding(Level.FAIL if needed else Level.WARN, "key", str(error))
-    return Finding(Level.OK, "key", f"from {source}")
+        return Finding(Level.FAIL if task is not None else Level.WARN, "key", str(error))
+    return Finding(Level.OK, "key", f"from {', '.join(sources)}" if sources else "none is needed")
 
 
 def _repository(task: Task, task_file: Path, environ: Mapping[str, str]) -> Iterator[Finding]:

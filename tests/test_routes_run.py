@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from app.engines import create_run
+from app.replays import order_replay
 from app.taskfile import load
 from store import tapes
 from store.database import open_store
 from store.domain.ids import SubagentId
+from store.domain.replay import Replay
 from store.domain.states import RunState
 from store.home import Home
 from tests import runs
@@ -45,10 +47,9 @@ key = "FAR_KEY"
 
 async def test_a_run_is_solved_by_a_model_of_another_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAR_KEY", KEY)
+    mend = json.dumps({"command": "echo 42 > answer; env | grep -c FAR_KEY"})
     left = [
-        chunks(
-            {"role": "assistant", "content": "I mend it."}, tool_call(0, "run", '{"command": "echo 42 > answer; env"}')
-        ),
+        chunks({"role": "assistant"}, tool_call(0, "run", mend)),
         chunks(tool_call(0, "submit", '{"summary": "It says 42."}')),
     ]
 
@@ -80,3 +81,12 @@ async def test_a_run_is_solved_by_a_model_of_another_protocol(tmp_path: Path, mo
     # Once, by the tape and by the events.
     for used in (spend, lane.spend):
         assert (used.turns, used.usage.total, used.priced) == (2, 2 * 117, True)
+    # Its tape answers without anybody else: what the agent was told is on it.
+    with open_store(home.store) as store:
+        again = order_replay(home, store, board, Replay(run))
+    board = await asyncio.to_thread(runs.finish, home, again)
+    assert board.finished is not None and board.finished.state is RunState.SOLVED, home.folder(again).log.read_text()
+    with open_store(home.store) as store:
+        assert [call.source for call in tapes.calls(store, run=again)] == [
+            f"tape:{call.id}" for call in calls if call.parent is None
+        ]

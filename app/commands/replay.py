@@ -41,8 +41,9 @@ def _replay(context: Context, options: Namespace) -> int:
     with context.store() as store:
         board = read_board(store, find_run(store, options.run).id)
         replay = Replay(board.run, OnMismatch(options.on_mismatch), options.soft, options.pace)
-        live = replay.on_mismatch is OnMismatch.LIVE and board.order is not None and not board.order.scripted
-        environ = provider_environ(context.environ) if live else dict(context.environ)
+        order, environ = board.order, dict(context.environ)
+        if replay.on_mismatch is OnMismatch.LIVE and order is not None and not order.scripted:
+            environ = provider_environ(environ, order.task)
         try:
             run = order_replay(context.home, store, board, replay)
         except SandboxError as error:
