@@ -64,6 +64,13 @@ def test_a_key_is_hidden_wherever_it_stands_and_says_what_it_was(prefix: str) ->
         assert mask(text) == text.replace(key, prefix + "*" * (len(key) - len(prefix)))
 
 
+@pytest.mark.parametrize("colour", ["[31m", "[m", "[K", "[01;31m\x1b[K", "[38;5;196m", "[1;4;38;5;9m"])
+def test_a_key_that_a_tool_has_coloured_is_hidden(colour: str) -> None:
+    key = KNOWN["sk-ant-api03-"]
+    for text in (f"key: \x1b{colour}{key}\x1b[m", f"key: ␛{colour}{key}␛[m", f'"\\u001b{colour}{key}\\u001b[m"'):
+        assert key[20:] not in mask(text), text
+
+
 @pytest.mark.parametrize("kind", ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED ", "DSA "])
 def test_a_private_key_is_hidden_line_by_line(kind: str) -> None:
     pem = PEM.format(kind)

@@ -18,9 +18,12 @@ from store.domain.safe_text import safe, safe_line
 
 STAR = "*"
 
-_ESCAPED = r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])"
+_COLOUR = r"(?<=\[[mK])|(?<=[\[;][0-9]m)|(?<=[\[;][0-9]{2}m)|(?<=;[0-9]{3}m)"
+"""The end of a terminal's colour, as `grep --color` puts it before what it found."""
+
+_ESCAPED = rf"(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])|{_COLOUR}"
 _START = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
-"""Where a word begins, also after an escape of JSON's or of a URL's."""
+"""Where a word begins, also after an escape of JSON's, of a URL's or of a terminal's."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]*")
 
