@@ -18,6 +18,7 @@ from bench import traffic
 from store import keys, runs
 from store.database import open_store
 from store.domain.ids import SubagentId
+from store.scribe import Scribe, settle
 from store.tail import TailWriter, tail_path
 
 SUBAGENT = SubagentId("bench", 1, 1)
@@ -76,10 +77,13 @@ async def stand_between(way: str, provider: int, folder: Path) -> None:
 
     store.write(prepare)
     upstreams = {"anthropic": Upstream(f"http://127.0.0.1:{provider}", "real")}
+    scribe = Scribe(store.path) if way == "scribe" else None
     if way == "relay":
         proxy: Proxy = Relay(store, upstreams=upstreams)
     else:
-        proxy = Proxy(store, upstreams=upstreams, tail=TailWriter(tail_path(store.path)), prices=Prices.default())
+        tail = TailWriter(tail_path(store.path))
+        proxy = Proxy(store, upstreams=upstreams, tail=tail, prices=Prices.default(), scribe=scribe)
+    settle()
     sys.setswitchinterval(SWITCH)
     async with serve(proxy) as address:
         print(address.port, flush=True)
@@ -90,5 +94,5 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["provider"]:
             uvloop.run(traffic.provide())
-        case [("relay" | "proxy") as way, port, folder]:
+        case [("relay" | "proxy" | "scribe") as way, port, folder]:
             uvloop.run(stand_between(way, int(port), Path(folder)))

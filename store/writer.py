@@ -95,14 +95,15 @@ class Writer:
     async def write(self, job: "Callable[[Connection], T]", *, size: int = 0) -> T:
         """Run a job and wait until it is committed. A caller that is cancelled meanwhile leaves the job running: what
         was to be recorded is recorded."""
-        # This caller waits for the commit itself, and so needs no pushing back; its bytes hold back the others.
+        return await self.begin(job, size=size)
+
+    def begin(self, job: "Callable[[Connection], T]", *, size: int = 0) -> "asyncio.Future[T]":
+        """The same for who needs its place in the queue at once, before it waits."""
+        # Whoever waits for the commit needs no pushing back; its bytes hold back the others.
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T | _Failed] = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
         self._enqueue(_Job(job, size, future, loop), block=False)
-        outcome = await future
-        if isinstance(outcome, _Failed):
-            raise outcome.error
-        return outcome
+        return future
 
     def close(self) -> None:
         """Finish what is queued, and stop. Safe to call twice."""
@@ -241,7 +242,15 @@ def _tell(outcomes: Iterable[tuple[_Job, Any]]) -> None:
 
 def _resolve(told: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, outcome in told:
-        if not future.done():
+        if future.done():
+            continue  # nobody waits any more
+        if isinstance(outcome, _Failed):
+            error = outcome.error
+            if isinstance(error, StopIteration):  # no future takes one
+                error = RuntimeError("a job raised StopIteration")
+                error.__cause__ = outcome.error
+            future.set_exception(error)
+        else:
             future.set_result(outcome)
 
 

@@ -40,6 +40,7 @@ from store.database import Store
 from store.domain.ids import SubagentId
 from store.domain.route import ModelRoute
 from store.domain.secrets import shown_line
+from store.scribe import Scribe
 from store.tail import TailWriter
 from store.tapes import CallStart, new_call_id
 
@@ -82,11 +83,12 @@ class Proxy:
         open_to: str | None = None,
         tape: Tape | None = None,
         model_routes: Iterable[ModelRoute] = (),
+        scribe: Scribe | None = None,
     ) -> None:
         """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text.
         `open_to` is a run that also takes the calls of clients without a virtual key: a bare recording. `tape` answers
         in the providers' place. `model_routes` name who else answers for a model. ValueError for a route that leads to
-        no upstream."""
+        no upstream. A `scribe` records calls in a process of its own, and is its owner's to close."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
         self._hosts: list[str] = []
@@ -101,6 +103,7 @@ class Proxy:
         self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to)
         self._timeouts = timeouts or Timeouts()
         self._room = Room()
+        self._scribe = scribe
         self._tape = tape
         self.routing = Routing(model_routes, self._upstreams, self._timeouts.silence)
         self._client: Client | None = None
@@ -243,6 +246,7 @@ class Proxy:
                 request.asked.parsed,
                 clock=self._clock,
                 prices=self._prices,
+                scribe=self._scribe,
                 room=self._room,
                 over=over,
             ),

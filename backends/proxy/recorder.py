@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,8 @@ from backends.proxy.protocol import Answer
 from backends.proxy.room import Room
 from store.domain import timing
 from store.errors import StoreError
-from store.tapes import CallEnd, CallStart, close_call, open_call, record_call
+from store.scribe import Scribe, put
+from store.tapes import CallEnd, CallStart
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -60,12 +60,14 @@ class Recording:
         *,
         clock: Callable[[], float],
         prices: Prices,
+        scribe: Scribe | None = None,
         room: Room | None = None,
         over: Callable[[CallEnd], None] | None = None,
     ) -> None:
-        """`room` bounds what all that are under way take of the memory. `over` is told how the call ended, on the tape
-        or not, before its client can know."""
+        """A `scribe` writes, or else the `writer`. `room` bounds what all that are under way take of the memory. `over`
+        is told how the call ended, on the tape or not, before its client can know."""
         self._writer = writer
+        self._scribe = scribe
         self._start = start
         self._parsed = parsed
         self._clock = clock
@@ -81,17 +83,18 @@ class Recording:
         self.size = 0
         """Bytes of the answer so far."""
         self._loop = asyncio.get_running_loop()
-        self._opening: asyncio.Task[None] | None = None
+        self._opening: asyncio.Future[None] | None = None
         self._soon = self._loop.call_later(QUICK, self._open)
 
     def _open(self) -> None:
-        start, parsed = self._start, self._parsed
-        self._opening = self._loop.create_task(
-            self._writer.write(lambda connection: open_call(connection, start, parsed.take()), size=len(start.body))
-        )
-        self._opening.add_done_callback(self._opened)
+        try:
+            self._opening = self._put(None)
+        except StoreError as error:
+            self.hopeless = error.reason
+        else:
+            self._opening.add_done_callback(self._opened)
 
-    def _opened(self, opening: "asyncio.Task[None]") -> None:
+    def _opened(self, opening: "asyncio.Future[None]") -> None:
         if not opening.cancelled() and (error := opening.exception()) is not None:
             self.hopeless = error.reason if isinstance(error, StoreError) else "a fault of the recorder's own"
 
@@ -150,21 +153,22 @@ class Recording:
         )
 
         self._soon.cancel()
-        start, parsed, opened = self._start, self._parsed, self._opening is not None
-
-        def job(connection: "Connection") -> None:
-            if opened:
-                # Jobs run in the order of their coming: a call that is not there now could not be opened.
-                with suppress(KeyError):
-                    close_call(connection, end)
-                    return
-            record_call(connection, start, end, parsed.take())
-
         try:
-            await self._writer.write(job, size=self.size + len(start.body) * (not opened))
+            await self._put(end)
         finally:
             if self._over is not None:
                 self._over(end)
+
+    def _put(self, end: CallEnd | None) -> "asyncio.Future[None]":
+        """Commit the call as far as it has come. Its place in the order is taken at once."""
+        start, parsed, opened = self._start, self._parsed, self._opening is not None
+        if self._scribe is not None:
+            return self._scribe.record(start, end, opened=opened)
+
+        def job(connection: "Connection") -> None:
+            put(connection, start, end, opened=opened, value=parsed.take())
+
+        return self._writer.begin(job, size=self.size + len(start.body) * (not opened))
 
     async def _counted(self, answer: Answer) -> Answer:
         """An answer with its usage, counted here where the provider reports none."""
