@@ -108,7 +108,8 @@ class Worker:
             listening.bind(str(path))
             listening.listen(_BACKLOG)
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-E", "-m", "backends.proxy.translation.worker", str(listening.fileno())),
+                *(sys.executable, "-P", "-E", "-m", "backends.proxy.translation.worker"),
+                *(str(listening.fileno()), str(self._folder)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 cwd=self._folder,

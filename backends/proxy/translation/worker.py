@@ -1,6 +1,6 @@
 """The worker: LiteLLM in a process of its own, asked by the proxy over a socket that it is started with.
 
-    python -P -E -m backends.proxy.translation.worker FD
+    python -P -E -m backends.proxy.translation.worker FD FOLDER
 
 It has no provider's key: its calls go back to the proxy, which adds them. A request's order is in the header
 `x-translate`, as JSON; its body is the client's. Whatever goes wrong before an answer begins is status 422 (it can't be
@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -26,9 +27,10 @@ KEEP_ALIVE = 3600
 """Seconds that an idle connection stays open: the proxy closes them."""
 
 
-def leave_with(stream: Any) -> None:
-    """End the process when the one that started it closes this stream, or dies."""
+def leave_with(stream: Any, folder: str) -> None:
+    """End the process, and its folder, when the one that started it closes this stream, or dies."""
     stream.read()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
@@ -107,7 +109,7 @@ def main() -> None:
     """Answer until the starter is gone."""
     import uvicorn
 
-    threading.Thread(target=leave_with, args=(sys.stdin.buffer,), daemon=True).start()
+    threading.Thread(target=leave_with, args=(sys.stdin.buffer, sys.argv[2]), daemon=True).start()
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     import backends.proxy.translation.translate  # noqa: F401 - before the first call is taken
 
