@@ -14,7 +14,7 @@ from bench import long_conversation
 from bench.long_conversation import ONE, conversation
 from store import conversations, jsonwalk, tapes
 from store.database import Store, open_store
-from store.exact import loads
+from store.exact import dumps, loads
 from store.prepared import driver_of
 from store.tapes import CallEnd, CallStart, new_call_id
 from tests.taping import count
@@ -112,6 +112,44 @@ def test_work_and_storage_of_a_call_do_not_grow(store: Store, monkeypatch: pytes
     assert tapes.verify(store, ONE.run) == []
     last = tapes.calls(store, subagent=ONE)[-1]
     assert tapes.request(store, last) == loads(body)
+
+
+def of_responses(number: int) -> tuple[list[Any], list[Any]]:
+    """A turn of Responses: what the model answers, and what it is told."""
+    call = {"type": "function_call", "id": f"fc_{number}", "call_id": f"c{number}", "name": "bash", "arguments": "{}"}
+    thought = {"type": "reasoning", "id": f"rs_{number}", "summary": [], "encrypted_content": f"gAAAA{number}"}
+    return [thought, call], [{"type": "function_call_output", "call_id": f"c{number}", "output": f"{number} lines"}]
+
+
+def of_gemini(number: int) -> tuple[list[Any], list[Any]]:
+    """A turn of Gemini, in the chunks of its stream."""
+    call = {"functionCall": {"name": "bash", "args": {"n": number}}, "thoughtSignature": f"c2ln{number}"}
+    chunks = [{"role": "model", "parts": [part]} for part in ({"text": "Let me "}, {"text": "look."}, call)]
+    told = {"functionResponse": {"name": "bash", "response": {"output": f"{number} lines"}}}
+    return chunks, [{"role": "user", "parts": [told]}]
+
+
+@pytest.mark.parametrize(("member", "turn"), [("input", of_responses), ("contents", of_gemini)])
+def test_work_of_a_call_does_not_grow_in_any_protocol(
+    store: Store, monkeypatch: pytest.MonkeyPatch, member: str, turn: Callable[[int], tuple[list[Any], list[Any]]]
+) -> None:
+    work, talk, turns = Work(monkeypatch), [{"role": "user", "parts": [{"text": "fix it"}], "content": "fix it"}], 150
+    done: dict[int, tuple[int, ...]] = {}
+    for number in range(turns):
+        body = dumps({"model": "m", member: talk, "tools": [{"name": "bash"}]})
+        answer, told = turn(100 + number)
+        at = 1000.0 + number
+        name = new_call_id(at, b"12345")
+        start = CallStart(name, at, ONE.run, ONE, "a", "POST", "/", body, conversation=member)
+        end = CallEnd(name, at + 0.5, 200, complete=True, messages=answer, response=b"bytes %d" % number)
+        for job in (partial(tapes.open_call, start=start), partial(tapes.close_call, end=end)):
+            store.write(partial(work.run, job=job) if number in {*range(10, 21), *range(turns - 11, turns)} else job)
+        done[number] = work.so_far
+        talk += answer + told
+    early = [after - before for before, after in zip(done[10], done[20], strict=True)]
+    late = [after - before for before, after in zip(done[turns - 11], done[turns - 1], strict=True)]
+    assert late[0] <= 1.05 * early[0] and late[1] <= 1.05 * early[1] and late[2:] == early[2:]
+    assert tapes.verify(store, ONE.run) == []
 
 
 @pytest.mark.soak
