@@ -2,7 +2,6 @@
 integers beyond 64 bits, lone surrogates, keys that come twice."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -50,11 +49,3 @@ def form(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return canonical.canonical(value)
-
-
-def forms(values: Sequence[Any]) -> list[bytes]:
-    """The form of each."""
-    try:
-        return [orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for value in values]
-    except TypeError:
-        return [form(value) for value in values]
