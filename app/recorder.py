@@ -60,8 +60,10 @@ def record(home: Home, settings: Settings) -> int:
     from backends.export import exported
     from store.database import open_store
     from store.lock import RunLock
+    from store.scribe import settle
 
     sys.setswitchinterval(SWITCH)
+    settle()
     home.create()
     with open_store(home.store) as store, store.hold():
         _bury(home, store)

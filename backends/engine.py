@@ -42,6 +42,7 @@ from store.domain.states import RunState
 from store.domain.task import Memory
 from store.home import Home
 from store.lock import RunLock
+from store.scribe import settle
 from store.tail import TailWriter, tail_path
 
 log = logging.getLogger("multitrack.engine")
@@ -314,6 +315,7 @@ def main(arguments: list[str] | None = None) -> int:
     for chatty in ("httpx", "httpx2", "httpcore", "httpcore2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH)
+    settle()
     key = os.environ.pop(KEY, "")
     home = Home(options.home, options.store)
     lock = RunLock(home.folder(options.run).lock)
