@@ -5,7 +5,6 @@ import itertools
 import os
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -41,16 +40,24 @@ class Pace:
 
 @dataclass(frozen=True)
 class Way:
-    """Where calls go: the port, the key to show, and the processes that stand between."""
+    """Where calls go: the port, the key to show, and the process that stands between (None for nothing)."""
 
     name: str
     port: int
     key: str
-    pids: Sequence[int] = ()
+    pid: int | None = None
 
     def used(self) -> float:
-        """CPU seconds of those processes so far."""
-        return sum(map(cpu_seconds, self.pids))
+        """CPU seconds of that process and those that it has begun, so far."""
+        return 0.0 if self.pid is None else sum(map(cpu_seconds, family(self.pid)))
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it has begun."""
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    return [pid, *(one for child in children for one in family(child))]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -63,7 +70,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Megabytes of a process that are in memory, and the most that ever were."""
+    """Megabytes of a process that are in memory."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import uvloop
 
 from bench import between, rivals
-from bench.measuring import Pace, Result, Way, measure, measure_pace, median, resident_mb
+from bench.measuring import Pace, Result, Way, family, measure, measure_pace, median, resident_mb
 from bench.traffic import EVENTS, PACE, Case
 
 CASES = [
@@ -30,7 +30,8 @@ CASES = [
     for kind, stream, context in (("small", False, 0), (f"{EVENTS} events", True, 0), ("500 messages", False, 500))
     for at_once in (1, 25, 100)
 ]
-OURS = ("relay", "proxy")
+OURS = ("relay", "proxy", "scribe")
+"""What records nothing, what records in its own process, and what lets a scribe record."""
 RIVALS = (rivals.MITMPROXY, rivals.LITELLM)
 STREAMS = 100
 STREAM_SECONDS = 4
@@ -70,7 +71,7 @@ async def run(names: list[str], rounds: int, seconds: float) -> Measured:
         for name in OURS:
             if name in names:
                 pid, port = stack.enter_context(process(name, str(provider), temporary))
-                ways.append(Way(name, port, between.KEY, [pid]))
+                ways.append(Way(name, port, between.KEY, pid))
         for name in RIVALS:
             if name in names:
                 (own := folder / name).mkdir()
@@ -96,12 +97,12 @@ async def run(names: list[str], rounds: int, seconds: float) -> Measured:
         print("\r\033[K", end="", file=sys.stderr)
         await asyncio.sleep(2)  # LiteLLM's callbacks come after the answers
         for way in ways:
-            if way.pids:
-                found.resident_mb[way.name] = sum(map(resident_mb, way.pids))
+            if way.pid is not None:
+                found.resident_mb[way.name] = sum(map(resident_mb, family(way.pid)))
             if way.name in RIVALS:
                 found.recorded[way.name] = rivals.recorded(way.name, folder / way.name), made[way.name]
-            elif way.name == "proxy":
-                with closing(sqlite3.connect(folder / "proxy.sqlite3")) as driver:
+            elif way.name in ("proxy", "scribe"):
+                with closing(sqlite3.connect(folder / f"{way.name}.sqlite3")) as driver:
                     (calls,) = driver.execute("SELECT count(*) FROM calls WHERE complete").fetchone()
                 found.recorded[way.name] = calls, made[way.name]
     return found

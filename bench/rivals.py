@@ -122,7 +122,7 @@ def rival(name: str, provider: int, folder: Path) -> Iterator[Way]:
         child = subprocess.Popen([str(part) for part in command], cwd=folder, env=environ, stdout=log, stderr=log)
     try:
         _wait_for(port, child, folder / "log")
-        yield Way(name, port, "any", [child.pid])
+        yield Way(name, port, "any", child.pid)
     finally:
         child.terminate()
         try:
