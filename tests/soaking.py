@@ -2,7 +2,7 @@
 All of them may be killed at any moment.
 
     python -m tests.soaking provider PORT
-    python -m tests.soaking proxy STORE PROVIDER PORT
+    python -m tests.soaking proxy|scribe STORE PROVIDER PORT
     python -m tests.soaking clients PORT LOG FIRST
 
 A call has a number: in its path, in its prompt, in its answer, and in a header of that. All else about it follows from
@@ -171,16 +171,18 @@ async def provide(port: int) -> None:
 # The proxy, as an engine has it.
 
 
-async def stand_between(path: Path, provider: int, port: int) -> None:
+async def stand_between(path: Path, provider: int, port: int, *, with_scribe: bool) -> None:
     from backends.proxy import Proxy, Upstream, serve
     from store import tapes
     from store.database import open_store
+    from store.scribe import Scribe
 
     store = open_store(path)
     store.write(lambda connection: tapes.orphans(connection, RUN, at=time.time()))
     names = sorted({recording.protocol for recording in RECORDINGS.values()})
     upstreams = {name: Upstream(f"http://127.0.0.1:{provider}", "real", name) for name in names}
-    async with serve(Proxy(store, upstreams=upstreams), port=port):
+    scribe = Scribe(path) if with_scribe else None
+    async with serve(Proxy(store, upstreams=upstreams, scribe=scribe), port=port):
         print("ready", flush=True)
         await asyncio.Event().wait()
 
@@ -271,9 +273,9 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["provider", own]:
             asyncio.run(provide(int(own)))
-        case ["proxy", of, to, own]:
+        case [("proxy" | "scribe") as way, of, to, own]:
             import uvloop
 
-            uvloop.run(stand_between(Path(of), int(to), int(own)))
+            uvloop.run(stand_between(Path(of), int(to), int(own), with_scribe=way == "scribe"))
         case ["clients", to, of, begin]:
             asyncio.run(ask(int(to), Path(of), int(begin)))

@@ -1,7 +1,9 @@
 """Calls of all protocols, with kills of the proxy, the provider and the clients: what a client has seen whole is in the
 store, once, and as it was."""
 
+import os
 import random
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -21,7 +23,7 @@ from tests import soaking
 from tests.soaking import Exchange
 
 ROOT = Path(__file__).parent.parent
-PROVIDER, PROXY, CLIENTS = "provider", "proxy", "clients"
+PROVIDER, PROXY, SCRIBE, CLIENTS = "provider", "proxy", "scribe", "clients"
 BETWEEN = 1000
 """Calls between two kills, in the soak."""
 STUCK = 120.0
@@ -31,8 +33,10 @@ STUCK = 120.0
 class Soak:
     """The processes, and what has come of them so far."""
 
-    def __init__(self, folder: Path, clients: int) -> None:
+    def __init__(self, folder: Path, clients: int, way: str) -> None:
+        """`way` is who records: the proxy itself, or a scribe."""
         self._folder = folder
+        self._way = way
         self._ports = {PROVIDER: free_port(), PROXY: free_port()}
         self._clients = [f"{CLIENTS}{number}" for number in range(clients)]
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -53,6 +57,12 @@ class Soak:
 
     def kill(self, kind: str) -> None:
         """Kill a process in the middle of whatever it does, and start it anew."""
+        if kind == SCRIBE:
+            # The proxy's one child; there is none before its first call.
+            proxy = self._processes[PROXY].pid
+            for child in Path(f"/proc/{proxy}/task/{proxy}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+            return
         name = random.choice(self._clients) if kind == CLIENTS else kind
         self._end(name)
         self._start(name)
@@ -71,7 +81,7 @@ class Soak:
             case "provider":
                 arguments = [PROVIDER, ports[PROVIDER]]
             case "proxy":
-                arguments = [PROXY, str(self.path), ports[PROVIDER], ports[PROXY]]
+                arguments = [self._way, str(self.path), ports[PROVIDER], ports[PROXY]]
             case _:
                 # Each that begins has numbers of its own: no call is made twice.
                 self._begun += 1
@@ -115,10 +125,10 @@ def made(path: Path) -> None:
         store.write(prepare)
 
 
-def soak(folder: Path, count: int, kills: list[str], clients: int) -> None:
+def soak(folder: Path, count: int, kills: list[str], clients: int, way: str = PROXY) -> None:
     """Make so many calls with these kills between them, and check."""
     made(folder / "store.sqlite3")
-    soak = Soak(folder, clients)
+    soak = Soak(folder, clients, way)
     with soak.up():
         for at, kind in [*zip(sorted(random.sample(range(count), len(kills))), kills, strict=True), (count, "")]:
             before, since = -1, time.monotonic()
@@ -166,7 +176,8 @@ def test_what_was_seen_whole_is_in_the_store(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_a_hundred_thousand_calls(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [PROXY, SCRIBE])
+def test_a_hundred_thousand_calls(tmp_path: Path, way: str) -> None:
     count = 100_000
-    kinds = [PROXY, PROXY, PROVIDER, CLIENTS]
-    soak(tmp_path, count, [random.choice(kinds) for _ in range(count // BETWEEN)], clients=3)
+    kinds = [PROXY, way, PROVIDER, CLIENTS]
+    soak(tmp_path, count, [random.choice(kinds) for _ in range(count // BETWEEN)], clients=3, way=way)
