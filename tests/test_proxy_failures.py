@@ -1,8 +1,10 @@
 """What goes wrong is answered in the provider's own words, and is on the tape like anything else."""
 
 import asyncio
+import gc
 import json
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,32 @@ async def test_an_error_that_is_no_json_is_recorded(tmp_path: Path) -> None:
         assert (await client.answer())[2] == b"<html>bad gateway</html>"
         call = await r.call()
         assert (call.status, call.complete, call.error) == (502, False, "the body is no JSON object")
+
+
+async def test_a_connection_that_is_reset_is_reported_once(tmp_path: Path) -> None:
+    """The provider dies in the middle of an answer: that is on the tape, and asyncio has nothing to add."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+
+    async def handler(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + JSON + b'content-length: 999\r\n\r\n{"type":')
+        await writer.drain()
+        await begun.wait()
+        # Closed so, the connection is reset, as it is when a process dies with bytes unread.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    begun = asyncio.Event()
+    async with rig(tmp_path, handler) as r:
+        client = await r.client()
+        await client.ask()
+        answering = asyncio.create_task(client.answer())
+        await until(lambda: r.provider.asked or None)
+        begun.set()
+        assert not (await answering)[3]
+        assert (await r.call()).error.startswith("the provider's answer broke off: ")
+    gc.collect()
+    assert not reported
 
 
 async def test_a_connection_that_is_refused(tmp_path: Path) -> None:

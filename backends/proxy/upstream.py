@@ -44,6 +44,9 @@ class Answering:
         self._gone = protocol.closed if protocol is not None else None
         if self._gone is not None:
             self._gone.add_done_callback(self._lost)
+            # Once a connection, however many calls it carries.
+            self._gone.remove_done_callback(_seen)
+            self._gone.add_done_callback(_seen)
         elif protocol is not None:
             self._lost(None)
 
@@ -75,6 +78,12 @@ class Answering:
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("it is not framed as HTTP has it"))
+
+
+def _seen(gone: "asyncio.Future[None]") -> None:
+    """Look at how a connection ended: asyncio reports what nobody has looked at."""
+    if not gone.cancelled():
+        gone.exception()
 
 
 class Client:
