@@ -246,6 +246,24 @@ async def test_a_provider_that_never_ends_its_body_does_not_keep_the_end_from_th
         assert (call.complete, call.error) == (True, "")
 
 
+@pytest.mark.parametrize(("encoding", "proper"), [("", True), ("gzip", False), ("deflate", False), ("zstd", False)])
+async def test_a_provider_that_dies_after_the_last_event(tmp_path: Path, encoding: str, proper: bool) -> None:
+    """The answer is whole without the end of its framing, but a compressed body is not without its own."""
+    headers, events = STREAM, [TEXT]
+    if encoding:
+        headers += b"content-encoding: " + encoding.encode() + b"\r\n"
+        events = compressed(encoding, events)[:-1]
+    async with rig(tmp_path, fixed(b"200 OK", headers, *map(chunk, events), close=True)) as r:
+        client = await r.client()
+        await client.ask()
+        assert (await client.answer())[2:] == (b"".join(events), proper)
+        call = await r.call()
+        assert (call.complete, not call.error) == (proper, proper)
+        assert tapes.response(r.store, call) == b"".join(events)
+        (answer,) = tapes.answers(r.store, call)
+        assert answer.role == "assistant"
+
+
 async def test_what_follows_the_last_event_is_recorded_and_passed_on(tmp_path: Path) -> None:
     after = b": goodbye\n\nevent: ping\ndata: {}\n\n"
     async with rig(tmp_path, fixed(b"200 OK", STREAM, chunk(TEXT), chunk(after), LAST_CHUNK)) as r:
