@@ -1,5 +1,6 @@
 """Content codings come off whole however the bytes are cut, and nothing that claims to be in one does harm."""
 
+import gc
 import gzip
 import tracemalloc
 import zlib
@@ -52,6 +53,20 @@ def test_members_and_frames_follow_each_other(step: int) -> None:
     ):
         decoder = Decoder(encoding)
         assert b"".join(decoder.decode(body[at : at + step]) for at in range(0, len(body), step)) == b"one two three"
+
+
+@pytest.mark.parametrize("encoding", CODED)
+def test_nothing_of_a_decoder_outlives_it(encoding: str) -> None:
+    """A window of zstd's takes megabytes, and a proxy runs for days."""
+
+    def alive() -> int:
+        gc.collect()
+        return sum(type(found).__module__ == Decoder.__module__ for found in gc.get_objects())
+
+    before = alive()
+    for _ in range(3):
+        Decoder(encoding).decode(CODED[encoding])
+    assert alive() == before
 
 
 def test_deflate_may_lack_its_header() -> None:

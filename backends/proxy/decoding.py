@@ -60,27 +60,35 @@ class _Zlib:
         return b"".join(out)
 
 
+class _Sink:
+    """Takes what comes out of a decoder, 128 KiB at most at a time."""
+
+    def __init__(self) -> None:
+        self.out: list[bytes] = []
+        self.room = 0
+
+    def write(self, piece: bytes) -> int:
+        self.room -= len(piece)
+        if self.room < 0:
+            raise TooLargeError
+        self.out.append(bytes(piece))
+        return len(piece)
+
+
 class _Zstd:
     """zstd, with several frames."""
 
     def __init__(self) -> None:
-        self._inner = zstandard.ZstdDecompressor().stream_writer(cast("IO[bytes]", self))
-        self._out: list[bytes] = []
-        self._room = 0
+        # The garbage collector can't see into zstandard's writer: were it to hold who holds it, neither would ever go.
+        self._sink = _Sink()
+        self._inner = zstandard.ZstdDecompressor().stream_writer(cast("IO[bytes]", self._sink))
 
     def decompress(self, data: bytes, room: int, /) -> bytes:
-        self._out, self._room = [], room
+        sink = self._sink
+        sink.out, sink.room = [], room
         if data:
             self._inner.write(data)
-        return b"".join(self._out)
-
-    def write(self, piece: bytes) -> int:
-        """Takes what comes out, 128 KiB at most at a time."""
-        self._room -= len(piece)
-        if self._room < 0:
-            raise TooLargeError
-        self._out.append(bytes(piece))
-        return len(piece)
+        return b"".join(sink.out)
 
 
 class _Brotli:
