@@ -83,7 +83,7 @@ async def test_an_error_that_is_no_json_is_recorded(tmp_path: Path) -> None:
         await client.ask()
         assert (await client.answer())[2] == b"<html>bad gateway</html>"
         call = await r.call()
-        assert (call.status, call.complete, call.error) == (502, False, "the body is no JSON object")
+        assert (call.status, call.complete, call.error) == (502, True, "HTTP 502: bad gateway")
 
 
 async def test_a_connection_that_is_reset_is_reported_once(tmp_path: Path) -> None:

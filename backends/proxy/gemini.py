@@ -83,6 +83,8 @@ class ContentReader:
         self._usage: dict[str, Any] = {}
         self._searches = 0
         self._done = False
+        self._cut = False
+        """The array of a stream breaks off."""
         self._embedded = False
         """The answer is vectors, and no content."""
         self._error = ""
@@ -106,9 +108,9 @@ class ContentReader:
 
     def body(self, data: bytes) -> None:
         try:
-            value = loads(data)
+            value, cut = loads(data), False
         except (ValueError, RecursionError):
-            value = _elements(data)
+            value, cut = _elements(data), True
         if isinstance(value, dict):
             self._done = True
             self._chunk(value, whole=True)
@@ -117,6 +119,7 @@ class ContentReader:
         for chunk in value if isinstance(value, list) and value else [None]:
             self._chunk(chunk)
             self._done = self._done or (isinstance(chunk, dict) and "error" in chunk)
+        self._cut = cut
 
     def answer(self) -> Answer:
         contents = [self._contents[place].joined() for place in sorted(self._contents)]
@@ -140,7 +143,7 @@ class ContentReader:
                 image_output=_of_modality(usage.get("candidatesTokensDetails"), "IMAGE"),
             ),
             stop_reason=self._reasons.get(min(self._contents, default=0), "") or self._blocked,
-            whole=self._done or (self._over() and not self._error),
+            whole=not self._cut and (self._done or (self._over() and not self._error)),
             error=self._error,
             strange=(*self._strange, *contents[1:]),
             response_id=text(self._head.get("responseId")),

@@ -6,6 +6,7 @@ It works on a copy with the content coding taken off. What can't be read is pass
 import logging
 from dataclasses import replace
 
+from backends.proxy.bodies import is_cut, is_json, told
 from backends.proxy.decoding import CannotDecodeError, Decoder
 from backends.proxy.headers import Headers, get
 from backends.proxy.protocol import Answer, AnswerReader
@@ -24,7 +25,11 @@ class Listener:
     def __init__(self, headers: Headers, reader: AnswerReader) -> None:
         self._reader = reader
         self._events: EventReader | None = None
-        if get(headers, b"content-type").lower().startswith(b"text/event-stream"):
+        kind = get(headers, b"content-type").lower()
+        self._json = is_json(kind)
+        self._framed = bool(get(headers, b"content-length") or get(headers, b"transfer-encoding"))
+        """Whoever carries the body sees where it ends."""
+        if kind.startswith(b"text/event-stream"):
             self._events = EventReader()
         self._decoder: Decoder | None = None
         self._problem = ""
@@ -84,11 +89,11 @@ class Listener:
             self._last_said = before
         return self._last_said
 
-    def finish(self, body: bytes) -> Answer:
-        """The body is over. What was understood of it."""
+    def finish(self, body: bytes, status: int | None = None) -> Answer:
+        """The body is over. What was understood of it, as the answer of that status."""
         try:
-            self._end(body)
-            answer = self._reader.answer()
+            said = self._end(body)
+            answer = self._looked_at(self._reader.answer(), said, status or 0)
         except CannotDecodeError as error:
             self._problem, answer = str(error), self._reader.answer()
         except Exception:
@@ -98,10 +103,29 @@ class Listener:
             return replace(answer, whole=False, error=f"the answer could not be read: {self._problem}")
         return answer
 
-    def _end(self, body: bytes) -> None:
+    def _end(self, body: bytes) -> bytes:
+        """Let the reader have what is left; a body that is no event stream, without its coding."""
         if self._events is not None:
             event = self._events.finish()
             if event is not None and self.ended is None:
                 self._reader.event(event)
         elif self._decoder is not None:
-            self._reader.body(body if self._decoder.plain else b"".join(self._said))
+            said = body if self._decoder.plain else b"".join(self._said)
+            self._reader.body(said)
+            return said
+        return b""
+
+    def _looked_at(self, answer: Answer, said: bytes, status: int) -> Answer:
+        """What the reader made of a body, with what anybody can see in it."""
+        failed = status >= 400
+        if not said:
+            return answer
+        recognised = answer.whole and answer.error
+        if answer.whole and self._json and is_cut(said, thoroughly=failed or not self._framed):
+            answer = replace(answer, whole=False)
+        if failed and not recognised:
+            # No error of the protocol's: somebody else's, or half of one.
+            cut = (self._json or said.lstrip()[:2] in (b'{"', b"[{")) and is_cut(said, thoroughly=True)
+            where = "it breaks off: " if cut else ""
+            return replace(answer, whole=not cut, error=f"HTTP {status}: {where}{told(said)}".rstrip(": "))
+        return answer

@@ -38,6 +38,8 @@ class LinesReader(OpaqueReader):
         self._last: dict[str, Any] = {}
         self._role = ""
         self._error = ""
+        self._failed = False
+        """The server said what went wrong."""
 
     def body(self, data: bytes) -> None:
         for line in data.splitlines():
@@ -54,7 +56,7 @@ class LinesReader(OpaqueReader):
 
     def _read(self, value: dict[str, Any]) -> None:
         if said := value.get("error"):
-            self._error = text(said) or text(members(said).get("message")) or "error"
+            self._error, self._failed = text(said) or text(members(said).get("message")) or "error", True
         message = members(value.get("message"))
         self._role = self._role or text(message.get("role"))
         for name in ("content", "thinking"):
@@ -75,6 +77,6 @@ class LinesReader(OpaqueReader):
             model=text(last.get("model")),
             usage=Usage(input=number(last.get("prompt_eval_count")), output=number(last.get("eval_count"))),
             stop_reason=text(last.get("done_reason")),
-            whole=last.get("done") is True or bool(self._error),
+            whole=last.get("done") is True or self._failed,
             error=self._error,
         )

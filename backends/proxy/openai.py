@@ -87,27 +87,30 @@ class EmbeddingsReader(OpaqueReader):
         self._usage = Usage()
         self._model = ""
         self._error = ""
+        self._whole = True
 
     def event(self, event: Event) -> bool:
         return super().event(event)
 
     def body(self, data: bytes) -> None:
         # Vectors have no names in them, so the last such name is the body's own.
-        if usage := _member(data, b'"usage"'):
-            self._usage, self._model = usage_of(usage), text(_member(data, b'"model"'))
+        usage, end = _member(data, b'"usage"')
+        if usage:
+            self._usage, self._model = usage_of(usage), text(_member(data, b'"model"')[0])
+            self._whole = _ends(data[end:])
             return
         try:
             value = loads_quickly(data)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            self._error = "the body is no JSON object"
+            self._error, self._whole = "the body is no JSON object", False
         elif value.get("error"):
             self._error = error_of(value["error"])
 
     def answer(self) -> Answer:
         uncounted = not self._usage.total and not self._error
-        return Answer(model=self._model, usage=self._usage, whole=True, error=self._error, uncounted=uncounted)
+        return Answer(model=self._model, usage=self._usage, whole=self._whole, error=self._error, uncounted=uncounted)
 
 
 def _endpoint(method: str, path: str) -> tuple[str, str]:
@@ -119,13 +122,25 @@ def _endpoint(method: str, path: str) -> tuple[str, str]:
     return "openai", ""
 
 
-def _member(data: bytes, name: bytes) -> Any:
-    """The value of the last member of that name; None when there is none."""
+def _member(data: bytes, name: bytes) -> tuple[Any, int]:
+    """The value of the last member of that name, and where it ends; None when there is none."""
     at = data.rfind(name)
     if at < 0:
-        return None
-    after = data[at + len(name) : at + len(name) + 4096].decode("utf-8", "replace").lstrip().removeprefix(":").lstrip()
+        return None, 0
+    at += len(name)
+    after = data[at : at + 4096].decode("latin-1")
+    begin = len(after) - len(after.lstrip().removeprefix(":").lstrip())
     try:
-        return json.JSONDecoder().raw_decode(after)[0]
+        value, end = json.JSONDecoder().raw_decode(after, begin)
     except ValueError:
-        return None
+        return None, 0
+    return value, at + end
+
+
+def _ends(rest: bytes) -> bool:
+    """What follows a member's value ends its object."""
+    try:
+        loads_quickly(b'{"":0' + rest)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -78,7 +78,9 @@ class Exchange:
         try:
             await self._recording.close(
                 Ended(
-                    answer=self._listener.finish(self._recording.body()),
+                    answer=self._listener.finish(
+                        self._recording.body(), None if answering is None else answering.status
+                    ),
                     status=None if answering is None else answering.status,
                     headers=() if answering is None else answering.headers,
                     problem="" if problem is None else str(problem),
