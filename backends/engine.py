@@ -31,7 +31,7 @@ from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
 from backends.proxy import KNOWN, Prices, Proxy, Tape, Upstream, serve
 from backends.sandboxes import SandboxError, Sandboxes
-from store import commands, events, tapes
+from store import blobs, commands, events, tapes
 from store.database import Store, StoreError, open_store
 from store.domain.board import Board
 from store.domain.events import EngineStarted, EngineStopped, FinishRan, FinishStarted
@@ -94,7 +94,7 @@ class Engine:
             if self._board.finished is None:
                 await self._harness(sandboxes, orphans)
             else:
-                await self._journal.record(EngineStarted(os.getpid(), self._version, "", orphans))
+                await self._journal.record(self._started("", orphans))
             await self._finish()
             await self._tidy(sandboxes)
         except asyncio.CancelledError:
@@ -107,6 +107,10 @@ class Engine:
         await self._journal.record(EngineStopped("The run is over."))
         assert self._board.finished is not None
         return self._board.finished.state
+
+    def _started(self, proxy: str, orphans: int) -> EngineStarted:
+        with self._store.read() as connection:
+            return EngineStarted(os.getpid(), self._version, proxy, orphans, blobs.newest(connection))
 
     async def _harness(self, sandboxes: Sandboxes, orphans: int) -> None:
         """Run the harness between a proxy and a model."""
@@ -131,7 +135,7 @@ class Engine:
                 model_routes=self._order.task.routes if self._asks else (),
             )
             address = await stack.enter_async_context(serve(proxy, host="127.0.0.1", port=0))
-            await self._journal.record(EngineStarted(os.getpid(), self._version, address.base_url, orphans))
+            await self._journal.record(self._started(address.base_url, orphans))
             board = self._board
 
             async def flush() -> None:

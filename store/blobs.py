@@ -15,12 +15,13 @@ from store.tables import metadata
 if TYPE_CHECKING:
     from store.database import Store
 
-__all__ = ["compress", "decompress", "digest", "existing", "get", "keep", "load", "put", "put_new"]
+__all__ = ["compress", "decompress", "digest", "existing", "get", "keep", "load", "newest", "put", "put_new"]
 
 _blobs = metadata.tables["blobs"]
 _insert = Prepared(insert(_blobs).prefix_with("OR IGNORE"))
 _data = select(_blobs.c.data).where(_blobs.c.digest == bindparam("of"))
 
+_newest = text("SELECT coalesce(max(rowid), 0) FROM blobs")
 _renew = text("UPDATE blobs SET rowid = (SELECT max(rowid) + 1 FROM blobs) WHERE digest = :of")
 
 _codecs = threading.local()
@@ -43,11 +44,18 @@ def put(connection: Connection, data: bytes) -> str:
 
 
 def keep(connection: Connection, data: bytes) -> str:
-    """Keep bytes, inside a job, that only a later job will name; their digest. A deletion that goes on meanwhile leaves
-    blobs alone that came after it began, and by this one counts as new."""
+    """Keep bytes, inside a job, that only a later job will name; their digest. Whoever collects blobs that nothing
+    names leaves those alone that came after an engine began, or after its own beginning; by this one counts as new.
+    For engines, which say where they began."""
     name = put(connection, data)
     connection.execute(_renew, {"of": name})
     return name
+
+
+def newest(connection: Connection) -> int:
+    """The place of the blob that came last, 0 without one. Places grow, until a store that nobody holds is written
+    anew."""
+    return int(connection.execute(_newest).scalar_one())
 
 
 def get(store: "Store", name: str) -> bytes:

@@ -69,14 +69,15 @@ def attached(data: str) -> Iterator[str]:
         yield blob
 
 
-def of_runs(connection: Connection, doomed: Any) -> set[str]:
-    """All blobs that the runs of this subquery name."""
-    return _union(
+def of_runs(connection: Connection, doomed: Any) -> tuple[set[str], set[str]]:
+    """All blobs that the runs of this subquery name: where they are written with their name in one job, and in events,
+    which may come later than what they name."""
+    at_once = _union(
         of_calls(connection, _calls.run.in_(doomed)),
-        of_events(connection, _events.run.in_(doomed)),
         of_observations(connection, _versions.run.in_(doomed)),
         of_nodes(connection, exists().where(_places.node == _nodes.key, _places.run.in_(doomed))),
     )
+    return at_once, set(of_events(connection, _events.run.in_(doomed)))
 
 
 def of_others(connection: Connection, doomed: Any, after: "Mark | None" = None) -> Iterator[str]:

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, text
 
-from store import references
+from store import blobs, references
 from store.errors import StoreError
 from store.home import Home
 from store.lock import RunLock, holder
 from store.sizes import disk
 from store.tables import metadata
+from store.unnamed import settled
 
 if TYPE_CHECKING:
     from store.database import Store
@@ -50,11 +51,12 @@ _OF_RUN = ("calls", "events", "commands", "virtual_keys", "observation_versions"
 @dataclass(frozen=True)
 class Freed:
     """What a deletion gave back, in bytes: to the disk by the store and by removed folders; `kept` is free inside the
-    store's file, for what will be recorded next."""
+    store's file, for what will be recorded next. `unnamed` is what nothing named took in the store."""
 
     store: int
     files: int
     kept: int
+    unnamed: int = 0
 
 
 class HeldError(StoreError):
@@ -70,7 +72,7 @@ def unfinished(store: "Store") -> list[str]:
 def delete_runs(
     store: "Store", home: Home, runs: Collection[str], *, at: float, pause: Callable[[float], None] = time.sleep
 ) -> Freed:
-    """Delete runs with all that is only theirs, and whatever an earlier deletion left undone.
+    """Delete runs with all that is only theirs, whatever an earlier deletion left undone, and what nothing names.
 
     HeldError when an engine works on one of them; StoreError when another deletion goes on, or a folder can't be
     removed, after which the same again finishes it.
@@ -86,8 +88,8 @@ def delete_runs(
         for run in doomed:
             if run not in runs:
                 _claim(stack, home, run)
-        work = _Work(store, pause)
-        work.blobs()
+        work = _Work(store, home, pause)
+        unnamed = work.blobs()
         work.nodes()
         work.passages()
         for name in _OF_RUN:
@@ -96,26 +98,33 @@ def delete_runs(
         store.write(_forget)
         _give_back(store)
         after, kept = _pages(store)
-    return Freed(max(before - after, 0), files, kept)
+    return Freed(max(before - after, 0), files, kept, unnamed)
 
 
 class _Work:
     """The steps of a deletion. Each finds out by itself what is left to do."""
 
-    def __init__(self, store: "Store", pause: Callable[[float], None]) -> None:
+    def __init__(self, store: "Store", home: Home, pause: Callable[[float], None]) -> None:
         self._store = store
+        self._home = home
         self._pause = pause
 
-    def blobs(self) -> None:
+    def blobs(self) -> int:
+        """Drop those that only doomed runs name, and those that nobody does; the bytes that these took."""
         with self._store.read() as connection:
             mark = references.Mark(connection)
-            newest = connection.execute(_newest_blob).scalar() or 0
-            free = references.of_runs(connection, _doomed)
-            if free:
-                for name in references.of_others(connection, _doomed):
-                    free.discard(name)
-        for batch in _batches(sorted(free)):
-            self._write(partial(_drop_blobs, names=batch, mark=mark, newest=newest))
+            newest = blobs.newest(connection)
+            at_once, told = references.of_runs(connection, _doomed)
+            free = {**settled(connection, self._home), **_places_of(connection, at_once)}
+            for name in references.of_others(connection, _doomed):
+                free.pop(name, None)
+        nobodys = free.keys() - at_once - told
+        # The newest goes last: as long as it is there, whatever is kept meanwhile comes after it.
+        oldest_first = sorted(free, key=free.__getitem__)
+        return sum(
+            self._write(partial(_drop_blobs, names=batch, mark=mark, newest=newest, nobodys=nobodys))
+            for batch in _batches(oldest_first)
+        )
 
     def nodes(self) -> None:
         deepest_first = (
@@ -156,7 +165,8 @@ class _Work:
         return done
 
 
-_newest_blob = text("SELECT max(rowid) FROM blobs")
+_place_of_blob = text("SELECT rowid FROM blobs WHERE digest = :of")
+_size_of_blob = text("SELECT length(data) FROM blobs WHERE digest = :of AND rowid <= :newest")
 _drop_blob = text("DELETE FROM blobs WHERE digest = :of AND rowid <= :newest")
 _drop_place = delete(_places.node.table).where(_places.node == bindparam("of"), _places.run.in_(_doomed))
 _child = _nodes.key.table.alias("child")
@@ -179,11 +189,23 @@ def _forget(connection: Connection) -> None:
     connection.execute(delete(_deletions))
 
 
-def _drop_blobs(connection: Connection, names: Sequence[str], mark: references.Mark, newest: int) -> None:
-    """Drop those that nobody has named since, and that nobody is about to name: see `blobs.keep`."""
+def _places_of(connection: Connection, names: Iterable[str]) -> dict[str, int]:
+    """Where these blobs are, as far as they are kept."""
+    places = ((name, connection.execute(_place_of_blob, {"of": name}).scalar()) for name in names)
+    return {name: place for name, place in places if place is not None}
+
+
+def _drop_blobs(
+    connection: Connection, names: Sequence[str], mark: references.Mark, newest: int, nobodys: Collection[str]
+) -> int:
+    """Drop those that nobody has named since, and that nobody is about to name: see `blobs.keep`. The bytes of those
+    that were nobody's."""
     free = set(names).difference(references.of_others(connection, _doomed, mark))
-    if free:
-        connection.execute(_drop_blob, [{"of": name, "newest": newest} for name in free])
+    rows = [{"of": name, "newest": newest} for name in names if name in free]
+    sizes = [connection.execute(_size_of_blob, row).scalar() or 0 for row in rows if row["of"] in nobodys]
+    if rows:
+        connection.execute(_drop_blob, rows)
+    return sum(sizes)
 
 
 def _drop_nodes(connection: Connection, keys: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""`delete` and `prune`: nothing grows for ever without a word."""
+"""`delete` and `prune`: runs go with all that is only theirs, and with them what nothing names."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from app.commands import Command, Group, add_json, add_run
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from store.database import Store
     from store.retention import Freed
     from store.sizes import Size
+    from store.unnamed import Unnamed
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])", re.ASCII)
@@ -42,9 +43,8 @@ def _configure_delete(parser: ArgumentParser) -> None:
 
 
 def _configure_prune(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--older", metavar="AGE", type=_age, required=True, help="of which nothing was recorded since: 30d, 12h, 2w"
-    )
+    older = "runs of which nothing was recorded since: 30d, 12h, 2w; without it, only what nothing names goes"
+    parser.add_argument("--older", metavar="AGE", type=_age, help=older)
     parser.add_argument("--keep-solved", action="store_true", help="leave runs that solved their task")
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, and how much it would free")
     _add_yes(parser)
@@ -83,23 +83,30 @@ def _delete(context: Context, options: Namespace) -> int:
 
 def _prune(context: Context, options: Namespace) -> int:
     from store.retention import unfinished
+    from store.unnamed import unnamed
 
+    if options.keep_solved and options.older is None:
+        raise CommandError("--keep-solved says which of the old runs stay: name an age with --older.")
     if context.empty:
-        emit({"runs": [], "freed": None}) if options.json else say("Nothing is recorded yet.")
+        emit({"runs": [], "unnamed": _sum([]), "freed": None}) if options.json else say("Nothing is recorded yet.")
         return Exit.FINE
     with context.store() as store:
-        old = _old(context, store, before=time.time() - options.older, keep_solved=options.keep_solved)
-        names, frees = [run.id for run in old], sum(run.size.total for run in old)
+        before = 0.0 if options.older is None else time.time() - options.older
+        old = _old(context, store, before=before, keep_solved=options.keep_solved)
+        names, frees, nobodys = (
+            [run.id for run in old],
+            sum(run.size.total for run in old),
+            unnamed(store, context.home),
+        )
         if not options.json:
-            _list(old, frees)
+            _list(old, frees, nobodys, asked=options.older is not None)
         freed: Freed | None = None
-        if not options.dry_run and (names or unfinished(store)):
+        if not options.dry_run and (names or nobodys or unfinished(store)):
             if not _confirmed(options, f"Delete {'it' if len(names) == 1 else 'them'}?" if names else ""):
                 return Exit.UNSOLVED
             freed = _deleted(context, store, names)
     if options.json:
-        told = None if freed is None else {"store": freed.store, "files": freed.files, "kept": freed.kept}
-        emit({"runs": [_facts(run) for run in old], "freed": told})
+        emit({"runs": [_facts(run) for run in old], "unnamed": _sum(nobodys), "freed": freed and asdict(freed)})
     elif freed is not None:
         say(_said(names, freed))
     return Exit.FINE
@@ -136,10 +143,23 @@ def _old(context: Context, store: "Store", *, before: float, keep_solved: bool) 
     return found
 
 
-def _list(old: Sequence[_Old], frees: int) -> None:
-    if not old:
+def _sum(nobodys: "Sequence[Unnamed]") -> dict[str, int]:
+    return {"blobs": len(nobodys), "bytes": sum(blob.size for blob in nobodys)}
+
+
+def _list(old: Sequence[_Old], frees: int, nobodys: "Sequence[Unnamed]", *, asked: bool) -> None:
+    """What would go; `asked` is whether anybody asked for runs."""
+    if old:
+        _table(old, frees)
+    elif asked:
         say("No run is that old.")
-        return
+    if nobodys:
+        say(f"{counted(len(nobodys), 'blob')} that nothing names: {size(_sum(nobodys)['bytes'])}.")
+    elif not asked:
+        say("The store keeps nothing that nothing names.")
+
+
+def _table(old: Sequence[_Old], frees: int) -> None:
     rows = [
         (run.id, time.strftime("%Y-%m-%d", time.localtime(run.last)), run.state, size(run.size.total), run.title)
         for run in old
@@ -181,11 +201,11 @@ def _refuse_held(context: Context, run: str) -> None:
 
 
 def _said(names: Sequence[str], freed: "Freed") -> str:
-    what = f"Deleted {', '.join(names)}." if names else "What earlier deletions had left is gone."
+    what = f"Deleted {', '.join(names)}." if names else "Cleared up."
     parts = [f"{size(freed.store)} of the store", f"{size(freed.files)} of files"]
-    kept = ""
+    kept = f" {size(freed.unnamed)} of the store were named by nothing." if freed.unnamed else ""
     if freed.kept:
-        kept = (
+        kept += (
             f" {size(freed.kept)} are free inside the store for what comes next; a tenth of it and more goes back to "
             "the disk by the next deletion while no engine is at work."
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.commands import Command, Group, add_run, export, record, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
-from app.output import counted, duration, money, say
+from app.output import counted, duration, money, say, size
 from app.patches import lane_of
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Lane
@@ -17,6 +17,9 @@ from store.domain.secrets import mask
 if TYPE_CHECKING:
     from store.database import Store
     from store.tapes import Call
+
+LISTED = 20
+"""Blobs that nothing names, by name."""
 
 LINE = 100
 """Characters shown of a block on its one line."""
@@ -112,14 +115,22 @@ def _input(value: Any) -> str:
 
 def _verify(context: Context, options: Namespace) -> int:
     from store.tapes import verify
+    from store.unnamed import unnamed
 
     with context.store() as store:
         run = find_run(store, options.run).id
-        problems = verify(store, run)
+        problems, nobodys = verify(store, run), unnamed(store, context.home)
     for problem in problems:
         say(problem)
     if not problems:
         say(f"Run {run}: every request can be rebuilt as it was sent.")
+    if nobodys:
+        takes = size(sum(blob.size for blob in nobodys))
+        say(f"Nothing names {counted(len(nobodys), 'blob')} of the store ({takes}); `multitrack prune` collects:")
+        for blob in nobodys[:LISTED]:
+            say(f"  {blob.digest}  {size(blob.size)}")
+        if len(nobodys) > LISTED:
+            say(f"  … and {len(nobodys) - LISTED:,} more")
     return Exit.UNSOLVED if problems else Exit.FINE
 
 

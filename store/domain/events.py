@@ -106,6 +106,8 @@ class EngineStarted(Payload):
     proxy: str
     """Base URL of the recording proxy."""
     orphans: int = 0
+    blobs: int = 0
+    """The newest blob when it began (`store.blobs.newest`): what it keeps comes after that. 0 where nothing is said."""
 
 
 @dataclass(frozen=True)
