@@ -22,7 +22,7 @@ from store import jsonwalk, overlay
 from store.dag import Kept, Tape, keep
 from store.domain.canonical import DIGEST_SIZE, InexactError, canonical, digest, kept_key
 from store.domain.kept import join_unit, split_unit, units
-from store.exact import form, loads, parse
+from store.exact import form, loads, parse, trimmed
 
 MEMORY_BYTES = 64 * 1024 * 1024
 """About how much of conversations is remembered, over all tapes."""
@@ -32,6 +32,9 @@ MOST = 8
 
 _EACH = 400
 """About the bytes that a message takes in memory beside its own."""
+
+_ALL = 3000
+"""About the bytes that a conversation takes in memory beside its own, and its messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Conversation:
             self.keys.append(one.key)
             self.digests.append(one.digests)
             if one.overlay is not None:
-                self.overlays[index] = one.overlay
+                self.overlays[index] = trimmed(one.overlay)
                 self.overlaid += len(one.overlay)
                 changed.add(index)
         self.overlaid -= sum(map(len, before.values()))
@@ -217,7 +220,9 @@ class Memory:
         known = self._tapes.setdefault((tape, member), [])
         self._tapes.move_to_end((tape, member))
         self._size -= sum(one.counted for one in known)
-        conversation.counted = len(conversation.body) + _EACH * len(conversation.keys) + conversation.overlaid
+        parts = sum([len(part.data) for part in conversation.parts.values()])
+        own = len(conversation.body) + conversation.overlaid + parts
+        conversation.counted = _ALL + own + _EACH * len(conversation.keys)
         known[:] = [one for one in known if one is not instead and one is not conversation][1 - MOST :]
         known.append(conversation)
         self._size += sum(one.counted for one in known)

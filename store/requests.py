@@ -15,7 +15,7 @@ from store import blobs, conversations, dag, jsonwalk, overlay
 from store.conversations import Conversation, Fresh, Memory, Part
 from store.domain.canonical import digest, digest_of_members, member_digest, request_digest, value_digest
 from store.domain.safe_text import safe_line
-from store.exact import dumps, form, loads, parse, read
+from store.exact import dumps, form, loads, parse, read, trimmed
 from store.prepared import Prepared
 from store.tables import metadata
 
@@ -270,7 +270,7 @@ def _parts(members: dict[str, Any], member: str, known: Mapping[str, Part]) -> d
         if form(loads(data)) != form(value):
             raise ValueError(f"{column} would not come back as they are")
         digests = {name: member_digest(name, item) for name, item in digested.items()}
-        parts[column] = Part(data, digest(data), digests)
+        parts[column] = Part(trimmed(data), digest(data), digests)
     return parts
 
 

@@ -1,15 +1,21 @@
+import gc
 import json
+import tracemalloc
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from store import conversations, jsonwalk
+from store import conversations, jsonwalk, requests
 from store.conversations import MOST, Conversation, Memory, take_apart
 from store.dag import Tape
+from store.database import open_store
 from store.domain.canonical import InexactError, request_digest, value_digest
 from store.domain.kept import node_key, split_unit, units
 from store.exact import form, loads
@@ -188,6 +194,31 @@ def test_a_conversation_too_large_to_remember_is_only_forgotten() -> None:
     recorder = Recorder(most=10)
     assert len(recorder.take(talk(2))) == 4
     assert len(recorder.take(talk(2))) == 4
+
+
+@pytest.mark.parametrize("turns", [1, 30])
+def test_memory_takes_what_it_is_counted_at(turns: int, tmp_path: Path) -> None:
+    def record(connection: Connection, number: int) -> int:
+        tape = Tape(f"run {number}", 0, 0)
+        said = {"model": "m", "system": f"be {number}", "messages": [*turn(number), *talk(turns - 1)]}
+        body = json.dumps(said).encode()
+        requests.put(connection, tape, "messages", body)
+        known = conversations.memory(connection).last(tape, "messages")
+        assert known is not None
+        return known.counted
+
+    with open_store(tmp_path / "store.sqlite3") as store:
+        for number in range(20):
+            store.write(partial(record, number=number))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            counted = sum(store.write(partial(record, number=number)) for number in range(100, 200))
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert counted / 2 < taken < counted * 1.2
 
 
 # Where things stand in a body.
