@@ -138,6 +138,8 @@ def lines(board: Board, event: Event) -> list[str]:
             return [_lane_line(lane)]
         case Alert(text=text):
             return [f"  {lane.id.label if lane else ''}  ! {shown_line(text)}"]
+        case CallFinished(error=error, parent=parent) if lane and error and parent:
+            return [f"  {lane.id.label}  · a try failed: {shown_line(error, 160)}"]
         case CallFinished(error=error) if lane and error:
             return [f"  {lane.id.label}  ! a call failed: {shown_line(error, 160)}"]
         case GenerationObserved() as observed if generation:

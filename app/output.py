@@ -51,9 +51,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequ
         print("  ".join(cells).rstrip())
 
 
-def counted(count: int, thing: str) -> str:
-    """So many of a thing: `1 failure`, `2,000 failures`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def counted(count: int, thing: str, things: str = "") -> str:
+    """So many of a thing: `1 failure`, `2,000 failures`; `things` is its plural where that is another."""
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
 
 
 def money(usd: float | None, *, priced: bool = True) -> str:

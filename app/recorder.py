@@ -228,12 +228,14 @@ _OTHERWISE = {
 def _sum_up(store: "Store", run: str, settings: Settings) -> None:
     from store import tapes
 
-    count, spend = tapes.count(store, run), tapes.spend(store, run)
+    (count, tries), spend = tapes.count(store, run), tapes.spend(store, run)
     if settings.json:
-        emit({"kind": "ended", "run": run, "calls": count, "tokens": spend.usage.total, "cost": spend.usd})
+        told = {"kind": "ended", "run": run, "calls": count, "tries": tries, "tokens": spend.usage.total}
+        emit({**told, "cost": spend.usd, "priced": spend.priced})
         return
+    made = f"{counted(count, 'call')}" + (f" ({counted(tries, 'try', 'tries')} by routes)" if tries else "")
     used = f"{spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
-    say(f"Run {run}: {counted(count, 'call')}, {used}. `multitrack calls {run}` lists them.")
+    say(f"Run {run}: {made}, {used}." + (f" `multitrack calls {run}` lists them." if count else ""))
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> CommandError:

@@ -32,12 +32,12 @@ _open = Prepared(
     select(
         *(
             _calls.c[name]
-            for name in ("run", "generation", "lane", "started", "tail", "ended", "notes", "conversation")
+            for name in ("run", "generation", "lane", "started", "tail", "ended", "notes", "conversation", "parent")
         ),
     ).where(_calls.c.id == bindparam("of"))
 )
 _left_open = Prepared(
-    select(_calls.c.id, _calls.c.generation, _calls.c.lane, _calls.c.started)
+    select(_calls.c.id, _calls.c.generation, _calls.c.lane, _calls.c.started, _calls.c.parent)
     .where(_calls.c.run == bindparam("of"), _calls.c.ended.is_(None))
     .order_by(_calls.c.started, _calls.c.id)
 )
@@ -144,7 +144,7 @@ def close_call(connection: Connection, end: CallEnd) -> None:
     call = _open.first(connection, {"of": end.id})
     if call is None:
         raise KeyError(f"no call {end.id}")
-    run, generation, lane, started, tail, ended, notes, conversation = call
+    run, generation, lane, started, tail, ended, notes, conversation, parent = call
     if ended is not None:
         raise ValueError(f"call {end.id} has ended already")
     if answer := _answer(tail, conversation, end):
@@ -155,17 +155,17 @@ def close_call(connection: Connection, end: CallEnd) -> None:
     ending["notes"] = _notes(*json.loads(notes), *end.notes) if end.notes else notes
     _close.run(connection, {"of": end.id, **ending, "answer": answer[-1][0] if answer else None})
     if generation is not None:
-        events.tell(connection, SubagentId(run, generation, lane), [_finished(end, started)])
+        events.tell(connection, SubagentId(run, generation, lane), [_finished(end, started, parent)])
 
 
 def orphans(connection: Connection, run: str, at: float) -> list[str]:
     """Close the calls that a dead engine left open, inside a job; their ids. For the run's one engine, before it makes
     calls of its own."""
     left = _left_open.all(connection, {"of": run})
-    for call, generation, lane, started in left:
+    for call, generation, lane, started, parent in left:
         _abandon.run(connection, {"of": call, "ended": at, "error": DIED})
         if generation is not None:
-            died = _finished(CallEnd(call, at, None, DIED), started)
+            died = _finished(CallEnd(call, at, None, DIED), started, parent)
             events.tell(connection, SubagentId(run, generation, lane), [died])
     return [call for call, *_ in left]
 
@@ -213,8 +213,8 @@ def _record(connection: Connection, start: CallStart, end: CallEnd | None, value
         ],
     )
     if subagent is not None:
-        started = (start.at, CallStarted(start.id, model))
-        events.tell(connection, subagent, [started, _finished(end, start.at)] if end else [started])
+        started = (start.at, CallStarted(start.id, model, start.parent or ""))
+        events.tell(connection, subagent, [started, _finished(end, start.at, start.parent)] if end else [started])
 
 
 def _answer(tail: str | None, conversation: str, end: CallEnd) -> list[tuple[str, dag.Kept]]:
@@ -258,10 +258,10 @@ def _ending(connection: Connection, end: CallEnd) -> dict[str, Any]:
     }
 
 
-def _finished(end: CallEnd, started: float) -> tuple[float, CallFinished]:
+def _finished(end: CallEnd, started: float, parent: str | None) -> tuple[float, CallFinished]:
     seconds = max(0.0, end.at - started)
     stop_reason, error = _text(end.stop_reason), _text(end.error)
-    return end.at, CallFinished(end.id, end.status, stop_reason, end.usage, end.usd, seconds, error)
+    return end.at, CallFinished(end.id, end.status, stop_reason, end.usage, end.usd, seconds, error, parent or "")
 
 
 def _tape(run: str, generation: int | None, lane: int | None) -> dag.Tape:

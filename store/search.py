@@ -25,13 +25,19 @@ _passages = table("passages", *map(column, _NAMES))
 _columns = _passages.c
 _insert = Prepared(insert(_passages))
 
-# The answers on the tape before this call, and this call's own if it is the node.
+# The answers on the tape before this call, and this call's own if it is the node. A call that was made for another one
+# is part of that.
 _answers = text(
-    "SELECT count(DISTINCT earlier.answer) FROM calls AS its, calls AS earlier WHERE its.id = :call "
+    "SELECT count(DISTINCT earlier.answer) FROM calls AS made "
+    "JOIN calls AS its ON its.id = coalesce(made.parent, made.id) JOIN calls AS earlier WHERE made.id = :call "
     "AND earlier.run = its.run AND earlier.generation IS its.generation AND earlier.lane IS its.lane "
-    "AND earlier.answer IS NOT NULL AND earlier.complete "
-    "AND (earlier.started < its.started OR (earlier.id = its.id AND its.answer = :node))"
+    "AND earlier.answer IS NOT NULL AND earlier.complete AND earlier.parent IS NULL "
+    "AND (earlier.started < its.started OR (earlier.id = its.id AND made.answer = :node))"
 )
+_made_for: Any = literal_column("(SELECT calls.parent FROM calls WHERE calls.id = passages.call)").label("made_for")
+
+TWICE = 2
+"""What a translation made of a call says the same once more: so many rows are looked at for each hit."""
 
 WINDOW = 1200
 """Code points of a block that a hit shows around itself: about 300 tokens."""
@@ -54,9 +60,9 @@ _ESCAPED = {r"\n": " \n", r"\t": " \t", r"\"": ' "', r"\\": " \\"}
 @dataclass(frozen=True)
 class Hit:
     """A block that matches. `text` is the part of it around the place with most matches, `snippet` one line of that;
-    `start` and `end` are where the first match there stands in the whole block, in code points. `turn` counts the
-    subagent's answers from 1: an answer's own, or the one whose tool calls a result belongs to. `subagent` is None for
-    a call of no subagent."""
+    `start` and `end` are where the first match there stands in the whole block, in code points. `call` is the client's,
+    where others were made for it. `turn` counts the subagent's answers from 1: an answer's own, or the one whose tool
+    calls a result belongs to. `subagent` is None for a call of no subagent."""
 
     call: str
     node: str
@@ -113,7 +119,8 @@ def search(
     if not terms:
         return []
     marked = func.highlight(literal_column("passages"), 0, _OPEN, _CLOSE).label("marked")
-    statement = select(*(_columns[name] for name in _NAMES[1:]), marked).where(text("passages MATCH :query"))
+    statement = select(*(_columns[name] for name in _NAMES[1:]), _made_for, marked)
+    statement = statement.where(text("passages MATCH :query"))
     if subagent is not None:
         own = (subagent.run, subagent.generation, subagent.lane)
         statement = statement.where(tuple_(_columns.run, _columns.generation, _columns.lane) == own)
@@ -134,18 +141,36 @@ def search(
         # The order of a lane's own rows is that of its turns; that of all rows is chance.
         statement = statement.order_by(_columns.generation, _columns.lane, text("rowid"))
     else:
-        statement = statement.order_by(text("rank"), text("rowid")).limit(limit)
+        statement = statement.order_by(text("rank"), text("rowid")).limit(TWICE * limit)
     with store.read() as connection:
         rows: Sequence[Any] = ()
         for operator in (" ", " OR ") if len(terms) > 1 else (" ",):
-            rows = connection.execute(statement, {"query": operator.join(terms)}).all()
+            rows = _once(connection.execute(statement, {"query": operator.join(terms)}))
             if rows:
                 break
         if past:
             unmarked = [_unmark(row.marked) for row in rows]
             order = ranked([words for words, _ in unmarked], [spans for _, spans in unmarked])
-            rows = [rows[place] for place in order[:limit]]
-        return [_hit(connection, row) for row in rows]
+            rows = [rows[place] for place in order]
+        return [_hit(connection, row) for row in rows[:limit]]
+
+
+def _once(rows: Iterable[Any]) -> list[Any]:
+    """The rows without those of tries that say what the tape has otherwise: a translation says all once more."""
+    rows = [*rows]
+    said = {_said(row) for row in rows if row.made_for is None}
+    kept = []
+    for row in rows:
+        if row.made_for is not None:
+            if _said(row) in said:
+                continue
+            said.add(_said(row))
+        kept.append(row)
+    return kept
+
+
+def _said(row: Any) -> tuple[Any, ...]:
+    return row.run, row.generation, row.lane, row.kind, row.marked
 
 
 def _terms(query: str) -> list[str]:
@@ -172,7 +197,7 @@ def _hit(connection: Connection, row: Any) -> Hit:
     start, end = _densest(spans, WINDOW) if spans else (0, 0)
     subagent = SubagentId(row.run, row.generation, row.lane) if row.generation else None
     return Hit(
-        call=row.call,
+        call=row.made_for or row.call,
         node=row.node,
         block=row.block,
         run=row.run,

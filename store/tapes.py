@@ -100,10 +100,12 @@ def each(store: "Store", run: str) -> Iterator[Call]:
             yield _call(row)
 
 
-def count(store: "Store", run: str) -> int:
-    """How many calls a run has."""
+def count(store: "Store", run: str) -> tuple[int, int]:
+    """How many calls a run has, and how many tries were made for them."""
+    both = select(func.count(), func.count(_calls.c.parent)).where(_calls.c.run == run)
     with store.read() as connection:
-        return connection.execute(select(func.count()).where(_calls.c.run == run)).scalar_one()
+        every, tries = connection.execute(both).one()
+    return every - tries, tries
 
 
 def standing(store: "Store", run: str) -> tuple[int, set[str]]:

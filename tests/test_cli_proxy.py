@@ -118,7 +118,15 @@ async def test_a_client_goes_through_with_its_own_key_which_is_not_kept(tmp_path
     assert (call["subagent"], call["run"], call["response_size"]) == (None, proxy.listening["run"], len(body))
     assert call["tokens"]["output"] > 0 and call["cost"] > 0
     assert ended == [
-        {"kind": "ended", "run": call["run"], "calls": 1, "tokens": call["tokens"]["total"], **_cost(call)}
+        {
+            "kind": "ended",
+            "run": call["run"],
+            "calls": 1,
+            "tries": 0,
+            "tokens": call["tokens"]["total"],
+            **_cost(call),
+            "priced": True,
+        }
     ]
     home = Home(tmp_path)
     with open_store(home.store) as store:

@@ -119,7 +119,9 @@ class Flow:
         if self.streaming and self.streaming[0] == payload.call:
             self.streaming = None
         self._over.append(payload.call)
-        if payload.error:
+        if payload.error and payload.parent:
+            self._add("note", f"a try failed: {payload.error}")
+        elif payload.error:
             self._add("failure", payload.error)
         self.version += 1
 

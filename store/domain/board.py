@@ -319,7 +319,7 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             )
             if payload.error:
                 lane.last = payload.error
-            else:
+            elif not payload.parent:
                 lane.answered = lane.turn
         case ToolStarted() as payload:
             lane.tool = lane.last = payload.summary

@@ -219,16 +219,18 @@ class SubagentLaunched(Payload):
 
 @dataclass(frozen=True)
 class CallStarted(Payload):
-    """A model call went out. `call` is its id on the tape."""
+    """A model call went out. `call` is its id on the tape, `parent` the call that it is made for: a route's try."""
 
     kind: ClassVar[str] = "call.started"
     call: str
     model: str
+    parent: str = ""
 
 
 @dataclass(frozen=True)
 class CallFinished(Payload):
-    """A model call is on the tape, whole or not. `error` is "" for a whole answer."""
+    """A model call is on the tape, whole or not. `error` is "" for a whole answer, `parent` the call that it was made
+    for. Such a try has the tokens and the cost, its call has the turn and the time, so nothing counts twice."""
 
     kind: ClassVar[str] = "call.finished"
     call: str
@@ -239,6 +241,7 @@ class CallFinished(Payload):
     """None when the model's price is unknown."""
     seconds: float
     error: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True)
