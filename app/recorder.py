@@ -60,7 +60,7 @@ def record(home: Home, settings: Settings) -> int:
     from backends.export import exported
     from store.database import open_store
     from store.lock import RunLock
-    from store.scribe import settle
+    from store.settling import settle
 
     sys.setswitchinterval(SWITCH)
     settle()

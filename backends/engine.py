@@ -42,7 +42,7 @@ from store.domain.states import RunState
 from store.domain.task import Memory
 from store.home import Home
 from store.lock import RunLock
-from store.scribe import settle
+from store.settling import settle
 from store.tail import TailWriter, tail_path
 
 log = logging.getLogger("multitrack.engine")

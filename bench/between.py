@@ -18,7 +18,8 @@ from bench import traffic
 from store import keys, runs
 from store.database import open_store
 from store.domain.ids import SubagentId
-from store.scribe import Scribe, settle
+from store.scribe import Scribe
+from store.settling import settle
 from store.tail import TailWriter, tail_path
 
 SUBAGENT = SubagentId("bench", 1, 1)

@@ -6,23 +6,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import zstandard
-from sqlalchemy import Connection, bindparam, insert, select, text
 
 from store.domain.canonical import digest
-from store.prepared import Prepared, numbered, parameters, waiting
-from store.tables import metadata
+from store.gathering import AnyConnection, Insertion, driver_of, marks, peek, waiting
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from store.database import Store
 
 __all__ = ["compress", "decompress", "digest", "existing", "get", "keep", "load", "newest", "put", "put_new"]
 
-_blobs = metadata.tables["blobs"]
-_insert = Prepared(insert(_blobs).prefix_with("OR IGNORE"))
-_data = select(_blobs.c.data).where(_blobs.c.digest == bindparam("of"))
-
-_newest = text("SELECT coalesce(max(rowid), 0) FROM blobs")
-_renew = text("UPDATE blobs SET rowid = (SELECT max(rowid) + 1 FROM blobs) WHERE digest = :of")
+INSERT = Insertion("blobs", ("digest", "size", "data"), or_ignore=True)
+_DATA = "SELECT data FROM blobs WHERE digest = ?"
+_NEWEST = "SELECT coalesce(max(rowid), 0) FROM blobs"
+_RENEW = "UPDATE blobs SET rowid = (SELECT max(rowid) + 1 FROM blobs) WHERE digest = ?"
 
 _codecs = threading.local()
 
@@ -35,7 +33,7 @@ _PLAIN = b"\x28\xb5\x2f\xfd\xa0"
 follows in four bytes (RFC 8878, 3.1.1). Then, in three, the block's header: its size, its kind, that it is the last."""
 
 
-def put(connection: Connection, data: bytes) -> str:
+def put(connection: AnyConnection, data: bytes) -> str:
     """Keep bytes, inside a job; their digest."""
     name = digest(data)
     if name not in existing(connection, [name]):
@@ -43,19 +41,19 @@ def put(connection: Connection, data: bytes) -> str:
     return name
 
 
-def keep(connection: Connection, data: bytes) -> str:
+def keep(connection: AnyConnection, data: bytes) -> str:
     """Keep bytes, inside a job, that only a later job will name; their digest. Whoever collects blobs that nothing
     names leaves those alone that came after an engine began, or after its own beginning; by this one counts as new.
     For engines, which say where they began."""
     name = put(connection, data)
-    connection.execute(_renew, {"of": name})
+    driver_of(connection).execute(_RENEW, (name,))
     return name
 
 
-def newest(connection: Connection) -> int:
+def newest(connection: AnyConnection) -> int:
     """The place of the blob that came last, 0 without one. Places grow, until a store that nobody holds is written
     anew."""
-    return int(connection.execute(_newest).scalar_one())
+    return int(driver_of(connection).execute(_NEWEST).fetchone()[0])
 
 
 def get(store: "Store", name: str) -> bytes:
@@ -64,9 +62,9 @@ def get(store: "Store", name: str) -> bytes:
         return load(connection, name)
 
 
-def load(connection: Connection, name: str) -> bytes:
+def load(connection: "Connection", name: str) -> bytes:
     """The bytes of a blob, on a connection. KeyError when there is no such blob, ValueError when it is damaged."""
-    packed = connection.execute(_data, {"of": name}).scalar_one_or_none()
+    packed = connection.exec_driver_sql(_DATA, (name,)).scalar_one_or_none()
     if packed is None:
         raise KeyError(f"no blob {name}")
     data = decompress(packed)
@@ -75,17 +73,17 @@ def load(connection: Connection, name: str) -> bytes:
     return data
 
 
-def existing(connection: Connection, names: Collection[str]) -> set[str]:
+def existing(connection: AnyConnection, names: Collection[str]) -> set[str]:
     """Which of these few blobs are kept already."""
-    found = _existing(len(names)).peek(connection, numbered([*names]))
+    found = peek(connection, _existing(len(names)), [*names])
     late = waiting(connection)
     return {name for (name,) in found}.union(name for name in names if name in late)
 
 
-def put_new(connection: Connection, name: str, data: bytes) -> None:
+def put_new(connection: AnyConnection, name: str, data: bytes) -> None:
     """Keep bytes whose digest the caller has, and of which it thinks that they are new."""
     waiting(connection).add(name)
-    _insert.gather(connection, [{"digest": name, "size": len(data), "data": compress(data)}])
+    INSERT.gather(connection, [(name, len(data), compress(data))])
 
 
 def compress(data: bytes) -> bytes:
@@ -111,5 +109,5 @@ def decompress(data: bytes) -> bytes:
 
 
 @lru_cache
-def _existing(count: int) -> Prepared:
-    return Prepared(select(_blobs.c.digest).where(_blobs.c.digest.in_(parameters(count))))
+def _existing(count: int) -> str:
+    return f"SELECT digest FROM blobs WHERE digest IN ({marks(count)})"  # noqa: S608 - parameters alone

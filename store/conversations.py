@@ -16,13 +16,12 @@ from hashlib import blake2b
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from store import jsonwalk, overlay
 from store.dag import Kept, Tape, keep
 from store.domain.canonical import DIGEST_SIZE, InexactError, canonical, digest, kept_key
 from store.domain.kept import join_unit, split_unit, units
 from store.exact import form, loads, parse, trimmed
+from store.gathering import AnyConnection, Gathering, driver_of
 
 MEMORY_BYTES = 64 * 1024 * 1024
 """About how much of conversations is remembered, over all tapes."""
@@ -258,9 +257,11 @@ def take_apart(items: Sequence[Mapping[str, Any]], ends: Sequence[int], member: 
     return fresh
 
 
-def memory(connection: Connection) -> Memory:
+def memory(connection: AnyConnection) -> Memory:
     """The memory that goes with a database connection, and away with it."""
-    found = connection.info.get("conversations")
+    driver = driver_of(connection)
+    info = driver.info if isinstance(driver, Gathering) else {}
+    found = info.get("conversations")
     if not isinstance(found, Memory):
-        found = connection.info["conversations"] = Memory()
+        found = info["conversations"] = Memory()
     return found

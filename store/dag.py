@@ -7,20 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
-
 from store import attachments, jsontext
 from store.blobs import compress, existing, put_new
 from store.domain.canonical import canonical
 from store.domain.kept import bare, reasons, role_of, split
 from store.exact import dumps, form
-from store.prepared import Prepared, numbered, parameters, waiting
-from store.tables import metadata
+from store.gathering import AnyConnection, Insertion, marks, peek, waiting
 
-_nodes = metadata.tables["nodes"].c
-_places = metadata.tables["tape_nodes"].c
-_insert_nodes = Prepared(insert(_nodes.key.table).prefix_with("OR IGNORE"))
-_insert_places = Prepared(insert(_places.node.table))
+INSERT_NODES = Insertion("nodes", ("key", "parent", "depth", "role", "message", "attachments"), or_ignore=True)
+INSERT_PLACES = Insertion("tape_nodes", ("node", "run", "generation", "lane", "call"))
 
 _STRIDE = 4096
 """The most nodes that are asked for at once: SQLite takes 32,766 parameters."""
@@ -61,7 +56,7 @@ def keep_answer(message: Mapping[str, Any], conversation: str) -> Kept:
 
 
 def place(
-    connection: Connection,
+    connection: AnyConnection,
     tape: Tape,
     call: str,
     base: tuple[str | None, int],
@@ -90,7 +85,7 @@ def place(
     return [(key, item) for _, _, key, item in nodes]
 
 
-def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str | None, int, str, Kept]]) -> None:
+def put(connection: AnyConnection, tape: Tape, call: str, nodes: Sequence[tuple[str | None, int, str, Kept]]) -> None:
     """Write nodes (parent, depth, key, message), parents first, that aren't on the tape yet."""
     if not nodes:
         return
@@ -99,34 +94,26 @@ def put(connection: Connection, tape: Tape, call: str, nodes: Sequence[tuple[str
         data, attached = kept.data, None
         if len(data) >= attachments.LEAST:
             data, attached = _detached(connection, kept)
-        row = {"key": key, "parent": parent, "depth": depth, "role": kept.role}
-        rows.append({**row, "message": compress(data), "attachments": attached})
-    _insert_nodes.gather(connection, rows)
-    waiting(connection).update((tape, key) for _, _, key, _ in nodes)
-    place = {**tape._asdict(), "call": call}
-    _insert_places.gather(connection, [{"node": key, **place} for _, _, key, _ in nodes])
+        rows.append((key, parent, depth, kept.role, compress(data), attached))
+    INSERT_NODES.gather(connection, rows)
+    waiting(connection).update([(tape, key) for _, _, key, _ in nodes])
+    INSERT_PLACES.gather(connection, [(key, *tape, call) for _, _, key, _ in nodes])
 
 
-def on_tape(connection: Connection, tape: Tape, keys: Sequence[str]) -> set[str]:
+def on_tape(connection: AnyConnection, tape: Tape, keys: Sequence[str]) -> set[str]:
     """Those of the nodes that are on the tape."""
-    found = _on_tape(len(keys)).peek(connection, {**numbered(keys), **tape._asdict()})
+    found = peek(connection, _on_tape(len(keys)), (*keys, *tape))
     late = waiting(connection)
     return {key for (key,) in found}.union(key for key in keys if (tape, key) in late)
 
 
 @lru_cache
-def _on_tape(count: int) -> Prepared:
-    return Prepared(
-        select(_places.node).where(
-            _places.node.in_(parameters(count)),
-            _places.run == bindparam("run"),
-            _places.generation == bindparam("generation"),
-            _places.lane == bindparam("lane"),
-        )
-    )
+def _on_tape(count: int) -> str:
+    own = "run = ? AND generation = ? AND lane = ?"
+    return f"SELECT node FROM tape_nodes WHERE node IN ({marks(count)}) AND {own}"  # noqa: S608 - parameters alone
 
 
-def _detached(connection: Connection, kept: Kept) -> tuple[bytes, str | None]:
+def _detached(connection: AnyConnection, kept: Kept) -> tuple[bytes, str | None]:
     """Write a message's data as blobs; what is left, and where they were."""
     message, attached, found = attachments.take(dict(kept.message))
     if not attached:
@@ -138,7 +125,7 @@ def _detached(connection: Connection, kept: Kept) -> tuple[bytes, str | None]:
     return dumps(message), jsontext.dumps(attached)
 
 
-def _first_new(connection: Connection, tape: Tape, keys: Sequence[str], more: Sequence[str]) -> int:
+def _first_new(connection: AnyConnection, tape: Tape, keys: Sequence[str], more: Sequence[str]) -> int:
     """Where the part of a chain begins that isn't on the tape. A node is never there without those before it, so the
     search goes back from the end, in growing strides, and mostly ends at once."""
     end, stride = len(keys) + len(more), 4 + len(more)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from store.errors import BUSY_SECONDS, StoreError, explain
-from store.gathering import Gathering
+from store.connecting import Durability, connect
+from store.errors import StoreError, explain
 from store.lock import open_lock, try_lock
 from store.migrations import APPLICATION, HEAD, REVISIONS
 from store.writer import Writer, forbid
@@ -23,41 +23,8 @@ __all__ = ["Durability", "Store", "StoreError", "connect", "open_store"]
 
 T = TypeVar("T")
 
-Durability = Literal["process", "full"]
-"""What a commit survives: the death of the process, or the machine's as well."""
-
 MIGRATION_SECONDS = 60.0
 """How long to wait for another process that is migrating the store."""
-
-WAL_BYTES = 64 * 1024 * 1024
-"""What the write-ahead log shrinks to when it has grown beyond it."""
-
-
-CHECKPOINT_PAGES = 4000
-"""Pages of 4 KiB in the write-ahead log after which they are copied into the store: four times SQLite's own 1,000, for
-copying waits twice for the disk, and a page that changed often is copied once."""
-
-
-def connect(path: Path, *, durability: Durability = "process", query_only: bool = False) -> sqlite3.Connection:
-    """A plain connection to a store that exists; the caller begins and ends transactions. sqlite3.Error."""
-    # Opened as a URI so that a missing file is an error, not a new store. An explicit check_same_thread, because a
-    # connection goes from thread to thread, one at a time.
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    driver = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Gathering
-    )
-    try:
-        driver.execute("PRAGMA foreign_keys = ON")
-        driver.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
-        driver.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-        driver.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        driver.execute("PRAGMA temp_store = MEMORY")
-        if query_only:
-            driver.execute("PRAGMA query_only = ON")
-    except BaseException:
-        driver.close()
-        raise
-    return driver
 
 
 class Store:

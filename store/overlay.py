@@ -7,12 +7,15 @@ only what is new: a whole one is written again only when as many bytes of change
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from store.blobs import digest, load, put_new
 from store.domain.kept import Overlay
 from store.exact import dumps, loads
+from store.gathering import AnyConnection
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 Entries = Mapping[int, bytes]
 """Overlays by the index of their message, each as its JSON."""
@@ -27,7 +30,7 @@ class Written:
 
 
 def write(
-    connection: Connection,
+    connection: AnyConnection,
     entries: Entries,
     size: int,
     changed: Collection[int],
@@ -50,7 +53,7 @@ def write(
 
 
 def read(
-    connection: Connection, blob: str, known: Mapping[str, dict[int, Overlay]] | None = None
+    connection: "Connection", blob: str, known: Mapping[str, dict[int, Overlay]] | None = None
 ) -> dict[int, Overlay]:
     """The overlays of a request by the index of their message; `known` are some that were read. KeyError when a blob is
     missing."""
@@ -71,7 +74,7 @@ def read(
     return overlays
 
 
-def base(connection: Connection, blob: str) -> str | None:
+def base(connection: "Connection", blob: str) -> str | None:
     """The overlay that this one is a change of; None for a whole one. KeyError when the blob is missing."""
     name: str | None = loads(load(connection, blob))["base"]
     return name
@@ -82,7 +85,7 @@ def _encode(entries: Entries, base: str | None, drop: Iterable[int]) -> bytes:
     return b'{"base":%b,"drop":%b,"set":{%b}}' % (dumps(base), dumps(sorted(drop)), members)
 
 
-def _put(connection: Connection, data: bytes) -> str:
+def _put(connection: AnyConnection, data: bytes) -> str:
     name = digest(data)
     put_new(connection, name, data)
     return name

@@ -8,58 +8,43 @@ kept as the bytes that came.
 import json
 from base64 import b32hexencode
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
-
-from store import blobs, dag, events, jsontext, requests, search
+from store import blobs, dag, events, jsontext, passages, requests
 from store.domain.canonical import digest, kept_key
 from store.domain.events import CallFinished, CallStarted
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.prepared import Prepared
-from store.tables import metadata
+from store.gathering import AnyConnection, Insertion, Row, driver_of
 
+_START = (
+    *("id", "run", "generation", "lane", "provider", "method", "path", "model", "stream", "started"),
+    *("request_headers", "protocol", "conversation", "parent", "thread", "source", "tail", "base"),
+)
+_REQUEST = ("overlay", "system", "tools", "parameters", "body")
 _ENDING = (
     *("first_byte", "ended", "status", "error", "complete", "stop_reason"),
-    *("input", "output", "cache_read", "cache_write", "reasoning", "usd", "notes"),
-    *("answer", "response_headers", "response", "response_size", "response_id", "timing"),
+    *("input", "output", "cache_read", "cache_write", "reasoning", "usd"),
+    *("response", "timing", "response_headers", "response_size", "response_id"),
 )
-_calls = metadata.tables["calls"]
-_insert = Prepared(insert(_calls))
-_open = Prepared(
-    select(
-        *(
-            _calls.c[name]
-            for name in ("run", "generation", "lane", "started", "tail", "ended", "notes", "conversation", "parent")
-        ),
-    ).where(_calls.c.id == bindparam("of"))
+_OPEN = (None, None, None, "", False, "", 0, 0, 0, 0, 0, None, None, None, "[]", 0, "")
+"""What the columns of the ending have in a call that has not ended."""
+
+INSERT = Insertion("calls", (*_START, *_REQUEST, "request_digest", *_ENDING, "notes", "answer"))
+_OPENED = "SELECT run, generation, lane, started, tail, ended, notes, conversation, parent FROM calls WHERE id = ?"
+_LEFT_OPEN = (
+    "SELECT id, generation, lane, started, parent FROM calls WHERE run = ? AND ended IS NULL ORDER BY started, id"
 )
-_left_open = Prepared(
-    select(_calls.c.id, _calls.c.generation, _calls.c.lane, _calls.c.started, _calls.c.parent)
-    .where(_calls.c.run == bindparam("of"), _calls.c.ended.is_(None))
-    .order_by(_calls.c.started, _calls.c.id)
-)
-_of_call = update(_calls).where(_calls.c.id == bindparam("of"))
-_close = Prepared(_of_call, _ENDING)
-_abandon = Prepared(_of_call, ("ended", "error"))
+_CLOSE = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in (*_ENDING, 'notes', 'answer'))} WHERE id = ?"  # noqa: S608 - names of ours
+_ABANDON = "UPDATE calls SET ended = ?, error = ? WHERE id = ?"
 
 DIED = "engine died"
 """The error of a call that was open when its engine died."""
 
 _ID_LENGTH = 18
 _ID_RANDOM = 5
-
-
-_BLANK: dict[str, Any] = {
-    **dict.fromkeys(_calls.columns.keys()),
-    **dict.fromkeys(("error", "stop_reason", "request_digest", "response_id"), ""),
-    **dict.fromkeys(("complete", "input", "output", "cache_read", "cache_write", "reasoning", "response_size"), 0),
-    "response_headers": "[]",
-    "notes": "[]",
-}
-"""The row of a call of which nothing is known yet."""
 
 
 @dataclass(frozen=True)
@@ -129,19 +114,20 @@ def new_call_id(at: float, random_bytes: bytes) -> str:
     return b32hexencode(number.to_bytes(15)).decode().lower()[-_ID_LENGTH:]
 
 
-def open_call(connection: Connection, start: CallStart, value: Any = None) -> None:
+def open_call(connection: AnyConnection, start: CallStart, value: Any = None) -> None:
     """Put a request on the tape, inside a job. `value` is what orjson makes of its body, for who has that already."""
     _record(connection, start, None, value)
 
 
-def record_call(connection: Connection, start: CallStart, end: CallEnd, value: Any = None) -> None:
+def record_call(connection: AnyConnection, start: CallStart, end: CallEnd, value: Any = None) -> None:
     """Put a call on the tape that is over already, inside a job: cheaper than opening and closing it."""
     _record(connection, start, end, value)
 
 
-def close_call(connection: Connection, end: CallEnd) -> None:
+def close_call(connection: AnyConnection, end: CallEnd) -> None:
     """Put an answer on the tape, inside a job. KeyError for an unknown call, ValueError for one that has ended."""
-    call = _open.first(connection, {"of": end.id})
+    driver = driver_of(connection)
+    call = driver.execute(_OPENED, (end.id,)).fetchone()
     if call is None:
         raise KeyError(f"no call {end.id}")
     run, generation, lane, started, tail, ended, notes, conversation, parent = call
@@ -150,71 +136,78 @@ def close_call(connection: Connection, end: CallEnd) -> None:
     if answer := _answer(tail, conversation, end):
         tape = _tape(run, generation, lane)
         under = (tail, 0 if tail is None else requests.depth(connection, tail) + 1)
-        search.index(connection, tape, end.id, dag.place(connection, tape, end.id, under, answer))
-    ending = _ending(connection, end)
-    ending["notes"] = _notes(*json.loads(notes), *end.notes) if end.notes else notes
-    _close.run(connection, {"of": end.id, **ending, "answer": answer[-1][0] if answer else None})
+        passages.index(connection, tape, end.id, dag.place(connection, tape, end.id, under, answer))
+    if end.notes:
+        notes = _notes(*json.loads(notes), *end.notes)
+    driver.execute(_CLOSE, (*_ending(driver, end), notes, answer[-1][0] if answer else None, end.id))
     if generation is not None:
         events.tell(connection, SubagentId(run, generation, lane), [_finished(end, started, parent)])
 
 
-def orphans(connection: Connection, run: str, at: float) -> list[str]:
+def put(connection: AnyConnection, start: CallStart, end: CallEnd | None, *, opened: bool, value: Any = None) -> None:
+    """Put a call on the tape, inside a job, as far as it has come; when it was `opened`, its end alone. `value` as
+    `open_call`."""
+    if end is not None and opened:
+        # Jobs run in the order of their coming: a call that is not there now could not be opened.
+        with suppress(KeyError):
+            close_call(connection, end)
+            return
+    _record(connection, start, end, value)
+
+
+def orphans(connection: AnyConnection, run: str, at: float) -> list[str]:
     """Close the calls that a dead engine left open, inside a job; their ids. For the run's one engine, before it makes
     calls of its own."""
-    left = _left_open.all(connection, {"of": run})
+    driver = driver_of(connection)
+    left = driver.execute(_LEFT_OPEN, (run,)).fetchall()
     for call, generation, lane, started, parent in left:
-        _abandon.run(connection, {"of": call, "ended": at, "error": DIED})
+        driver.execute(_ABANDON, (at, DIED, call))
         if generation is not None:
             died = _finished(CallEnd(call, at, None, DIED), started, parent)
             events.tell(connection, SubagentId(run, generation, lane), [died])
     return [call for call, *_ in left]
 
 
-def _record(connection: Connection, start: CallStart, end: CallEnd | None, value: Any) -> None:
+def _record(connection: AnyConnection, start: CallStart, end: CallEnd | None, value: Any) -> None:
     """Put a call on the tape as far as it has come."""
     subagent = start.subagent
     tape = _tape(start.run, *((subagent.generation, subagent.lane) if subagent else (None, None)))
-    request = requests.put(connection, tape, start.conversation, start.body, value)
+    driver = driver_of(connection)
+    request = requests.put(driver, tape, start.conversation, start.body, value)
     answer = _answer(request.tail, start.conversation, end) if end else []
     under = (request.base, request.depth)
-    placed = dag.place(connection, tape, start.id, under, answer, request.keys, request.kept)
-    search.index(connection, tape, start.id, placed)
-    model = _text(start.model or request.model)
-    ending = _ending(connection, end) if end else {}
-    notes = _notes(*request.notes, *(end.notes if end else ()))
-    _insert.gather(
-        connection,
-        [
-            {
-                **_BLANK,
-                "id": start.id,
-                "run": start.run,
-                "generation": subagent.generation if subagent else None,
-                "lane": subagent.lane if subagent else None,
-                "provider": start.provider,
-                "method": start.method,
-                "path": _text(start.path),
-                "model": model,
-                "stream": request.stream if start.stream is None else start.stream,
-                "started": start.at,
-                "request_headers": _headers(start.headers),
-                "tail": request.tail,
-                "base": request.base,
-                "protocol": start.protocol,
-                "conversation": start.conversation,
-                "parent": start.parent,
-                "thread": _text(start.thread),
-                "source": start.source,
-                **request.columns,
-                **ending,
-                "notes": notes,
-                "answer": answer[-1][0] if answer else None,
-            }
-        ],
+    placed = dag.place(driver, tape, start.id, under, answer, request.keys, request.kept)
+    passages.index(driver, tape, start.id, placed)
+    model, columns = _text(start.model or request.model), request.columns
+    row = (
+        start.id,
+        start.run,
+        subagent.generation if subagent else None,
+        subagent.lane if subagent else None,
+        start.provider,
+        start.method,
+        _text(start.path),
+        model,
+        request.stream if start.stream is None else start.stream,
+        start.at,
+        _headers(start.headers),
+        start.protocol,
+        start.conversation,
+        start.parent,
+        _text(start.thread),
+        start.source,
+        request.tail,
+        request.base,
+        *map(columns.get, _REQUEST),
+        columns.get("request_digest", ""),
+        *(_ending(driver, end) if end else _OPEN),
+        _notes(*request.notes, *(end.notes if end else ())),
+        answer[-1][0] if answer else None,
     )
+    INSERT.gather(driver, [row])
     if subagent is not None:
         started = (start.at, CallStarted(start.id, model, start.parent or ""))
-        events.tell(connection, subagent, [started, _finished(end, start.at, start.parent)] if end else [started])
+        events.tell(driver, subagent, [started, _finished(end, start.at, start.parent)] if end else [started])
 
 
 def _answer(tail: str | None, conversation: str, end: CallEnd) -> list[tuple[str, dag.Kept]]:
@@ -230,32 +223,32 @@ def _answer(tail: str | None, conversation: str, end: CallEnd) -> list[tuple[str
     return nodes
 
 
-def _ending(connection: Connection, end: CallEnd) -> dict[str, Any]:
+def _ending(connection: AnyConnection, end: CallEnd) -> Row:
     """Write an answer's bytes; the columns of the call for how it ended."""
-    written: dict[str, str | None] = {}
-    for name, data in (("response", end.response), ("timing", end.timing)):
-        written[name] = digest(data) if data else None
-        if data:
-            blobs.put_new(connection, digest(data), data)
-    return {
-        "first_byte": end.first_byte,
-        "ended": end.at,
-        "status": end.status,
-        "error": _text(end.error),
-        "complete": end.complete,
-        "stop_reason": _text(end.stop_reason),
-        "input": end.usage.input,
-        "output": end.usage.output,
-        "cache_read": end.usage.cache_read,
-        "cache_write": end.usage.cache_write,
-        "reasoning": end.usage.reasoning,
-        "usd": end.usd,
-        "notes": _notes(*end.notes),
-        "response_headers": _headers(end.headers),
-        "response_size": len(end.response),
-        "response_id": _text(end.response_id),
-        **written,
-    }
+    written: list[str | None] = []
+    for data in (end.response, end.timing):
+        written.append(name := digest(data) if data else None)
+        if name is not None:
+            blobs.put_new(connection, name, data)
+    usage = end.usage
+    return (
+        end.first_byte,
+        end.at,
+        end.status,
+        _text(end.error),
+        end.complete,
+        _text(end.stop_reason),
+        usage.input,
+        usage.output,
+        usage.cache_read,
+        usage.cache_write,
+        usage.reasoning,
+        end.usd,
+        *written,
+        _headers(end.headers),
+        len(end.response),
+        _text(end.response_id),
+    )
 
 
 def _finished(end: CallEnd, started: float, parent: str | None) -> tuple[float, CallFinished]:

@@ -9,31 +9,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select, text
-
 from store import blobs, conversations, dag, jsonwalk, overlay
 from store.conversations import Conversation, Fresh, Memory, Part
 from store.domain.canonical import digest, digest_of_members, member_digest, request_digest, value_digest
 from store.domain.safe_text import safe_line
 from store.exact import dumps, form, loads, parse, read, trimmed
-from store.prepared import Prepared
-from store.tables import metadata
+from store.gathering import AnyConnection, driver_of
 
-_calls = metadata.tables["calls"].c
-_nodes = metadata.tables["nodes"].c
-_answered = Prepared(
-    select(func.coalesce(_calls.answer, _calls.tail))
-    .where(
-        # Its index has only those that have one, which a parameter doesn't tell.
-        text("response_id != ''"),
-        _calls.response_id == bindparam("response"),
-        _calls.run == bindparam("run"),
-        func.coalesce(_calls.generation, literal_column("0")) == bindparam("generation"),
-        func.coalesce(_calls.lane, literal_column("0")) == bindparam("lane"),
-    )
-    .order_by(_calls.started.desc(), _calls.id.desc())
+# The index has only those that have a name, which a parameter doesn't tell.
+_ANSWERED = (
+    "SELECT coalesce(answer, tail) FROM calls WHERE response_id != '' AND response_id = ? "
+    "AND run = ? AND coalesce(generation, 0) = ? AND coalesce(lane, 0) = ? ORDER BY started DESC, id DESC"
 )
-_depth_of = Prepared(select(_nodes.depth).where(_nodes.key == bindparam("of")))
+_DEPTH = "SELECT depth FROM nodes WHERE key = ?"
 
 SYSTEM = {"messages": "system", "input": "instructions", "contents": "systemInstruction"}
 """The member of a body with the system prompt, by that with the conversation."""
@@ -65,7 +53,7 @@ class Request:
         return self.keys[-1] if self.keys else self.base
 
 
-def put(connection: Connection, tape: dag.Tape, member: str, body: bytes, value: Any = None) -> Request:
+def put(connection: AnyConnection, tape: dag.Tape, member: str, body: bytes, value: Any = None) -> Request:
     """Take a request apart, whose conversation is under this member of the body, and write what is beside its nodes,
     inside a job. `value` is what orjson makes of the body, for who has that already."""
     if member not in SYSTEM:
@@ -97,14 +85,13 @@ def body_digest(body: bytes) -> str:
         return digest(body)
 
 
-def depth(connection: Connection, key: str) -> int:
+def depth(connection: AnyConnection, key: str) -> int:
     """How many nodes are before one that is in the store."""
-    found = _depth_of.first(connection, {"of": key})
-    assert found is not None
-    return int(found[0])
+    (found,) = driver_of(connection).execute(_DEPTH, (key,)).fetchone()
+    return int(found)
 
 
-def _found(connection: Connection, memory: Memory, tape: dag.Tape, member: str, body: bytes) -> Request | None:
+def _found(connection: AnyConnection, memory: Memory, tape: dag.Tape, member: str, body: bytes) -> Request | None:
     """A request that goes on with a conversation which is remembered; None for another one."""
     found = memory.find(tape, member, body)
     if found is None:
@@ -133,7 +120,7 @@ def _found(connection: Connection, memory: Memory, tape: dag.Tape, member: str, 
 
 
 def _begun(
-    connection: Connection,
+    connection: AnyConnection,
     memory: Memory,
     tape: dag.Tape,
     member: str,
@@ -186,7 +173,7 @@ def _begun(
 
 
 def _written(
-    connection: Connection,
+    connection: AnyConnection,
     member: str,
     conversation: Conversation,
     shared: int,
@@ -219,7 +206,7 @@ def _written(
     return Request(conversation.keys, kept, model=conversation.model, stream=conversation.stream, columns=columns)
 
 
-def _inexact(connection: Connection, member: str, body: bytes) -> Request:
+def _inexact(connection: AnyConnection, member: str, body: bytes) -> Request:
     """A request that can't be held exactly: it is kept as it came, and its nodes are for those who read and search."""
     try:
         value = json.loads(body)
@@ -236,7 +223,7 @@ def _inexact(connection: Connection, member: str, body: bytes) -> Request:
     return replace(request, keys=[one.key for one in fresh], kept=lambda index: fresh[index].kept)
 
 
-def _whole(connection: Connection, body: bytes, value: Any = None) -> Request:
+def _whole(connection: AnyConnection, body: bytes, value: Any = None) -> Request:
     """A request that is kept as the bytes that came."""
     model, stream = _told(value) if isinstance(value, dict) else ("", False)
     columns = {"body": blobs.put(connection, body), "request_digest": body_digest(body)} if body else {}
@@ -274,9 +261,9 @@ def _parts(members: dict[str, Any], member: str, known: Mapping[str, Part]) -> d
     return parts
 
 
-def _base(connection: Connection, tape: dag.Tape, previous: str) -> tuple[str | None, int, list[str]]:
+def _base(connection: AnyConnection, tape: dag.Tape, previous: str) -> tuple[str | None, int, list[str]]:
     """The node after which a request goes on, and the depth of the next; or why that is not known."""
-    found = _answered.first(connection, {"response": previous, **tape._asdict()})
+    found = driver_of(connection).execute(_ANSWERED, (previous, *tape)).fetchone()
     if found is None or found[0] is None:
         name = safe_line(previous, 80)
         return None, 0, [f"It goes on from {name}, which is not on this tape: what was said before is not known."]

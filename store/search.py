@@ -1,29 +1,21 @@
-"""Full-text search over what was said on the tapes.
-
-A passage is one block of one node on one subagent's tape, put in with the call that first had it: a node that two
-subagents share is found on both tapes, and once on each.
-"""
+"""Full-text search over what was said on the tapes, passage by passage (`store.passages`)."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, column, func, insert, literal_column, not_, select, table, text, tuple_
+from sqlalchemy import Connection, and_, column, func, literal_column, not_, select, table, text, tuple_
 
-from store.domain.blocks import BlockKind, blocks
+from store.domain.blocks import BlockKind
 from store.domain.ids import SubagentId
-from store.prepared import Prepared
+from store.passages import CLOSE, NAMES, OPEN, UNSTORABLE
 from store.ranking import ranked
 
 if TYPE_CHECKING:
-    from store.dag import Kept, Tape
     from store.database import Store
 
-_NAMES = ("text", "call", "node", "block", "run", "generation", "lane", "role", "kind")
-_passages = table("passages", *map(column, _NAMES))
-_columns = _passages.c
-_insert = Prepared(insert(_passages))
+_columns = table("passages", *map(column, NAMES)).c
 
 # The answers on the tape before this call, and this call's own if it is the node. A call that was made for another one
 # is part of that.
@@ -49,12 +41,6 @@ NEAR = 80
 """Code points within which a hit's text is cut at a line's end, or else at a space."""
 
 _TERM = re.compile(r'"([^"]*)"(\*?)|(\S+)')
-# Private-use characters that mark what matched.
-_OPEN, _CLOSE = "\ue000", "\ue001"
-_UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{_OPEN}{_CLOSE}]")
-# An escape in a tool call's JSON would be read as part of the word behind it: it becomes a space and what it means.
-_ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
-_ESCAPED = {r"\n": " \n", r"\t": " \t", r"\"": ' "', r"\\": " \\"}
 
 
 @dataclass(frozen=True)
@@ -78,26 +64,6 @@ class Hit:
     end: int
 
 
-def index(connection: Connection, tape: "Tape", call: str, nodes: Iterable[tuple[str, "Kept"]]) -> None:
-    """Put nodes that are new on a tape into the index, inside the job that puts them there."""
-    place = {**tape._asdict(), "call": call}
-    rows = [
-        {
-            "text": _indexed(block.text, block.kind),
-            "node": key,
-            "block": position,
-            **place,
-            "role": kept.role,
-            "kind": block.kind.value,
-        }
-        for key, kept in nodes
-        for position, block in enumerate(blocks(kept.message))
-        if block.text
-    ]
-    if rows:
-        _insert.gather(connection, rows)
-
-
 def search(
     store: "Store",
     query: str,
@@ -118,8 +84,8 @@ def search(
     terms = _terms(query)
     if not terms:
         return []
-    marked = func.highlight(literal_column("passages"), 0, _OPEN, _CLOSE).label("marked")
-    statement = select(*(_columns[name] for name in _NAMES[1:]), _made_for, marked)
+    marked = func.highlight(literal_column("passages"), 0, OPEN, CLOSE).label("marked")
+    statement = select(*(_columns[name] for name in NAMES[1:]), _made_for, marked)
     statement = statement.where(text("passages MATCH :query"))
     if subagent is not None:
         own = (subagent.run, subagent.generation, subagent.lane)
@@ -176,20 +142,13 @@ def _said(row: Any) -> tuple[Any, ...]:
 def _terms(query: str) -> list[str]:
     """The query's terms as FTS5 strings, in which nothing is syntax. Those without a letter or digit match nothing."""
     terms = []
-    for match in _TERM.finditer(_UNSTORABLE.sub(" ", query)):
+    for match in _TERM.finditer(UNSTORABLE.sub(" ", query)):
         word = match[1] if match[3] is None else match[3]
         beginning = match[2] if match[3] is None else "*" * word.endswith("*")
         if any(character.isalnum() for character in word):
             quoted = word.replace('"', " ")
             terms.append(f'"{quoted}"{beginning}')
     return terms
-
-
-def _indexed(words: str, kind: BlockKind) -> str:
-    """A block's text as it is indexed: as long as the text, so that places are the same in both."""
-    if kind is BlockKind.TOOL_CALL:
-        words = _ESCAPE.sub(lambda match: _ESCAPED.get(match[0], " " * len(match[0])), words)
-    return _UNSTORABLE.sub("\ufffd", words)
 
 
 def _hit(connection: Connection, row: Any) -> Hit:
@@ -214,7 +173,7 @@ def _hit(connection: Connection, row: Any) -> Hit:
 
 def _unmark(marked: str) -> tuple[str, list[tuple[int, int]]]:
     """The text without the marks of what matched, and where those were."""
-    pieces = re.split(f"[{_OPEN}{_CLOSE}]", marked)
+    pieces = re.split(f"[{OPEN}{CLOSE}]", marked)
     spans, position = [], 0
     for number, piece in enumerate(pieces):
         if number % 2:

@@ -1,17 +1,11 @@
-"""All writing of a process goes through one thread, which commits in groups.
+"""All writing of a process goes through one thread, which commits in groups (`store.commits`).
 
-Jobs that are waiting when a transaction begins share it. When one of them fails, none of it is kept, and each runs
-again in a transaction of its own: so one that fails fails alone. (Savepoints would spare that, but at every savepoint
-the full-text index writes out what it has gathered.) Who waits for a job is told after the commit. Nothing waits for a
-group to fill.
-
-A job is a function of the connection and touches nothing else, for it may run twice. What it wants to remember it
-returns, or puts into the connection's `info`, which is emptied whenever something is rolled back.
+Jobs that are waiting when a transaction begins share it. Who waits for a job is told after the commit. Nothing waits
+for a group to fill.
 """
 
 import asyncio
 import atexit
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from store.errors import StoreError, explain, stale
+from store.commits import GROUP, Committer, Failed
+from store.errors import StoreError
 from store.gathering import Gathering
 
 if TYPE_CHECKING:
@@ -31,9 +26,6 @@ T = TypeVar("T")
 
 BOUND = 64 * 1024 * 1024
 """Bytes that may wait in the queue before `submit` pushes back."""
-
-GROUP = 256
-"""The most jobs in one transaction: bounds how long the first of them waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +38,29 @@ class _Job:
     loop: asyncio.AbstractEventLoop | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    error: BaseException
+class _Link:
+    """SQLAlchemy's connection on the driver's."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.connection = engine.connect()
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, Gathering)
+        self.driver = driver
+
+    def sound(self) -> bool:
+        transaction = self.connection.get_transaction()
+        return (
+            self.driver.in_transaction
+            and not self.connection.in_nested_transaction()
+            and (transaction is None or transaction.is_active)
+        )
+
+    def forget(self) -> None:
+        self.driver.forget()
+        self.connection.info.clear()
+
+    def drop(self) -> None:
+        self.connection.invalidate()
 
 
 class Writer:
@@ -67,10 +79,8 @@ class Writer:
         bound: int = BOUND,
     ) -> None:
         self._path = path
-        self._engine = engine
-        self._lost = lost
         self._bound = bound
-        self._connection: Connection | None = None
+        self._committer: Committer[Connection] = Committer(path, lambda: _Link(engine()), lost=lost)
         self._jobs: deque[_Job] = deque()
         self._bytes = 0
         self._closed = False
@@ -137,12 +147,14 @@ class Writer:
 
     def _loop(self) -> None:
         while group := self._next():
-            self._commit([job for job in group if _wanted(job)])
+            if jobs := [job for job in group if _wanted(job)]:
+                _tell(zip(jobs, self._committer.commit([job.run for job in jobs]), strict=True))
+            del jobs
             with self._lock:
                 self._bytes -= sum(job.size for job in group)
                 self._space.notify_all()
             del group  # the jobs' bytes go before the next wait
-        self._disconnect()
+        self._committer.close()
 
     def _next(self) -> list[_Job]:
         """The jobs that wait, as soon as there are any; none when the writer is closed and all is done."""
@@ -152,71 +164,6 @@ class Writer:
                 self._work.wait()
                 self._idle = False
             return [self._jobs.popleft() for _ in range(min(len(self._jobs), GROUP))]
-
-    def _commit(self, group: list[_Job]) -> None:
-        """Run the jobs in one transaction, or else each in one of its own, and tell those who wait."""
-        try:
-            connection, driver = self._connect()
-            driver.execute("BEGIN IMMEDIATE")
-        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
-            self._begin_anew()
-            _tell([(job, _Failed(self._told(error))) for job in group])
-            return
-        try:
-            outcomes = []
-            for job in group:
-                outcomes.append((job, job.run(connection)))
-                if not _sound(connection, driver):
-                    raise RuntimeError("a job neither ends the transaction nor leaves one open")
-            driver.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - the same
-            self._undo(connection, driver)
-            if stale(error):
-                self._begin_anew()
-            if len(group) == 1:
-                _tell([(group[0], _Failed(self._told(error)))])
-            else:
-                for job in group:
-                    self._commit([job])
-        else:
-            _tell(outcomes)
-
-    def _undo(self, connection: "Connection", driver: sqlite3.Connection) -> None:
-        """Take back what the transaction did, and what jobs remember of it. On some errors, such as a full disk, SQLite
-        has ended it itself."""
-        if isinstance(driver, Gathering):
-            driver.forget()
-        with suppress(sqlite3.Error):
-            if _sound(connection, driver):
-                driver.execute("ROLLBACK")
-                connection.info.clear()
-                return
-        self._disconnect()
-
-    def _connect(self) -> "tuple[Connection, sqlite3.Connection]":
-        if self._connection is None:
-            self._connection = self._engine().connect()
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        return self._connection, driver
-
-    def _begin_anew(self) -> None:
-        """The store itself failed: what SQLite knows of its file may be out of date."""
-        self._disconnect()
-        self._lost()
-
-    def _disconnect(self) -> None:
-        """Drop the connection, and with it whatever transaction is open."""
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection = None
-
-    def _told(self, error: BaseException) -> BaseException:
-        told = explain(self._path, error)
-        if told is None:
-            return error
-        told.__cause__ = error
-        return told
 
 
 def _wanted(job: _Job) -> bool:
@@ -231,7 +178,7 @@ def _tell(outcomes: Iterable[tuple[_Job, Any]]) -> None:
         if not isinstance(job.future, Future):
             assert job.loop is not None
             woken.setdefault(job.loop, []).append((job.future, outcome))
-        elif isinstance(outcome, _Failed):
+        elif isinstance(outcome, Failed):
             job.future.set_exception(outcome.error)
         else:
             job.future.set_result(outcome)
@@ -244,7 +191,7 @@ def _resolve(told: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, outcome in told:
         if future.done():
             continue  # nobody waits any more
-        if isinstance(outcome, _Failed):
+        if isinstance(outcome, Failed):
             error = outcome.error
             if isinstance(error, StopIteration):  # no future takes one
                 error = RuntimeError("a job raised StopIteration")
@@ -252,16 +199,6 @@ def _resolve(told: list[tuple[asyncio.Future[Any], Any]]) -> None:
             future.set_exception(error)
         else:
             future.set_result(outcome)
-
-
-def _sound(connection: "Connection", driver: sqlite3.Connection) -> bool:
-    """Whether the writer's transaction is still there, for SQLite and for SQLAlchemy."""
-    transaction = connection.get_transaction()
-    return (
-        driver.in_transaction
-        and not connection.in_nested_transaction()
-        and (transaction is None or transaction.is_active)
-    )
 
 
 def forbid(*_: object) -> NoReturn:

@@ -5,15 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, column, insert, select, table, text
+from sqlalchemy import Connection, text
 
 from store.database import Store, open_store
-from store.gathering import MOST, Gathering
-from store.prepared import Prepared, driver_of, waiting
+from store.gathering import MOST, Gathering, Insertion, driver_of, peek, waiting
 
-things = table("things", column("name"), column("size"))
-put = Prepared(insert(things))
-names = Prepared(select(things.c.name))
+put = Insertion("things", ("name", "size"))
+NAMES = "SELECT name FROM things"
 
 
 @pytest.fixture
@@ -24,15 +22,15 @@ def driver() -> Iterator[Gathering]:
     driver.close()
 
 
-def thing(name: str) -> dict[str, object]:
-    return {"name": name, "size": len(name)}
+def thing(name: str) -> tuple[str, int]:
+    return name, len(name)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, MOST - 1, MOST, 2 * MOST + 5])
 def test_rows_are_there_for_the_next_statement_in_their_order(driver: Gathering, count: int) -> None:
     for number in range(count):
         put.gather(driver, [thing(f"t{number}")])
-    assert names.peek(driver, {}) == []
+    assert peek(driver, NAMES, ()) == []
     assert [name for (name,) in driver.execute("SELECT name FROM things ORDER BY rowid")] == [
         f"t{number}" for number in range(count)
     ]
@@ -54,7 +52,7 @@ def test_no_way_to_a_statement_goes_past_them(driver: Gathering, way: str) -> No
             driver.cursor().execute("INSERT INTO others SELECT name FROM things")
         case _:
             driver.commit()
-            assert names.peek(driver, {}) == [("t",)]
+            assert peek(driver, NAMES, ()) == [("t",)]
             return
     assert driver.execute("SELECT name FROM others").fetchall() == [("t",)]
     assert waiting(driver) == set()
@@ -68,14 +66,14 @@ def test_after_a_failure_nothing_goes_until_it_is_forgotten(driver: Gathering) -
             driver.execute("COMMIT")
     driver.forget()
     driver.execute("ROLLBACK")
-    assert names.all(driver, {}) == []
+    assert driver.execute(NAMES).fetchall() == []
 
 
 def test_a_plain_connection_has_them_at_once() -> None:
     driver = sqlite3.connect(":memory:")
     driver.execute("CREATE TABLE things (name TEXT, size INTEGER)")
     put.gather(driver, [thing("t")])
-    assert names.peek(driver, {}) == [("t",)] and waiting(driver) == set()
+    assert peek(driver, NAMES, ()) == [("t",)] and waiting(driver) == set()
     driver.close()
 
 

@@ -15,7 +15,7 @@ from bench.long_conversation import ONE, conversation
 from store import conversations, jsonwalk, tapes
 from store.database import Store, open_store
 from store.exact import dumps, loads
-from store.prepared import driver_of
+from store.gathering import driver_of
 from store.tapes import CallEnd, CallStart, new_call_id
 from tests.taping import count
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-import store.database
+import store.connecting
 from backends.proxy import Proxy, Upstream, serve
 from store import tapes
 from store.database import Store, open_store
@@ -230,7 +230,7 @@ async def test_a_store_that_is_locked_for_a_moment_costs_a_moment(tmp_path: Path
 
 
 async def test_a_store_that_is_locked_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.database, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(store.connecting, "BUSY_SECONDS", 0.2)
     with prepared(tmp_path / "store.sqlite3") as opened:
         async with up(opened) as rig:
             seen = await answered_again(rig)

@@ -175,10 +175,10 @@ def test_what_was_said_before_and_is_not_known_is_noted(store: Store, more: dict
 
 
 def test_an_answer_is_found_by_its_id_through_an_index(store: Store) -> None:
-    from store.requests import _answered
+    from store.requests import _ANSWERED
 
     with store.read() as connection:
-        text = _answered._compiled[0].replace("?", "''")
+        text = _ANSWERED.replace("?", "''")
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     assert any("ix_calls_response_id" in line for line in plan)
 

@@ -448,7 +448,7 @@ def test_a_full_disk_fails_the_job_that_fills_it_with_a_clear_word_and_the_write
 
 
 def test_a_store_locked_by_another_process_is_explained(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("store.connecting.BUSY_SECONDS", 0.05)
     with open_store(store.path) as other:
         gate = Gate(other.writer)
         waiting = [store.writer.submit(add(name)) for name in ("one", "two")]

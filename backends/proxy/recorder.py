@@ -20,8 +20,8 @@ from backends.proxy.protocol import Answer
 from backends.proxy.room import Room
 from store.domain import timing
 from store.errors import StoreError
-from store.scribe import Scribe, put
-from store.tapes import CallEnd, CallStart
+from store.recording import CallEnd, CallStart, put
+from store.scribe import Scribe
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
