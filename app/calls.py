@@ -1,15 +1,44 @@
 """A recorded call as the command line tells it: as JSON, as a line, as a row of a table."""
 
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.output import duration, money
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
 
-HEADS = ("CALL", "TIME", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TOOK", "REQUEST", "ERROR")
-RIGHT = (4, 5, 6, 7)
+HEADS = ("CALL", "PARENT", "TIME", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TOOK", "REQUEST", "ERROR")
+RIGHT = frozenset({"STATUS", "TOKENS", "COST", "TOOK"})
 """The columns that are numbers."""
+
+ROUTE = "route"
+"""The source of a call whose tries have its tokens and its cost."""
+
+
+def with_tries(calls: Iterable[Call]) -> Iterator[tuple[Call, list[Call]]]:
+    """Calls in their order, each with the tries that were made for it; tries whose call isn't there as calls."""
+    listed = list(calls)
+    tries: dict[str | None, list[Call]] = {call.id: [] for call in listed if call.parent is None}
+    for call in listed:
+        if call.parent in tries:
+            tries[call.parent].append(call)
+    for call in listed:
+        if call.parent not in tries:
+            yield call, tries.get(call.id, [])
+
+
+def listed(calls: Iterable[Call]) -> tuple[list[str], list[list[object]], list[int]]:
+    """The heads and rows of a table of calls, a call's tries under it, and which columns are numbers. A column that
+    says nothing is left out."""
+    rows: list[list[object]] = [list(HEADS)]
+    for call, tries in with_tries(calls):
+        rows += [_row(call), *map(_row, tries)]
+    shown = [
+        at for at, head in enumerate(HEADS) if head not in ("PARENT", "SUBAGENT") or any(row[at] for row in rows[1:])
+    ]
+    heads, *cells = ([row[at] for at in shown] for row in rows)
+    return list(map(str, heads)), cells, [at for at, head in enumerate(heads) if head in RIGHT]
 
 
 def facts(call: Call) -> dict[str, Any]:
@@ -56,20 +85,22 @@ def facts(call: Call) -> dict[str, Any]:
     }
 
 
-def row(call: Call) -> tuple[object, ...]:
+def _row(call: Call) -> list[object]:
     """A call under `HEADS`."""
-    return (
-        call.id,
+    routed = call.source == ROUTE
+    return [
+        call.id if call.parent is None else f"→ {call.id}",
+        call.parent or "",
         clock(call.started),
         call.subagent.label if call.subagent else "",
         shown_line(call.model, 40),
         call.status if call.status is not None else "none",
-        f"{call.usage.total:,}",
-        money(call.usd),
+        "" if routed else f"{call.usage.total:,}",
+        "" if routed else money(call.usd),
         duration(call.seconds) if call.seconds is not None else "under way",
         shown_line(f"{call.method} {call.path}", 48),
         shown_line(call.error, 80),
-    )
+    ]
 
 
 def line(call: Call) -> str:
@@ -78,13 +109,16 @@ def line(call: Call) -> str:
     usage = call.usage
     cached = f" ({usage.cache_read:,} cached)" if usage.cache_read else ""
     tokens = f"{usage.total - usage.output:,} in{cached}, {usage.output:,} out" if usage.total else "no tokens"
+    cost = "price unknown" if call.usd is None else money(call.usd)
+    used = "routed" if call.source == ROUTE else f"{tokens}  {cost}"
     took = f"{1000 * (call.seconds or 0):,.0f} ms"
     who = f"  {call.subagent.label}" if call.subagent else ""
-    said = "  ".join(shown_line(text, 160) for text in (call.error, *call.notes) if text)
     status = call.status if call.status is not None else "none"
-    cost = "price unknown" if call.usd is None else money(call.usd)
-    head = f"{clock(call.ended or call.started)}{who}  {model:<28}  {status:>4}  {tokens}  {cost}  {took}"
-    return f"{head}  ! {said}" if said else head
+    name = model if call.parent is None else f"try {model}"
+    head = f"{clock(call.ended or call.started)}{who}  {name:<28}  {status:>4}  {used}  {took}"
+    wrong = f"  ! {shown_line(call.error, 160)}" if call.error else ""
+    notes = "".join(f"  · {shown_line(note, 160)}" for note in call.notes)
+    return head + wrong + notes
 
 
 def clock(at: float) -> str:

@@ -1,10 +1,10 @@
 """What the trace shows of one node, read from the record and painted as what it is. Runs in threads; draws nothing."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Shown
+from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTry, OfTurn, Shown
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Generation, Lane
 from store.domain.codec import encode_payload
@@ -35,6 +35,8 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False) -
             return _lane(store, lane) if lane else []
         case OfTurn():
             return _turn(store, shown)
+        case OfTry():
+            return _one(store, shown.call)
         case OfBlock():
             return _block(_answer(store, shown.call)[shown.block])
         case OfTool():
@@ -188,16 +190,31 @@ def _turn(store: "Store", turn: OfTurn) -> list[Line]:
 
     lines: list[Line] = []
     for name in turn.calls:
-        call = tapes.call(store, name)
-        lines += [*_call(call), []]
-        for block in _blocks_of(store, call):
-            lines += [*_block(block), []]
+        tries = [tapes.call(store, tried) for tried in turn.tries.get(name, ())]
+        lines += _one(store, name, tries)
     return lines or [[("no call was made in this turn", "faint")]]
 
 
-def _call(call: Call) -> list[Line]:
+def _one(store: "Store", name: str, tries: Sequence[Call] = ()) -> list[Line]:
+    """A call, the tries that were made for it, and what it said."""
+    from store import tapes
+
+    call = tapes.call(store, name)
+    lines = _call(call, tries)
+    for tried in tries:
+        lines += [[], *paint.indent(_call(tried), 2)]
+    lines.append([])
+    for block in _blocks_of(store, call):
+        lines += [*_block(block), []]
+    return lines
+
+
+def _call(call: Call, tries: Sequence[Call] = ()) -> list[Line]:
     first = "" if call.first_byte is None else f"{call.first_byte - call.started:.2f}s"
     usage = call.usage
+    # A route's call has neither tokens nor a price of its own: its tries have.
+    routed = call.source == "route"
+    made = f"{words.count(len(tries), 'try', 'tries')} of the route" if tries else ""
     if call.ended is None:
         state: Line = [("▶ in progress", "accent")]
     elif call.error:
@@ -205,15 +222,17 @@ def _call(call: Call) -> list[Line]:
     else:
         state = [("✔ whole", "good"), (f"  {shown_line(call.stop_reason)}", "faint")]
     return [
-        [("call ", "faint"), (call.id, "text"), ("  ", "text"), *state],
+        [("call " if call.parent is None else "try ", "faint"), (call.id, "text"), ("  ", "text"), *state],
         *pairs(
             ("model", f"{call.model} ({call.provider})"),
             ("status", str(call.status or "")),
             ("first byte", first),
             ("whole answer", "" if call.seconds is None else f"{call.seconds:.2f}s, {call.response_size:,} bytes"),
-            ("tokens", f"{usage.input:,} in, {usage.output:,} out"),
-            ("cache", f"{usage.cache_read:,} read, {usage.cache_write:,} written"),
-            ("cost", "unknown" if call.usd is None else f"${call.usd:.4f}"),
+            ("tokens", "" if routed else f"{usage.input:,} in, {usage.output:,} out"),
+            ("cache", "" if routed else f"{usage.cache_read:,} read, {usage.cache_write:,} written"),
+            ("cost", "" if routed else "unknown" if call.usd is None else f"${call.usd:.4f}"),
+            ("answered by", made),
+            *(("note", shown_line(note, 300)) for note in call.notes),
         ),
     ]
 
@@ -300,7 +319,7 @@ def _raw(store: "Store", shown: Shown) -> list[Line]:
             names = shown.turn.calls
         case OfResult():
             names = shown.tool.turn.calls
-        case OfBlock():
+        case OfBlock() | OfTry():
             names = [shown.call]
         case OfEvent():
             return _event(store, shown)

@@ -59,14 +59,26 @@ class OfLane:
 
 @dataclass
 class OfTurn:
-    """A turn: its calls (more than one after a retry) and what they used."""
+    """A turn: its calls (more than one after a retry), the tries that a route made for each of them, and what they
+    used."""
 
     who: SubagentId
     turn: int
     calls: list[str] = field(default_factory=list)
+    tries: dict[str, list[str]] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     tools: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class OfTry:
+    """A call that a route made for a turn's call."""
+
+    who: SubagentId
+    turn: int
+    call: str
+    model: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ class OfEvent:
     event: Event
 
 
-Shown = OfRun | OfGeneration | OfLane | OfTurn | OfBlock | OfTool | OfResult | OfEvent
+Shown = OfRun | OfGeneration | OfLane | OfTurn | OfTry | OfBlock | OfTool | OfResult | OfEvent
 
 
 class Trace:
@@ -155,7 +167,8 @@ class Trace:
         """Put in what a turn's calls said: (call, the blocks of its answer), oldest call first."""
         data = turn.data
         assert isinstance(data, OfTurn)
-        at = 0
+        # The tries came before what was said.
+        at = 1 + max((at for at, child in enumerate(turn.children) if isinstance(child.data, OfTry)), default=-1)
         for call, blocks in said:
             for index, block in enumerate(blocks):
                 key = self.block_key(data, call, index, block)
@@ -208,10 +221,8 @@ class Trace:
             case TurnStarted() as payload:
                 self._turn(who, lane, payload.turn)
             case CallStarted() as payload:
-                if turn := self._turns.get(who):
-                    self._turn_data(turn).calls.append(payload.call)
-                    self._of_call[payload.call] = turn
-                    turn.loaded = False
+                if turn := self._of_call.get(payload.parent) or self._turns.get(who):
+                    self._call_started(who, turn, payload)
             case CallFinished() as payload:
                 self._call_finished(event, who, payload)
             case ToolStarted() as payload:
@@ -246,18 +257,47 @@ class Trace:
         self._turns[who] = turn
         return turn
 
+    def _call_started(self, who: SubagentId, turn: Item, payload: CallStarted) -> None:
+        data = self._turn_data(turn)
+        self._of_call[payload.call] = turn
+        if not payload.parent:
+            data.calls.append(payload.call)
+            turn.loaded = False
+            return
+        data.tries.setdefault(payload.parent, []).append(payload.call)
+        shown = OfTry(who, data.turn, payload.call, payload.model)
+        at = sum(isinstance(child.data, OfTry) for child in turn.children)
+        self.outline.add(Item(payload.call, [*_try(shown), (" …", "faint")], leaf=True, data=shown), turn, at)
+
     def _call_finished(self, event: Event, who: SubagentId, payload: CallFinished) -> None:
         turn = self._of_call.get(payload.call)
         if turn is None:
             return
         data = self._turn_data(turn)
-        data.usage, data.seconds = data.usage + payload.usage, data.seconds + payload.seconds
+        data.usage += payload.usage
+        if payload.parent:
+            self._try_finished(payload)
+            _label(turn)
+            return
+        data.seconds += payload.seconds
         turn.loaded = False
         if payload.error:
             status = f" {payload.status}" if payload.status else ""
             line: Line = [(f"✗ call failed{status}: {shown_line(payload.error)}", "bad")]
             self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=1, data=OfEvent(event)), turn)
         _label(turn)
+
+    def _try_finished(self, payload: CallFinished) -> None:
+        item = self.outline.find(payload.call)
+        if item is None or not isinstance(item.data, OfTry):
+            return
+        item.line = _try(item.data)
+        if payload.error:
+            # No error of the turn's: its call has gone on to the next one, or says so itself.
+            status = f"{payload.status} " if payload.status else ""
+            item.line.append((f"  ✗ {status}{shown_line(payload.error, 200)}", "warn"))
+        else:
+            item.line.append((f"  {words.tokens(payload.usage.total)} tok {payload.seconds:.1f}s", "faint"))
 
     def _tool_started(self, who: SubagentId, lane: Item, payload: ToolStarted) -> None:
         turn = self._turn(who, lane, payload.turn)
@@ -307,6 +347,10 @@ def _lane(who: SubagentId, plan: LanePlan, state: SubagentState) -> Line:
 def _mark(lane: Item, state: SubagentState) -> None:
     mark = SUBAGENT[state]
     lane.line = [*lane.line[:-1], (f"  {mark.glyph} {mark.word}", mark.ink)]
+
+
+def _try(shown: OfTry) -> Line:
+    return [("→ ", "faint"), (shown_line(shown.model, 60) or "a try", "text")]
 
 
 def _label(turn: Item) -> None:

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app import nodes
+from app.calls import line
+from app.cli import main
+from app.finding import find
+from app.trace import OfTry, OfTurn, Trace
 from store import events, runs, tapes
 from store.database import Store, open_store
 from store.domain.board import Board
@@ -16,9 +21,11 @@ from store.domain.ids import SubagentId
 from store.domain.limits import Usage
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Task
+from store.home import Home
 from store.search import search
 from store.tapes import CallEnd, CallStart, close_call, open_call, record_call
 from widgets.flow import Flow
+from widgets.outline import Item
 
 RUN = "7k3ab"
 WHO = SubagentId(RUN, 1, 1)
@@ -49,7 +56,7 @@ def answered(name: str, at: float, text: str, *, plain: bool, usage: Usage | Non
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """Two turns: the first is answered by the second try, the second by the first, in the client's own protocol."""
-    with open_store(tmp_path / "store.sqlite3") as store:
+    with open_store(Home(tmp_path).create().store) as store:
         store.write(partial(runs.create, run=RUN, title="routed", at=1.0))
 
         def tell(at: float, *payloads: object) -> None:
@@ -168,3 +175,110 @@ def test_a_pane_tells_a_try_that_failed_without_alarm(store: Store) -> None:
         ("turn", "turn 2"),
         ("text", "It hangs upstairs."),
     ]
+
+
+def traced(store: Store) -> tuple[Trace, Item, Item]:
+    trace = Trace(RUN, "routed")
+    for event in events.read(store, run=RUN):
+        trace.apply([event])
+    first, second = trace.turn(WHO, 1), trace.turn(WHO, 2)
+    assert first is not None and second is not None
+    return trace, first, second
+
+
+def label(item: Item) -> str:
+    return "".join(piece for piece, _ in item.line)
+
+
+def test_the_trace_has_the_tries_under_their_turn(store: Store) -> None:
+    trace, first, second = traced(store)
+    for turn in (first, second):
+        assert isinstance(turn.data, OfTurn)
+        trace.fill(turn, nodes.said(store, turn.data))
+    assert [label(child) for child in first.children] == [
+        "→ gpt-5.1  ✗ 429 rate_limit_exceeded: too quick",
+        "→ gpt-5.1  107 tok 0.6s",
+        "  In the cellar.",
+    ]
+    assert [label(child) for child in second.children] == ["→ claude  55 tok 0.7s", "  It hangs upstairs."]
+    assert (label(first), label(second)) == ("turn 1  107 tok 1.0s", "turn 2  55 tok 1.0s")
+    assert (first.bad, second.bad, first.loaded) == (0, 0, True), "it was answered all the same"
+    assert isinstance(first.data, OfTurn) and first.data.calls == ["c1"]
+    assert first.data.tries == {"c1": ["t1", "t2"]}
+
+
+def test_words_that_came_before_a_try_is_known_stay_behind_it(store: Store) -> None:
+    trace, turn = Trace(RUN, "routed"), None
+    for event in events.read(store, run=RUN):
+        trace.apply([event])
+        turn = trace.turn(WHO, 1)
+        if turn is not None and isinstance(turn.data, OfTurn):
+            trace.fill(turn, nodes.said(store, turn.data))
+    assert turn is not None
+    assert [label(child)[0] for child in turn.children] == ["→", "→", " "]
+
+
+def test_a_turn_and_a_try_show_what_they_are(store: Store) -> None:
+    _, first, _ = traced(store)
+    board = board_of(store)
+
+    def described(shown: OfTurn | OfTry) -> str:
+        return "\n".join("".join(piece for piece, _ in line) for line in nodes.describe(store, board, shown))
+
+    assert isinstance(first.data, OfTurn)
+    turn = described(first.data)
+    assert "answered by   2 tries of the route" in turn
+    assert turn.count("call c1") == 1 and "  try t1" in turn and "  try t2" in turn
+    assert turn.count("100 in, 7 out") == 1 and turn.count("0 in, 0 out") == 1, "the call has none of its own"
+    assert turn.count("In the cellar.") == 1
+    tried = first.children[1].data
+    assert isinstance(tried, OfTry)
+    assert described(tried).startswith("try t2") and "In the cellar." in described(tried)
+    raw = "".join(piece for line in nodes.describe(store, board, tried, raw=True) for piece, _ in line)
+    assert "Request  POST /v1/chat/completions" in raw
+
+
+def test_what_is_found_is_gone_to_under_its_call(store: Store) -> None:
+    trace, first, _ = traced(store)
+    assert isinstance(first.data, OfTurn)
+    trace.fill(first, nodes.said(store, first.data))
+    ((who, turn, key),) = find(store, "cellar", RUN)
+    assert (who, turn) == (WHO, 1)
+    found = trace.outline.find(key)
+    assert found is not None and label(found) == "  In the cellar."
+
+
+def told(store: Store, capture: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["--home", str(store.path.parent), *arguments]) == 0
+    return capture.readouterr().out
+
+
+def test_calls_are_listed_with_their_tries_under_them(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    heads, *rows = told(store, capsys, "calls").splitlines()
+    assert heads.split()[:5] == ["CALL", "PARENT", "TIME", "SUBAGENT", "MODEL"]
+    assert [row.split()[0] if row[0] != "→" else row.split()[:3] for row in rows] == [
+        "c1", ["→", "t1", "c1"], ["→", "t2", "c1"], "c2", ["→", "t3", "c2"],
+    ]  # fmt: skip
+    assert "$" not in rows[0] and rows[2].split()[7:9] == ["107", "$0.25"]
+    found = json.loads(told(store, capsys, "calls", "--json"))
+    assert {call["id"]: call["parent"] for call in found} == {
+        "c1": None, "t1": "c1", "t2": "c1", "t3": "c2", "c2": None,
+    }  # fmt: skip
+    heads, row = told(store, capsys, "calls", "--limit", "1").splitlines()[:2]
+    assert row.split()[0] == "c2" or row.split()[:3] == ["→", "t3", "c2"]
+
+
+def test_the_trace_on_a_terminal_has_them_under_their_call(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(store, capsys, "trace", RUN, "1.1").splitlines()
+    assert [line[:9] for line in lines if "turn " in line or "→ try" in line] == [
+        "├─ turn 1", "│  → try ", "│  → try ", "└─ turn 2", "   → try ",
+    ]  # fmt: skip
+    assert "2 tries" in lines[1] and "rate_limit_exceeded" in lines[2]
+    assert sum("In the cellar." in line for line in lines) == 1
+
+
+def test_a_recorders_lines_and_sum_say_what_is_a_try(store: Store) -> None:
+    calls = {call.id: call for call in tapes.calls(store, run=RUN)}
+    assert "  claude " in line(calls["c1"]) and "  routed  " in line(calls["c1"])
+    assert "  try gpt-5.1 " in line(calls["t2"]) and "100 in, 7 out  $0.25" in line(calls["t2"])
+    assert line(calls["t1"]).endswith("! rate_limit_exceeded: too quick")

@@ -39,6 +39,6 @@ def age(seconds: float) -> str:
     return "now"
 
 
-def count(number: int, noun: str) -> str:
-    """`1 lane`, `3 lanes`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """`1 lane`, `3 lanes`; `nouns` is the plural where that is another."""
+    return f"{number} {noun}" if number == 1 else f"{number} {nouns or f'{noun}s'}"

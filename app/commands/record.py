@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from app.calls import HEADS, RIGHT, facts, row
+from app.calls import facts, listed
 from app.commands import Command, add_json, whole
 from app.context import Context, find_run
 from app.failure import CommandError, Exit
@@ -68,7 +68,8 @@ def _calls(context: Context, options: Namespace) -> int:
             emit_each(facts(call) for call in _last(found, options.limit))
             return Exit.FINE
         shown = list(_last(found, options.limit or ROWS))
-    table(HEADS, map(row, shown), right=RIGHT)
+    heads, rows, right = listed(shown)
+    table(heads, rows, right=right)
     _cut(len(found), len(shown), "call")
     return Exit.FINE
 

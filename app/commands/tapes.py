@@ -1,9 +1,10 @@
 """`trace` and `verify`: a tape as a tree, and whether it is whole."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from app.calls import with_tries
 from app.commands import Command, Group, add_run, export, record, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
@@ -39,19 +40,22 @@ def _trace(context: Context, options: Namespace) -> int:
         board = read_board(store, row.id)
         if board.order is None:
             say(f"{row.id}  {row.title}")
-            tape = calls(store, run=row.id)
+            tape, word = calls(store, run=row.id), "call"
         elif options.subagent is None:
             _list_lanes(board)
             return Exit.FINE
         else:
             lane = lane_of(board, options.subagent)
             say(f"{lane.id}  {_standing(lane)}")
-            tape = calls(store, subagent=lane.id)
+            tape, word = calls(store, subagent=lane.id), "turn"
         seen: set[str] = set()
-        for number, call in enumerate(tape, 1):
-            last = number == len(tape)
-            say(f"{'└─' if last else '├─'} turn {number}  {_headline(call)}")
+        told = list(with_tries(tape))
+        for number, (call, tries) in enumerate(told, 1):
+            last = number == len(told)
+            say(f"{'└─' if last else '├─'} {word} {number}  {_headline(call, tries)}")
             bar = "   " if last else "│  "
+            for tried in tries:
+                say(f"{bar}→ try  {_headline(tried)}")
             for line in _turn(store, call, seen, full=options.full):
                 say(bar + line)
     if not tape:
@@ -74,8 +78,8 @@ def _standing(lane: Lane) -> str:
     return f"{safe_line(lane.plan.strategy.name)}{' (clean)' if lane.plan.clean else ''}  {lane.state}  {spend}"
 
 
-def _headline(call: "Call") -> str:
-    tokens = f"{call.usage.total:,} tokens"
+def _headline(call: "Call", tries: "Sequence[Call]" = ()) -> str:
+    tokens = counted(len(tries), "try", "tries") if tries else f"{call.usage.total:,} tokens"
     took = duration(call.seconds) if call.seconds is not None else "under way"
     wrong = f"  ! {safe_line(call.error, LINE)}" if call.error else ""
     return f"{call.id}  {safe_line(call.model, 40)}  {call.status or 'no answer'}  {tokens}  {took}{wrong}"

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from app import nodes
 from app.finding import Place, find
 from app.screens.base import StudioScreen, bindings
-from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Shown, Trace
+from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTry, OfTurn, Shown, Trace
 from store.domain.blocks import Block
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
@@ -344,7 +344,7 @@ class TracesScreen(StudioScreen):
 
 def _shown(item: Item) -> Shown:
     data = item.data
-    assert isinstance(data, OfRun | OfGeneration | OfLane | OfTurn | OfBlock | OfTool | OfResult | OfEvent)
+    assert isinstance(data, OfRun | OfGeneration | OfLane | OfTurn | OfTry | OfBlock | OfTool | OfResult | OfEvent)
     return data
 
 
@@ -359,6 +359,8 @@ def _path(item: Item) -> str:
             return f"subagent {item.data.who.label}"
         case OfTurn():
             return f"{item.data.who.label} · turn {item.data.turn}"
+        case OfTry():
+            return f"{item.data.who.label} · turn {item.data.turn} · a route’s try"
         case OfTool():
             return f"{item.data.who.label} · turn {item.data.turn.turn} · {shown_line(item.data.started.name)}"
         case OfResult():
