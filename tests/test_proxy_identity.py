@@ -161,6 +161,13 @@ def test_a_clients_own_key_goes_on_but_never_a_virtual_one() -> None:
     assert without_keys(f"a=1&key={KEY}", own_key=True) == "a=1"
 
 
+@pytest.mark.parametrize("name", [b"Authorization", b"x-api-key", b"X_Api_Key", b"x-goog-api-key"])
+@pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER   "])
+def test_a_virtual_key_never_goes_on_however_it_is_written(name: bytes, scheme: str) -> None:
+    assert to_upstream([(name, f"{scheme}{KEY}".encode())], own_key=True) == []
+    assert to_upstream([(name, f"{scheme}sk-1".encode())], own_key=True) == [(name, f"{scheme}sk-1".encode())]
+
+
 @pytest.mark.parametrize(
     ("headers", "said"),
     [

@@ -71,8 +71,13 @@ def to_upstream(headers: Headers, *, own_key: bool = False) -> list[tuple[bytes,
     return [
         (name, value)
         for name, value in _without(headers, CREDENTIALS - KEYS | _SET_ANEW)
-        if name.lower() not in KEYS or not value.removeprefix(b"Bearer ").strip().startswith(_VIRTUAL)
+        if name.lower().replace(b"_", b"-") not in KEYS or not _is_virtual(value)
     ]
+
+
+def _is_virtual(value: bytes) -> bool:
+    """A virtual key, also behind a scheme, which may be written in any case."""
+    return any(word.startswith(_VIRTUAL) for word in value.split())
 
 
 def to_client(headers: Headers, *, length: bool) -> list[tuple[bytes, bytes]]:
