@@ -71,6 +71,8 @@ def test_nothing_of_a_decoder_outlives_it(encoding: str) -> None:
 
 def test_deflate_may_lack_its_header() -> None:
     assert Decoder("deflate").decode(bare(PLAIN)) == PLAIN
+    decoder = Decoder("deflate")
+    assert b"".join(decoder.decode(bytes([byte])) for byte in bare(PLAIN)) == PLAIN
 
 
 @pytest.mark.parametrize("encoding", ["lzma", "gzip, compress", "br;q=1"])

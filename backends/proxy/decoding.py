@@ -2,7 +2,7 @@
 
 import zlib
 from importlib import import_module
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 import zstandard
 
@@ -29,28 +29,18 @@ class _Inflater(Protocol):
         """What the data adds, at most so many bytes: no more than that is ever made. TooLargeError."""
 
 
-class _Zlib:
-    """gzip (with several members) or deflate (with and without its zlib header)."""
+class _Gzip:
+    """gzip, with several members."""
 
-    def __init__(self, gzip: bool) -> None:
-        self._gzip = gzip
-        self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS if gzip else zlib.MAX_WBITS)
-        self._begun = False
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     def decompress(self, data: bytes, room: int, /) -> bytes:
         if not data:
             return b""
-        try:
-            out = [self._inner.decompress(data, room + 1)]
-        except zlib.error:
-            if self._gzip or self._begun:
-                raise
-            # "deflate" is a zlib stream by the standard and a bare one by what some servers send.
-            self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
-            out = [self._inner.decompress(data, room + 1)]
-        self._begun = True
+        out = [self._inner.decompress(data, room + 1)]
         room -= len(out[0])
-        while self._gzip and self._inner.eof and self._inner.unused_data and room >= 0:
+        while self._inner.eof and self._inner.unused_data and room >= 0:
             rest = self._inner.unused_data
             self._inner = zlib.decompressobj(16 + zlib.MAX_WBITS)
             out.append(self._inner.decompress(rest, room + 1))
@@ -58,6 +48,27 @@ class _Zlib:
         if room < 0:
             raise TooLargeError
         return b"".join(out)
+
+
+class _Deflate:
+    """deflate: a zlib stream by the standard, and a bare one by what some servers send. Its first two bytes tell."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._inner: Any = None
+
+    def decompress(self, data: bytes, room: int, /) -> bytes:
+        if self._inner is None:
+            data = self._head = self._head + data
+            if len(data) < 2:
+                return b""
+            # RFC 1950, 2.2: the method, the size of the window, and a check of these two bytes.
+            zlibs = data[0] & 0x8F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+            self._inner = zlib.decompressobj(zlib.MAX_WBITS if zlibs else -zlib.MAX_WBITS)
+        out: bytes = self._inner.decompress(data, room + 1)
+        if len(out) > room:
+            raise TooLargeError
+        return out
 
 
 class _Sink:
@@ -140,9 +151,9 @@ class Decoder:
 
 def _inflater(name: str) -> _Inflater:
     if name in ("gzip", "x-gzip"):
-        return _Zlib(gzip=True)
+        return _Gzip()
     if name == "deflate":
-        return _Zlib(gzip=False)
+        return _Deflate()
     if name == "zstd":
         return _Zstd()
     if name == "br":
