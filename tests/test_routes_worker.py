@@ -21,9 +21,42 @@ def look(event, arguments):
 sys.addaudithook(look)
 import backends.proxy.translation.translate as translate
 request = {"messages": [{"role": "user", "content": "Why does it fail?"}], "system": "Be brief."}
-assert 5 < translate.count(request, "openai/gpt-5.1") < 30
-assert 5 < translate.count(request, "ollama_chat/qwen3:8b") < 30
+assert 5 < translate.count("anthropic-count", request, "openai/gpt-5.1")["input_tokens"] < 30
+assert 5 < translate.count("anthropic-count", request, "ollama_chat/qwen3:8b")["input_tokens"] < 30
 assert asked == [], asked
+"""
+
+WALL = """
+import asyncio, os, socket, subprocess, urllib.request
+from backends.proxy.translation.worker import Wall
+
+with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
+    wall = Wall()
+    wall.open(f"http://127.0.0.1:{ours.getsockname()[1]}/openai/v1")
+    import sys
+    sys.addaudithook(wall)
+
+    async def connected(port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+
+    asyncio.run(connected(ours.getsockname()[1]))
+    for attempt in (
+        lambda: asyncio.run(connected(other.getsockname()[1])),
+        lambda: socket.create_connection(other.getsockname()),
+        lambda: socket.getaddrinfo("example.com", 80),
+        lambda: socket.gethostbyname("example.com"),
+        lambda: urllib.request.urlopen("http://example.com"),
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", other.getsockname()),
+        lambda: subprocess.run(["true"]),
+        lambda: os.system("true"),
+    ):
+        try:
+            attempt()
+        except OSError as error:
+            assert "asks nobody but the proxy" in str(error), error
+        else:
+            raise AssertionError("it was let out")
 """
 
 ORPHAN = """
@@ -47,6 +80,14 @@ def test_litellm_asks_the_network_for_nothing_of_its_own(tmp_path: Path) -> None
     environ = worker_environment(os.environ, tmp_path)
     done = subprocess.run(
         [sys.executable, "-P", "-E", "-c", QUIET], env=environ, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_worker_connects_to_the_proxy_and_to_nobody_else(tmp_path: Path) -> None:
+    environ = worker_environment(os.environ, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-P", "-E", "-c", WALL], env=environ, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 

@@ -12,6 +12,7 @@ _FIXED = {
     "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
     "LITELLM_MODE": "PRODUCTION",  # it reads no .env file
     "LITELLM_LOG": "ERROR",
+    "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0",  # it fetches nothing that a client names
     "NO_PROXY": "*",
     "DO_NOT_TRACK": "1",
 }

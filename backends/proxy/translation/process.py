@@ -1,19 +1,19 @@
-"""The worker's process, as the proxy has it: started when a call first needs it, begun anew when it died, ended with
-the proxy. LiteLLM takes seconds and 200 MB to import, so it is nowhere else.
+"""The worker's process, as the proxy has it: started when a call first needs it, begun anew when it died or says
+nothing any more, ended with the proxy. LiteLLM takes seconds and 200 MB to import, so it is nowhere else.
 
-It listens on a socket in a folder of our own, which nobody else can open. The socket listens before the process is
-there: a call that comes first waits in line, and nobody has to ask whether it is ready. It ends when its standard input
-does, and so also when this process is killed.
+It listens on a socket in a folder of our own, which nobody else can open, and ends when its standard input does, and so
+also when this process is killed.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
 import socket
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -23,20 +23,30 @@ from backends.proxy.translation.environment import worker_environment
 log = logging.getLogger("multitrack.proxy")
 
 _BACKLOG = 1024
-_START = 60.0
-"""Seconds that it may take to import LiteLLM, on a loaded machine."""
-
 _PATIENCE = 5.0
 """Seconds that it may take to leave."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds. `start` is what importing LiteLLM may take, on a loaded machine. Each `look` it is asked whether it is
+    alive; when it is `deaf` to that twice, it is ended."""
+
+    start: float = 120.0
+    look: float = 10.0
+    deaf: float = 20.0
 
 
 class Worker:
     """The process and the connections to it. Belongs to the event loop it is first used in."""
 
-    def __init__(self, silence: float) -> None:
+    def __init__(self, silence: float, pace: Pace | None = None) -> None:
         """`silence` is the longest time without a byte of a provider's answer, in seconds."""
-        self._silence = silence + _START
-        self._starting = asyncio.Lock()
+        self._pace = pace or Pace()
+        # The provider's silence is to be told first.
+        self._silence = silence + 60.0
+        self._starting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
         self._folder: Path | None = None
@@ -46,12 +56,26 @@ class Worker:
         """Of the process; None while there is none."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
+    async def up(self) -> float:
+        """Start it when it isn't there; the seconds that this took. OSError."""
+        began = time.perf_counter()
+        if self._starting is None or (self._starting.done() and self.pid is None):
+            self._starting = asyncio.create_task(self._start())
+            # Who waits for it may all have left.
+            self._starting.add_done_callback(_seen)
+        elif self._starting.done():
+            return 0.0
+        # Whoever began it may leave: others wait for it too.
+        await asyncio.shield(self._starting)
+        return time.perf_counter() - began
+
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """Ask it; starts it when it isn't there. aiohttp.ClientError, OSError."""
         for again in (True, False):
-            session = await self._up()
+            await self.up()
+            assert self._session is not None
             try:
-                return await session.post(f"http://worker{path}", data=body, headers=headers)
+                return await self._session.post(f"http://worker{path}", data=body, headers=headers)
             except aiohttp.ClientConnectorError:
                 # It died, and that was not known yet. Nobody has heard the question.
                 if not again:
@@ -61,44 +85,59 @@ class Worker:
 
     async def close(self) -> None:
         """End it."""
-        async with self._starting:
-            process, session = self._process, self._session
-            self._process = self._session = None
-            if session is not None:
-                await session.close()
-            if process is not None and process.returncode is None:
-                if process.stdin is not None:
-                    process.stdin.close()
-                try:
-                    await asyncio.wait_for(process.wait(), _PATIENCE)
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
+        for task in (self._starting, self._watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+        self._starting = self._watching = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                await asyncio.wait_for(process.wait(), _PATIENCE)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     async def _gone(self) -> None:
         """Wait until it is known to be dead."""
         if (process := self._process) is not None:
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(process.wait(), _PATIENCE)
-
-    async def _up(self) -> aiohttp.ClientSession:
-        async with self._starting:
-            if self._session is None or self.pid is None:
-                await self._start()
-            assert self._session is not None
-            return self._session
+            except TimeoutError:
+                log.error("the worker of LiteLLM can't be reached: it is ended")
+                process.kill()
+                await process.wait()
 
     async def _start(self) -> None:
+        """Start it, and wait until it answers. OSError."""
         if self._process is None:
             log.info("a route needs LiteLLM: its worker starts, which takes some seconds")
         else:
             log.warning("the worker of LiteLLM ended (exit code %s): it starts again", self._process.returncode)
+        if self._watching is not None:
+            self._watching.cancel()
         if self._session is not None:
             await self._session.close()
-            self._session = None
+        process, session = await self._spawned()
+        try:
+            await _alive(session, self._pace.start)
+        except (aiohttp.ClientError, OSError) as error:
+            if process.returncode is None and isinstance(error, TimeoutError):
+                process.kill()
+                await process.wait()
+                raise OSError(f"it was not there after {self._pace.start:g} s") from error
+            raise OSError(f"it ended as it started, with exit code {await process.wait()}") from error
+        self._watching = asyncio.create_task(self._watch(process, session))
+
+    async def _spawned(self) -> tuple[asyncio.subprocess.Process, aiohttp.ClientSession]:
         if self._folder is None:
             # Its user's alone from the first instant. Short, for a socket's path has 100 letters.
             self._folder = Path(tempfile.mkdtemp(prefix="multitrack-"))
@@ -125,3 +164,31 @@ class Worker:
             timeout=aiohttp.ClientTimeout(total=None, sock_read=self._silence),
             read_bufsize=64 * 1024,
         )
+        return self._process, self._session
+
+    async def _watch(self, process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
+        """End it when it is there and says nothing: whoever waits for it is told, and the next call begins it anew."""
+        deaf = 0
+        while process.returncode is None and deaf < 2:
+            await asyncio.sleep(self._pace.look)
+            try:
+                await _alive(session, self._pace.deaf)
+                deaf = 0
+            except TimeoutError:
+                deaf += 1
+            except (aiohttp.ClientError, OSError):
+                return
+        if process.returncode is None:
+            log.error("the worker of LiteLLM says nothing any more: it is ended, and starts again when it is needed")
+            process.kill()
+
+
+async def _alive(session: aiohttp.ClientSession, patience: float) -> None:
+    """Returns when the process answers. TimeoutError, aiohttp.ClientError, OSError."""
+    async with session.get("http://worker/alive", timeout=aiohttp.ClientTimeout(total=patience)) as response:
+        await response.read()
+
+
+def _seen(starting: "asyncio.Task[None]") -> None:
+    if not starting.cancelled():
+        starting.exception()
