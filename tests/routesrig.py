@@ -38,6 +38,12 @@ ROUTES = (
     "again=openai/gpt-5.1,retries=2",
     "again-then=openai/gpt-5.1,openai/gpt-5.1@second,retries=1",
     "any-*=openai/gpt-5.1",
+    "claude-then-gpt=anthropic/claude-sonnet-4-5,openai/gpt-5.1",
+    "gpt-then-claude=openai/gpt-5.1,anthropic/claude-sonnet-4-5",
+    "vectors=gemini/gemini-embedding-001",
+    "vectors-by-ollama=ollama/nomic-embed-text",
+    "vectors-then=gemini/gemini-embedding-001,openai/text-embedding-3-small@second",
+    "no-vectors=anthropic/claude-sonnet-4-5,openai/text-embedding-3-small",
 )
 
 

@@ -15,6 +15,7 @@ import openai
 import pytest
 import pytest_asyncio
 
+from backends.proxy.translation.process import Pace
 from store import tapes
 from tests.proxyrig import LAST_CHUNK, STREAM, SUBAGENT, Asked, Handler, chunk, recorded, split, streamed, until, whole
 from tests.routesrig import REAL, Rigged, chunks, completion, failed, routed
@@ -33,6 +34,7 @@ BUSY = {"error": {"message": "You are too quick.", "type": "requests", "code": "
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
     async with routed(tmp_path_factory.mktemp("routes")) as rigged:
+        await rigged.proxy.routing._worker.up()
         yield rigged
 
 
@@ -301,6 +303,64 @@ async def test_a_killed_subagents_routed_calls_are_cut(r: Rigged) -> None:
     assert call.error == "the subagent was killed" and made.error
 
 
+async def test_nothing_that_a_client_names_is_fetched(r: Rigged) -> None:
+    """LiteLLM would fetch what a provider takes as data only: an agent without a network would have one by it."""
+    for url in (f"{r.providers['second'].base_url}/picture.png", "http://example.com/picture.png"):
+        picture: Any = {"type": "image_url", "image_url": {"url": url}}
+        messages: Any = [{"role": "user", "content": [picture]}]
+        with pytest.raises(openai.BadRequestError, match=r"can't answer this: .*download is disabled"):
+            await r.openai().chat.completions.create(model="gpt-by-claude", messages=messages)
+    assert r.providers["second"].asked == [] and r.calls()[1] == []
+
+
+async def test_a_worker_that_says_nothing_any_more_is_begun_anew(tmp_path: Path) -> None:
+    async with routed(tmp_path) as r:
+        r.proxy.routing._worker._pace = Pace(look=0.2, deaf=1.0)
+        stream = await begun(r, stalling(FIRST))
+        async for event in stream:
+            if event.type == "content_block_delta":
+                break
+        pid = r.proxy.routing.worker
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(Exception, match=r"incomplete|closed|peer"):
+            async for _ in stream:
+                pass
+        r.begin()
+        r.answers("openai", WHOLE_HELLO)
+        assert (await ask(r, "claude-by-openai")).content[0].text == "Hello."
+        assert r.proxy.routing.worker not in (None, pid)
+
+
+async def test_a_client_that_leaves_while_the_worker_starts(tmp_path: Path) -> None:
+    """The next one has it, and is told on its call that it had to wait."""
+    async with routed(tmp_path) as r:
+        r.answers("openai", WHOLE_HELLO)
+        first = asyncio.create_task(ask(r, "claude-by-openai"))
+        await until(lambda: r.proxy.routing.worker)
+        first.cancel()
+        await asyncio.wait({first})
+        pid = r.proxy.routing.worker
+        assert (await ask(r, "claude-by-openai")).content[0].text == "Hello."
+        assert r.proxy.routing.worker == pid
+
+        def left() -> Any:
+            calls, _ = r.calls()
+            return calls if all(call.ended is not None for call in calls) else None
+
+        gone, call = await until(left)
+        assert gone.error == "the client hung up"
+        assert call.notes[0].startswith("LiteLLM's worker had to start first, which took ")
+
+
+async def test_a_worker_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    async with routed(tmp_path) as r:
+        with pytest.raises(anthropic.APIStatusError, match="it ended as it started, with exit code 1") as caught:
+            await ask(r, "claude-by-openai")
+        assert caught.value.status_code == 502
+
+
 async def test_a_worker_that_dies_is_begun_anew(r: Rigged) -> None:
     stream = await begun(r, stalling(FIRST))
     async for event in stream:
@@ -341,11 +401,25 @@ async def test_a_translated_call_brings_no_key_to_a_provider_that_takes_the_clie
 
 
 async def test_what_is_not_translated_is_refused_in_the_clients_words(r: Rigged) -> None:
-    with pytest.raises(openai.BadRequestError, match="only turns of a conversation are translated"):
-        await r.openai().embeddings.create(model="gpt-by-claude", input="text")
-    with pytest.raises(openai.BadRequestError, match="previous_response_id names what another provider keeps"):
-        await r.openai().responses.create(model="gpt-by-claude", input="hi", previous_response_id="resp_1")
-    assert all(call.status is None or call.status == 400 for call in r.calls()[0]) and r.calls()[1] == []
+    with pytest.raises(openai.BadRequestError, match="only turns of a conversation"):
+        await r.openai().images.generate(model="gpt-by-claude", prompt="text")
+    with pytest.raises(openai.BadRequestError, match="an item_reference names what another provider keeps"):
+        await r.openai().responses.create(model="gpt-by-claude", input=[{"type": "item_reference", "id": "msg_1"}])
+    calls, made = r.calls()
+    assert made == [] and [call.status for call in calls] == [400, 400] and all(call.complete for call in calls)
+    assert calls[0].notes[0].startswith("anthropic/claude-sonnet-4-5 was not asked: only turns")
+
+
+async def test_who_needs_no_translation_is_asked_when_it_is_not_possible(r: Rigged) -> None:
+    """It is the translation that failed, and not the request."""
+    r.answers("openai", whole(b"200 OK", recorded("response.json")))
+    await r.openai().responses.create(model="claude-then-gpt", input="hi", background=True)
+    (call,), (made,) = r.calls()
+    assert (made.provider, call.status) == ("openai", 200)
+    assert call.notes == (
+        "anthropic/claude-sonnet-4-5 was not asked: background: an answer that is fetched later is not translated",
+        "openai/gpt-5.1 answered for claude-then-gpt",
+    )
 
 
 async def test_a_client_cannot_give_orders_to_litellm(r: Rigged) -> None:

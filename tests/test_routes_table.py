@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.proxy import Upstream
-from backends.proxy.translation.bodies import renamed
+from backends.proxy.translation.bodies import renamed, renamed_inside, renamed_path
 from backends.proxy.translation.environment import worker_environment
 from backends.proxy.translation.losses import losses
 from backends.proxy.translation.table import RouteTable
@@ -100,8 +100,26 @@ def test_a_renamed_body_is_otherwise_the_same_to_the_byte() -> None:
     "body", [b"", b"[]", b"7", b"{", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,', b"{1:2}", b'{"a":}']
 )
 def test_a_body_that_is_no_object_is_not_renamed(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"JSON|Expecting|delimiter|Unterminated|no name"):
-        renamed(body, "m")
+    assert renamed(body, "m") == body
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/v1beta/models/old:streamGenerateContent?alt=sse", "/v1beta/models/new:streamGenerateContent?alt=sse"),
+        ("/v1beta/models/old%3AgenerateContent", "/v1beta/models/new%3AgenerateContent"),
+        ("/openai/deployments/old/chat/completions?a=/old/", "/openai/deployments/new/chat/completions?a=/old/"),
+        ("/v1beta/models/older:generateContent", "/v1beta/models/older:generateContent"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+    ],
+)
+def test_a_model_is_renamed_where_a_path_names_it(path: str, wanted: str) -> None:
+    assert renamed_path(path, "old", "new") == wanted
+
+
+def test_a_model_is_renamed_where_requests_inside_name_it() -> None:
+    body = b'{"requests":[{"model" : "models/old","content":{}},{"model":"models/older","text":"models/old"}]}'
+    assert renamed_inside(body, "old", "new") == body.replace(b'"models/old",', b'"models/new",')
 
 
 @given(st.dictionaries(st.text(), values, max_size=4), st.sampled_from([None, 1, "\t"]), st.text())

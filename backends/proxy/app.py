@@ -105,7 +105,7 @@ class Proxy:
         self._room = Room()
         self._scribe = scribe
         self._tape = tape
-        self.routing = Routing(model_routes, self._upstreams, self._timeouts.silence)
+        self.routing = Routing(model_routes, self._upstreams, self._timeouts.silence, store)
         self._client: Client | None = None
         self._live: dict[SubagentId | None, set[Exchange]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

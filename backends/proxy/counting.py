@@ -29,7 +29,9 @@ REMEMBERED = 20_000
 NOTE = "the provider reported no usage: its tokens were counted here, about"
 
 _NEWER = ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "chatgpt", "o1", "o3", "o4", "gpt-oss")
-_NO_TEXT = frozenset({"data", "encrypted_content", "signature", "thoughtSignature", "file_data", "id", "call_id"})
+_NO_TEXT = frozenset(
+    {"data", "encrypted_content", "signature", "thoughtSignature", "file_data", "id", "call_id", "model", "taskType"}
+)
 _BESIDE = frozenset({"system", "instructions", "systemInstruction", "tools", "functions"})
 _EMBEDDED = frozenset({"input", "content", "requests"})
 

@@ -28,6 +28,7 @@ _STATUSES = {
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
+    529: "UNAVAILABLE",
 }
 """google.rpc.Code by HTTP status."""
 

@@ -1,5 +1,6 @@
 """The answers of a routed call as its client sees them: passed on from a try, or an error in the client's protocol."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -26,8 +27,10 @@ class Told:
 
     whole = True
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+    def __init__(self, status: int, headers: Headers, body: bytes, reason: str = "") -> None:
+        """`reason` is why nobody was asked, "" for somebody's answer."""
         self.status = status
+        self.reason = reason
         length = (b"content-length", str(len(body)).encode())
         self.headers: Headers = [(b"content-type", b"application/json"), length, *headers]
         self._left = body
@@ -77,9 +80,17 @@ class Translated(Passed):
     must not look like one that ended, and what the provider reported in the middle is told in the client's words."""
 
     def __init__(
-        self, inner: Answering, attempt: Attempt, attempts: Attempts, protocol: ProviderProtocol, endpoint: str
+        self,
+        inner: Answering,
+        attempt: Attempt,
+        attempts: Attempts,
+        protocol: ProviderProtocol,
+        endpoint: str,
+        losing: "asyncio.Task[list[str]]",
     ) -> None:
+        """It is not over before it is known what was lost."""
         super().__init__(inner, attempt, attempts)
+        self._losing = losing
         self._protocol = protocol
         self._endpoint = endpoint
         self._over = False
@@ -108,6 +119,8 @@ class Translated(Passed):
             return error_event(self._protocol, self._endpoint, end.error)
         if broken is not None:
             raise UpstreamError("the worker that translates broke off") from broken
+        if not piece:
+            await asyncio.wait({self._losing})
         return piece
 
 
@@ -122,6 +135,8 @@ def refusal(protocol: ProviderProtocol, status: int, end: CallEnd | None, instea
             message = f"prompt is too long: {message}"
         elif protocol.name == "openai":
             kind = "context_length_exceeded"
+        elif protocol.name == "gemini" and "input token count" not in message:
+            message = f"The input token count exceeds the maximum number of tokens allowed: {message}"
     headers = () if end is None else end.headers
     more = [(name.encode(), value.encode()) for name, value in headers if name.lower() in _PASSED_ON]
     return Told(status, more, protocol.error(status, message, kind))

@@ -49,7 +49,10 @@ class Attempt:
         self._settled = asyncio.Event()
 
     def called(self, provider: str) -> Caller:
-        """Who calls, when the try comes back to ask that provider. RefusedError for another one than its own."""
+        """Who calls, when the try comes back to ask that provider. RefusedError for another one than its own, and when
+        it has asked already: whatever tries again, it is not LiteLLM."""
+        if self._exchanges:
+            raise RefusedError(403, "this try has had its answer")
         if provider != self.deployment.upstream:
             raise RefusedError(403, f"this try is for {self.deployment.upstream}, not for {provider}")
         return self.caller

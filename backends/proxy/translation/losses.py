@@ -5,20 +5,36 @@ text of the conversation when it is found anywhere in what was sent. So this als
 """
 
 import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_CONVERSATION = ("system", "instructions", "systemInstruction", "messages", "input", "contents")
-_SPOKEN_OTHERWISE = {*_CONVERSATION, "model", "stream", "stream_options", "tools", "functions", "store"}
+_CONVERSATION = (
+    *("system", "instructions", "systemInstruction", "system_instruction", "messages", "input", "contents"),
+)
+_SPOKEN_OTHERWISE = {
+    *_CONVERSATION,
+    "model",
+    "stream",
+    "stream_options",
+    "encoding_format",
+    "tools",
+    "functions",
+    "store",
+}
 """Members that are compared by what is in them, or that only say how the answer is to come."""
 
 _SAME = (
     {"max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "maxOutputTokens"},
+    {"logprobs", "responseLogprobs"},
+    {"top_logprobs", "logprobs"},
+    {"dimensions", "outputDimensionality"},
     {"stop", "stop_sequences", "stopSequences"},
-    {"thinking", "reasoning", "reasoning_effort", "think", "thinkingConfig"},
-    {"tool_choice", "function_call", "toolConfig"},
-    {"response_format", "text", "output_format", "output_config", "format", "responseSchema", "responseJsonSchema"},
+    {"thinking", "reasoning", "reasoning_effort", "think", "thinkingConfig", "thinking_config"},
+    {"tool_choice", "function_call", "toolConfig", "tool_config", "functionCallingConfig"},
+    {"response_format", "text", "output_format", "output_config", "format"}
+    | {"responseSchema", "responseJsonSchema", "responseMimeType", "response_schema", "response_mime_type"},
     {"metadata", "user", "user_id"},
     {"top_k", "topK"},
     {"top_p", "topP"},
@@ -29,13 +45,43 @@ _SAME = (
 )
 """Names of one thing in several protocols."""
 
-_INSIDE = ("options", "generationConfig", "tool_choice", "metadata")
+_INSIDE = ("options", "generationConfig", "generation_config", "tool_choice", "metadata")
 """Members that hold such names in some protocols."""
 
-_MARKS = ("cache_control", "citations", "is_error", "signature", "encrypted_content", "strict")
-"""Members deep in a conversation or a tool that change what is done with it."""
+_ASKED_INSIDE = ("generationConfig", "generation_config")
 
-_NO_TEXT = {"type", "role", "id", "tool_use_id", "tool_call_id", "call_id", "name", "media_type", "status", "detail"}
+_MARKS = {
+    **{name: name for name in ("cache_control", "citations", "is_error", "signature", "encrypted_content", "strict")},
+    **dict.fromkeys(("thoughtSignature", "thought_signature"), "signature"),
+}
+"""Members deep in a conversation or a tool that change what is done with it, by what they are called here."""
+
+_GEMINIS = {"googleSearch", "googleSearchRetrieval", "codeExecution", "urlContext", "computerUse", "googleMaps"} | {
+    "google_search",
+    "google_search_retrieval",
+    "code_execution",
+    "url_context",
+    "computer_use",
+    "google_maps",
+    "fileSearch",
+    "file_search",
+}
+
+_NO_TEXT = {
+    "type",
+    "role",
+    "id",
+    "tool_use_id",
+    "tool_call_id",
+    "call_id",
+    "name",
+    "media_type",
+    "status",
+    "detail",
+} | {
+    "mimeType",
+    "mime_type",
+}
 _SHOWN = 60
 
 
@@ -49,7 +95,12 @@ def _members(asked: Mapping[str, Any], sent: Mapping[str, Any]) -> Iterator[str]
     for inside in _INSIDE:
         if isinstance(held := sent.get(inside), dict):
             there = {**held, **there}
-    for name, value in asked.items():
+    wanted = dict(asked)
+    for inside in _ASKED_INSIDE:
+        if isinstance(held := wanted.get(inside), dict):
+            del wanted[inside]
+            wanted.update(held)
+    for name, value in wanted.items():
         if name in _SPOKEN_OTHERWISE or value is None or value in ({}, []):
             continue
         names = next((same for same in _SAME if name in same), {name})
@@ -71,7 +122,8 @@ def _tool_names(body: Mapping[str, Any]) -> Iterator[str]:
     for tool in (*_list(body.get("tools")), *_list(body.get("functions"))):
         if not isinstance(tool, dict):
             continue
-        # Gemini lists functions inside a tool.
+        # Gemini lists functions inside a tool, and has its own by their names.
+        yield from (name for name in tool if name in _GEMINIS)
         for one in (*_list(tool.get("functionDeclarations")), *_list(tool.get("function_declarations")), tool):
             function = one.get("function") if isinstance(one, dict) else None
             named = function if isinstance(function, dict) else one
@@ -81,7 +133,7 @@ def _tool_names(body: Mapping[str, Any]) -> Iterator[str]:
 
 def _marks(asked: Mapping[str, Any], sent: Mapping[str, Any]) -> Iterator[str]:
     wanted, arrived = _counted(asked), _counted(sent)
-    for name in _MARKS:
+    for name in dict.fromkeys(_MARKS.values()):
         if missing := max(wanted[name] - arrived[name], 0):
             yield f"{name}: {missing} of {wanted[name]} were not passed on"
 
@@ -92,7 +144,7 @@ def _counted(body: Mapping[str, Any]) -> Counter[str]:
     while open_:
         value = open_.pop()
         if isinstance(value, dict):
-            counts.update(name for name in _MARKS if value.get(name))
+            counts.update(mark for name, mark in _MARKS.items() if value.get(name))
             open_.extend(value.values())
         elif isinstance(value, list):
             open_.extend(value)
@@ -110,9 +162,7 @@ def _texts(asked: Mapping[str, Any], sent: Mapping[str, Any]) -> Iterator[str]:
     if missing:
         # A text may have become a part of a larger one.
         everything = "\n".join(arrived)
-        missing = [
-            (where, text) for where, text in missing if text not in everything and text.strip() not in everything
-        ]
+        missing = [(where, text) for where, text in missing if text.strip() not in everything]
     kinds: dict[str, list[str]] = {}
     for where, text in missing:
         kinds.setdefault(where, []).append(text)
@@ -134,11 +184,27 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
             else:
                 yield where, value
         elif isinstance(value, dict):
+            if isinstance(data := value.get("data"), str) and isinstance(mime := _mime(value), str):
+                yield where, _data(data, mime)
+                continue
             kind = value.get("type")
             inside = kind if isinstance(kind, str) and kind not in ("text", "message") else where
             open_.extend((inside, item) for name, item in value.items() if name not in _NO_TEXT and name not in _MARKS)
         elif isinstance(value, list):
             open_.extend((where, item) for item in value)
+
+
+def _mime(value: Mapping[str, Any]) -> Any:
+    return value.get("mimeType", value.get("mime_type"))
+
+
+def _data(data: str, mime: str) -> str:
+    """Gemini's data: base64 of either alphabet; what is a text arrives as one elsewhere."""
+    data = data.translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        return b64decode(data).decode() if mime.startswith("text/") else data
+    except ValueError:
+        return data
 
 
 def _quoted(text: str) -> str:

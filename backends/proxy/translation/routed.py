@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -20,15 +20,23 @@ from backends.proxy.routes import Upstream
 from backends.proxy.sse import Event
 from backends.proxy.translation.answers import Passed, Told, Translated, refusal
 from backends.proxy.translation.attempts import Attempt, Attempts
-from backends.proxy.translation.bodies import renamed
+from backends.proxy.translation.bodies import renamed, renamed_inside, renamed_path, with_earlier
 from backends.proxy.translation.losses import losses
 from backends.proxy.translation.process import Worker
+from backends.proxy.translation.untranslatable import UntranslatableError
 from backends.proxy.upstream import Answering as Received
 from backends.proxy.upstream import Client, UpstreamError
 from backends.proxy.values import members
+from store.domain.ids import SubagentId
 from store.domain.limits import Usage
 from store.domain.route import Deployment, ModelRoute
+from store.domain.secrets import shown_line
+from store.errors import StoreError
 from store.tapes import CallEnd, CallStart
+
+if TYPE_CHECKING:
+    from store.database import Store
+    from store.earlier import Earlier
 
 log = logging.getLogger("multitrack.proxy")
 
@@ -36,16 +44,22 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds before the same deployment is tried again: twice as long each time, or what it asks for. A provider that
 wants a longer one is not waited for."""
 
+_WORTH_A_WORD = 0.5
+"""Seconds from which on a wait for the worker is noted."""
+
 _THE_REQUESTS_FAULT = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422})
 """Nobody else would answer it better."""
 
 _THE_DEPLOYMENTS_FAULT = frozenset({401, 402, 403, 404})
 """It will say the same again; another may not."""
 
-COUNT = "anthropic-count"
-"""Our name for what counts a request's tokens."""
+COUNTS = frozenset({"anthropic-count", "gemini-count"})
+"""Our names for what counts a request's tokens."""
 
-TRANSLATED = frozenset({"anthropic", "openai-chat", "openai-responses", COUNT})
+EMBEDDINGS = "openai-embeddings"
+"""Our name for OpenAI's embeddings."""
+
+TRANSLATED = frozenset({"anthropic", "openai-chat", "openai-responses", "gemini", EMBEDDINGS, *COUNTS})
 """Endpoints whose requests can be translated."""
 
 _BETAS = frozenset({"anthropic-beta", "openai-beta"})
@@ -69,6 +83,7 @@ class Reach:
     client: Client
     worker: Worker
     attempts: Attempts
+    store: "Store"
 
 
 class Routed:
@@ -92,6 +107,12 @@ class Routed:
         self._said: list[str] = []
         self._translated_by: Attempt | None = None
         """The last try that was translated."""
+        self._losing: asyncio.Task[list[str]] | None = None
+        self._named: str | None = None
+        """The earlier answer that the request goes on from, where the provider keeps what was said before."""
+        self._earlier: Earlier | None = None
+        self._whole = start.body
+        """The request with what was said before, where that is known."""
 
     def live(self, notes: Sequence[str] = ()) -> "Routed":
         """Itself, with notes for the record."""
@@ -105,10 +126,13 @@ class Routed:
     @property
     def notes(self) -> Sequence[str]:
         """Who was asked, and what the translation did not carry."""
-        return [*self._said, *self._lost()]
+        losing = self._losing
+        lost = losing.result() if losing is not None and losing.done() else self._lost()
+        return [*self._said, *lost]
 
     async def ask(self, forward: Forward) -> Answering:
         """Try until one answers; the last one's error when none does."""
+        await self._look_back()
         order = self._route.order(str(self._caller.subagent or self._caller.run))
         for place, deployment in enumerate(order):
             last_resort = place == len(order) - 1
@@ -118,14 +142,17 @@ class Routed:
                 if status < 400:
                     self._said.append(
                         f"counted by LiteLLM as for {deployment}, not reported by a provider"
-                        if self._endpoint == COUNT and not self._tries[-1].sent
+                        if self._endpoint in COUNTS and not self._tries[-1].sent
                         else f"{deployment} answered for {self._start.model}"
                     )
                     return answering
+                refused = answering.reason if isinstance(answering, Told) else ""
                 pause = _pause(answering, again)
                 final = again == self._route.retries or status in _THE_DEPLOYMENTS_FAULT or pause > LONGEST_PAUSE
-                self._said.append(f"{deployment} answered with status {status}")
-                if status in _THE_REQUESTS_FAULT or (final and last_resort):
+                final = final or bool(refused)
+                said = f"was not asked: {refused}" if refused else f"answered with status {status}"
+                self._said.append(f"{deployment} {said}")
+                if (status in _THE_REQUESTS_FAULT and not refused) or (final and last_resort):
                     return answering
                 answering.close()
                 if final:
@@ -156,6 +183,9 @@ class Routed:
                 answering = await self._direct(attempt, forward)
             else:
                 answering = await self._translated(attempt, forward.protocol)
+        except UntranslatableError as error:
+            said = f"The recording proxy: {deployment} can't answer this: {error}."
+            answering = Told(400, (), forward.protocol.error(400, said), str(error))
         except UpstreamError as error:
             answering = Told(error.status, (), forward.protocol.error(error.status, f"The recording proxy: {error}."))
         finally:
@@ -170,11 +200,15 @@ class Routed:
         upstream = self._reach.upstreams[deployment.upstream]
         attempt.own_key = upstream.own_key and deployment.upstream == self._home
         headers = to_upstream(forward.headers, own_key=attempt.own_key)
-        if forward.protocol.name == "gemini":
-            target = target.replace(f"/{self._start.model}:", f"/{deployment.model}:", 1)
-        elif self._start.model != deployment.model:
-            body = renamed(self._start.body, deployment.model)
+        goes_on = self._earlier is None or self._earlier.provider == deployment.upstream
+        if not goes_on or self._start.model != deployment.model:
+            old, new = self._start.model, deployment.model
+            target = renamed_path(target, old, new)
+            body = self._start.body if goes_on else self._whole
+            body = renamed_inside(body, old, new) if forward.protocol.name == "gemini" else renamed(body, new)
             headers = [(name, value) for name, value in headers if name.lower() != b"content-encoding"]
+        if not goes_on:
+            self._told_earlier()
         headers.append((ATTEMPT, attempt.secret.encode()))
         url = f"{self._reach.address}/{deployment.upstream}{target}"
         return Passed(await self._reach.client.ask(forward.method, url, headers, body), attempt, self._reach.attempts)
@@ -182,9 +216,14 @@ class Routed:
     async def _translated(self, attempt: Attempt, protocol: ProviderProtocol) -> Answering:
         deployment = attempt.deployment
         if self._endpoint not in TRANSLATED:
-            whose = " of other clients than Gemini's" if protocol.name == "gemini" else ""
-            raise UpstreamError(
-                f"{deployment} can't answer this: only turns of a conversation{whose} are translated", 400
+            raise UntranslatableError(
+                "only turns of a conversation, counts of their tokens and embeddings are translated"
+            )
+        if self._start.stream and protocol.name == "gemini" and "alt=sse" not in self._start.path:
+            raise UntranslatableError("a stream is translated as events: ask with alt=sse")
+        if self._named is not None and self._earlier is None:
+            raise UntranslatableError(
+                "previous_response_id names an answer that is not whole on this tape: send the conversation as input"
             )
         self._translated_by = attempt
         base = _BASES.get(spoken(deployment, self._reach.upstreams), "")
@@ -193,39 +232,80 @@ class Routed:
             "deployment": deployment.name,
             "base": f"{self._reach.address}/{deployment.upstream}{base}",
             "secret": attempt.secret,
+            "stream": self._start.stream,
         }
         try:
-            work = "/count" if self._endpoint == COUNT else "/translate"
-            response = await self._reach.worker.post(work, self._start.body, {"x-translate": json.dumps(order)})
+            if (waited := await self._reach.worker.up()) >= _WORTH_A_WORD:
+                self._said.append(f"LiteLLM's worker had to start first, which took {waited:.1f} s")
+            work = "/count" if self._endpoint in COUNTS else "/translate"
+            response = await self._reach.worker.post(work, self._whole, {"x-translate": json.dumps(order)})
             if response.status == 200:
-                return Translated(Received(response), attempt, self._reach.attempts, protocol, self._endpoint)
+                self._told_earlier()
+                self._losing = losing = asyncio.create_task(asyncio.to_thread(self._lost))
+                return Translated(Received(response), attempt, self._reach.attempts, protocol, self._endpoint, losing)
             reason = (await response.read()).decode("utf-8", "replace")
         except (aiohttp.ClientError, OSError) as error:
             await attempt.settle()
             raise UpstreamError(f"the worker that translates is gone: {str(error) or type(error).__name__}") from error
         await attempt.settle()
-        if response.status == 422:
-            return Told(400, (), protocol.error(400, f"The recording proxy: this call is not translated: {reason}."))
         end, problem = attempt.end, attempt.problem
         if problem is not None:
             return refusal(protocol, problem.status, None, f"The recording proxy: {problem}.")
         if end is not None and end.status is not None and end.status >= 400:
             return refusal(protocol, end.status, end, end.error)
-        log.warning("a call was not translated for %s: %s", deployment, reason)
+        if response.status == 422 and not attempt.sent:
+            raise UntranslatableError(reason)
+        log.warning("a call was not translated for %s: %s", deployment, shown_line(reason, 300))
         return Told(502, (), protocol.error(502, f"The recording proxy: LiteLLM failed at this call: {reason}"))
+
+    async def _look_back(self) -> None:
+        """Find out what was said before a request that leaves it to its provider: a deployment may be another one."""
+        if self._endpoint != "openai-responses":
+            return
+        named = members(_value(self._start.body)).get("previous_response_id")
+        if not isinstance(named, str):
+            return
+        self._named = named
+        of = self._caller.subagent or self._caller.run
+        try:
+            found = await asyncio.to_thread(_whole_request, self._reach.store, of, named, self._start.body)
+        except (StoreError, KeyError, ValueError) as error:
+            log.error("what was said before a call can't be read: %s", error)
+            return
+        if found is not None:
+            self._earlier, self._whole = found
+
+    def _told_earlier(self) -> None:
+        """Say for the record that what was said before went out in place of its name."""
+        if (earlier := self._earlier) is not None:
+            less = f", less its {', '.join(earlier.left_out)}" if earlier.left_out else ""
+            items, calls = len(earlier.items), earlier.calls
+            found = f"{items} items out of {calls} calls of this tape{less}"
+            self._said.append(f"previous_response_id became what was said there: {found}")
 
     def _lost(self) -> list[str]:
         """What the last try's translation did not carry."""
-        if self._translated_by is None or not self._translated_by.sent:
+        translated = self._translated_by
+        if translated is None or translated is not self._tries[-1] or not translated.sent:
             return []
-        asked, sent = members(_value(self._start.body)), members(_value(self._translated_by.sent[-1]))
+        asked, sent = members(_value(self._whole)), members(_value(translated.sent[-1]))
         lost = [f"{name} was not passed on: {value}" for name, value in self._start.headers if name.lower() in _BETAS]
         return [*losses(asked, sent), *lost]
+
+
+def _whole_request(store: "Store", of: SubagentId | str, named: str, body: bytes) -> "tuple[Earlier, bytes] | None":
+    from store.earlier import said_before
+
+    earlier = said_before(store, of, named)
+    return None if earlier is None else (earlier, with_earlier(body, earlier.items))
 
 
 def speaks(deployment: Deployment, upstreams: Mapping[str, Upstream], protocol: str, endpoint: str) -> bool:
     """The deployment takes such a request as it is. Responses are OpenAI's own: of those who speak its protocol, few
     have them."""
+    if endpoint == EMBEDDINGS and upstreams[deployment.upstream].protocol == "ollama":
+        # Its servers have these in OpenAI's form, too.
+        return protocol == "openai"
     if spoken(deployment, upstreams) != protocol:
         return False
     return endpoint != "openai-responses" or deployment.provider == "openai"

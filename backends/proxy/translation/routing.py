@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from backends.proxy import routes
 from backends.proxy.admission import Caller
 from backends.proxy.incoming import Asked
+from backends.proxy.protocol import ProviderProtocol
 from backends.proxy.routes import KNOWN, Route, Upstream
 from backends.proxy.translation.attempts import Attempts
 from backends.proxy.translation.process import Worker
-from backends.proxy.translation.routed import COUNT, Reach, Routed, speaks
+from backends.proxy.translation.routed import EMBEDDINGS, Reach, Routed, speaks
 from backends.proxy.translation.table import RouteTable
 from backends.proxy.upstream import Client
+from store.database import Store
 from store.domain.route import ModelRoute
 from store.tapes import CallStart
 
@@ -31,8 +33,11 @@ class Found:
 class Routing:
     """Finds calls' routes. Belongs to the event loop of the proxy."""
 
-    def __init__(self, table: Iterable[ModelRoute], upstreams: Mapping[str, Upstream], silence: float) -> None:
+    def __init__(
+        self, table: Iterable[ModelRoute], upstreams: Mapping[str, Upstream], silence: float, store: Store
+    ) -> None:
         """ValueError as `RouteTable`."""
+        self._store = store
         self._table = RouteTable(table, upstreams)
         self._upstreams = upstreams
         # A client may speak a protocol that no upstream does.
@@ -57,7 +62,7 @@ class Routing:
             return None
         first, *others = plan.order("")
         protocol = spoken.upstream.protocol
-        endpoint = spoken.protocol.endpoint("POST", spoken.path)
+        endpoint = _endpoint(spoken.protocol, "POST", spoken.path)
         same = first.model == model and speaks(first, self._upstreams, protocol, endpoint)
         if same and not others and not plan.retries:
             return Found(Route(first.upstream, self._upstreams[first.upstream], spoken.path))
@@ -67,10 +72,8 @@ class Routing:
         """Who answers a call that has a plan."""
         assert found.plan is not None
         route, method = found.route, start.method
-        endpoint = route.protocol.endpoint(method, route.path) if route.protocol.is_call(method, route.path) else ""
-        if route.protocol.name == "anthropic" and route.path.rstrip("/").endswith("/count_tokens"):
-            endpoint = COUNT
-        reach = Reach(route.upstream.base_url, self._upstreams, client, self._worker, self.attempts)
+        endpoint = _endpoint(route.protocol, method, route.path)
+        reach = Reach(route.upstream.base_url, self._upstreams, client, self._worker, self.attempts, self._store)
         return Routed(
             reach, found.plan, start, caller, endpoint, home=routes.find(self._upstreams, route.path).provider
         )
@@ -78,6 +81,23 @@ class Routing:
     async def close(self) -> None:
         """End the worker."""
         await self._worker.close()
+
+
+_BESIDE = (
+    ("anthropic", "/count_tokens", "anthropic-count"),
+    ("gemini", ":countTokens", "gemini-count"),
+    ("openai", "/embeddings", EMBEDDINGS),
+)
+"""What is translated beside turns: the protocol, the end of the path, and our name for it."""
+
+
+def _endpoint(protocol: ProviderProtocol, method: str, path: str) -> str:
+    """What a request asks for; "" for what only goes to whoever speaks its protocol."""
+    if protocol.is_call(method, path):
+        return protocol.endpoint(method, path)
+    plain = path.rstrip("/").replace("%3A", ":").replace("%3a", ":")
+    ours = (ours for name, end, ours in _BESIDE if name == protocol.name and plain.endswith(end))
+    return next(ours, "") if method == "POST" else ""
 
 
 def _url(server: tuple[str, int]) -> str:

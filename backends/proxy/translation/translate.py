@@ -7,19 +7,26 @@ it. What stays behind is found by who compares both sides.
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from array import array
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any, Protocol
 
 import litellm
+from litellm.llms.anthropic.chat.transformation import AnthropicConfig
 from litellm.llms.anthropic.pass_through.adapters.handler import LiteLLMMessagesToCompletionTransformationHandler
 from litellm.llms.anthropic.pass_through.adapters.transformation import LiteLLMAnthropicMessagesAdapter
 from litellm.llms.ollama.common_utils import OllamaModelInfo
+
+from backends.proxy.translation import from_gemini, to_gemini
+from backends.proxy.translation.untranslatable import UntranslatableError
 
 litellm.telemetry = False
 litellm.drop_params = True
 litellm.suppress_debug_info = True
 litellm.num_retries = 0
 litellm.modify_params = False
+litellm.disable_hf_tokenizer_download = True
 litellm.use_chat_completions_url_for_anthropic_messages = True
 
 # What goes wrong at a provider is on the tape, and told to the client: a traceback for each says nothing more.
@@ -47,10 +54,6 @@ Body = bytes | AsyncIterator[bytes]
 """An answer: whole, or the pieces of an event stream."""
 
 
-class UntranslatableError(Exception):
-    """A request that can't be said in the other protocol; the message says why."""
-
-
 def _static_model_info(_: Any, model: str, api_base: str | None = None, api_key: str | None = None) -> dict[str, Any]:
     """What LiteLLM would ask an Ollama server for, at any time, waiting for the answer in the event loop."""
     limits = dict.fromkeys(("max_tokens", "max_input_tokens", "max_output_tokens"))
@@ -62,7 +65,9 @@ def _static_model_info(_: Any, model: str, api_base: str | None = None, api_key:
 setattr(OllamaModelInfo, "get_runtime_model_info", _static_model_info)  # noqa: B010 - no other word for it
 
 
-async def translate(endpoint: str, request: dict[str, Any], deployment: str, base: str, secret: str) -> Body:
+async def translate(
+    endpoint: str, request: dict[str, Any], deployment: str, base: str, secret: str, *, stream: bool
+) -> Body:
     """Answer a request of that endpoint by that deployment, reached at `base` under the secret. UntranslatableError, or
     whatever LiteLLM raises."""
     ask = _ENDPOINTS.get(endpoint)
@@ -76,24 +81,31 @@ async def translate(endpoint: str, request: dict[str, Any], deployment: str, bas
         "num_retries": 0,
         "max_retries": 0,
     }
-    return await ask(request, deployment, options)
+    return await ask(request, deployment, options, stream=stream)
 
 
-def count(request: dict[str, Any], deployment: str) -> int:
-    """How many tokens an Anthropic request has in a model's tokenizer, as far as LiteLLM has it."""
+def count(endpoint: str, request: dict[str, Any], deployment: str) -> dict[str, int]:
+    """How many tokens a request has in a model's tokenizer, as far as LiteLLM has it: the answer to a client that asks
+    for such a count."""
+    if endpoint == "gemini-count":
+        inner = from_gemini.member(request, "generateContentRequest")
+        asked = from_gemini.chat(inner if isinstance(inner, dict) else request, thinks=False)
+        return {"totalTokens": _counted(deployment, asked)}
     said = _anthropic_arguments({"max_tokens": 1, **request}, deployment)
     said.pop("reasoning_effort", None)
     completion: Any
     completion, _ = LiteLLMMessagesToCompletionTransformationHandler._prepare_completion_kwargs(
         model=deployment, stream=False, extra_kwargs={}, **said
     )
-    return int(
-        litellm.token_counter(model=deployment, messages=completion["messages"], tools=completion.get("tools") or None)
-    )
+    return {"input_tokens": _counted(deployment, completion)}
 
 
-async def _anthropic(request: dict[str, Any], deployment: str, options: dict[str, Any]) -> Body:
-    stream = request.get("stream") is True
+def _counted(deployment: str, asked: Mapping[str, Any]) -> int:
+    tools = asked.get("tools") or None
+    return int(litellm.token_counter(model=deployment, messages=asked["messages"], tools=tools))
+
+
+async def _anthropic(request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool) -> Body:
     said = _anthropic_arguments(request, deployment)
     answer: Any = await LiteLLMMessagesToCompletionTransformationHandler.async_anthropic_messages_handler(
         model=deployment, stream=stream, **said, **options
@@ -161,11 +173,11 @@ def _without_thinking(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": kept}
 
 
-async def _chat(request: dict[str, Any], deployment: str, options: dict[str, Any]) -> Body:
-    stream = request.get("stream") is True
+async def _chat(request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool) -> Body:
     said = {name: request[name] for name in _CHAT if request.get(name) is not None}
     if not isinstance(said.get("messages"), list):
         raise UntranslatableError("messages: a list of messages is required")
+    _without_effort(said, deployment)
     answer: Any = await litellm.acompletion(model=deployment, stream=stream, **said, **options)
     if not stream:
         return _json(answer.model_dump(exclude_unset=True))
@@ -178,16 +190,66 @@ async def _chat_events(answer: Any) -> AsyncIterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-async def _responses(request: dict[str, Any], deployment: str, options: dict[str, Any]) -> Body:
-    stream = request.get("stream") is True
+def _without_effort(said: dict[str, Any], deployment: str) -> None:
+    """Claude refuses to think on after tool calls whose thinking it doesn't get back, which clients of other protocols
+    don't have. The newest don't mind."""
+    provider, _, model = deployment.partition("/")
+    calls = [message for message in said["messages"] if isinstance(message, dict) and message.get("tool_calls")]
+    if provider != "anthropic" or not calls or AnthropicConfig._is_adaptive_thinking_model(model, provider):
+        return
+    if not calls[-1].get("thinking_blocks"):
+        said.pop("reasoning_effort", None)
+
+
+async def _gemini(request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool) -> Body:
+    provider = deployment.partition("/")[0]
+    said = from_gemini.chat(request, thinks=provider == "anthropic")
+    if provider == "openai":
+        said.pop("top_k", None)
+    if stream:
+        said["stream_options"] = {"include_usage": True}
+    thoughts = from_gemini.shows_thoughts(request)
+    _without_effort(said, deployment)
+    answer: Any = await litellm.acompletion(model=deployment, stream=stream, **said, **options)
+    if not stream:
+        return _json(to_gemini.content(answer.model_dump(exclude_none=True), thoughts=thoughts))
+    return _gemini_events(answer, thoughts)
+
+
+async def _gemini_events(answer: Any, thoughts: bool) -> AsyncIterator[bytes]:
+    chunks = (chunk.model_dump(exclude_none=True) async for chunk in answer)
+    async for event in to_gemini.events(chunks, thoughts=thoughts):
+        yield b"data: " + _json(event) + b"\n\n"
+
+
+async def _embeddings(request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool) -> Body:
+    given = request.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        # Tokens are another model's own.
+        raise UntranslatableError("input: a text or a list of texts is required")
+    said = {name: request[name] for name in ("dimensions", "user") if request.get(name) is not None}
+    answer: Any = await litellm.aembedding(model=deployment, input=texts, **said, **options)
+    value = answer.model_dump(exclude_none=True)
+    for entry in value["data"]:
+        # The protocol's word for it; a client that asks for nothing gets numbers.
+        if request.get("encoding_format") == "base64" and isinstance(entry["embedding"], list):
+            entry["embedding"] = b64encode(array("f", entry["embedding"]).tobytes()).decode()
+    return _json(value)
+
+
+async def _responses(request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool) -> Body:
     for name in ("previous_response_id", "conversation", "prompt"):
         if request.get(name) is not None:
             raise UntranslatableError(f"{name} names what another provider keeps: send the whole conversation as input")
     if request.get("background"):
         raise UntranslatableError("background: an answer that is fetched later is not translated")
     said = {name: request[name] for name in _RESPONSES if request.get(name) is not None}
-    if not isinstance(said.get("input"), list | str):
+    given = said.get("input")
+    if not isinstance(given, list | str):
         raise UntranslatableError("input: a text or a list of items is required")
+    if any(isinstance(item, dict) and item.get("type") == "item_reference" for item in given):
+        raise UntranslatableError("an item_reference names what another provider keeps: send the item itself")
     answer: Any = await litellm.aresponses(model=deployment, stream=stream, **said, **options)
     if not stream:
         return _json(answer.model_dump(exclude_unset=True))
@@ -208,8 +270,16 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, default=str, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-_ENDPOINTS: Mapping[str, Callable[[dict[str, Any], str, dict[str, Any]], Awaitable[Body]]] = {
+class _Ask(Protocol):
+    def __call__(
+        self, request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool
+    ) -> Awaitable[Body]: ...
+
+
+_ENDPOINTS: Mapping[str, _Ask] = {
     "anthropic": _anthropic,
     "openai-chat": _chat,
     "openai-responses": _responses,
+    "openai-embeddings": _embeddings,
+    "gemini": _gemini,
 }
