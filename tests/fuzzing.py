@@ -1,11 +1,16 @@
 """Targets for fuzzing: each takes bytes, and raises where something that must hold does not. Hypothesis feeds them in
-the ordinary tests; `python -m tests.fuzzing TARGET FOLDER SECONDS` has atheris look for what it doesn't think of.
+the ordinary tests; coverage-guided, by atheris:
 
-What a target may meet is the declared errors, and nothing else.
+    python -m tests.fuzzing TARGET FOLDER SECONDS    looks for what hypothesis doesn't think of
+    python -m tests.fuzzing TARGET FILE              one input again
+
+What a target may meet is the declared errors, and nothing else. What comes out is compared with what is read another
+way (`tests.oracles`).
 """
 
 import gc
 import json
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +19,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sqlalchemy import Connection
 
 from backends.proxy.budget import is_unclear
 from backends.proxy.decoding import CannotDecodeError, Decoder
 from backends.proxy.headers import Headers, kept, to_client, to_upstream
+from backends.proxy.holding import Hold
 from backends.proxy.identity import address, host_name, is_odd, kept_query, thread, without_keys
 from backends.proxy.incoming import RefusedError, read_asked
 from backends.proxy.listening import Listener
@@ -32,18 +39,27 @@ from store.domain import kept as forms
 from store.domain.safe_text import safe
 from store.domain.secrets import mask
 from tests.jsonvalues import same
-from tests.proxyrig import recorded
-
-CODINGS = (b"", b"gzip", b"br", b"zstd", b"deflate", b"gzip, br", b"br, zstd, gzip", b"x-unknown", b"identity")
-CONVERSATIONS = ("messages", "input", "contents", "")
-ENDPOINTS = (
-    ("anthropic", "/v1/messages"),
-    ("openai", "/v1/chat/completions"),
-    ("openai", "/v1/responses"),
-    ("openai", "/v1/embeddings"),
-    ("gemini", "/v1beta/models/m:streamGenerateContent"),
-    ("gemini", "/v1beta/models/m:embedContent"),
+from tests.oracles import (
+    CREDENTIALS,
+    HOP_BY_HOP,
+    PROVIDERS,
+    SET_ANEW,
+    by_the_standard,
+    holds,
+    is_deep,
+    is_key,
+    parameters,
+    plain_name,
+    written,
 )
+from tests.proxyrig import compressed
+from tests.seeds import CODINGS, CONVERSATIONS, ENDPOINTS, KEYS, LONGEST, TOKENS, coded, seeds
+
+MEMORY = 512
+"""MiB that a fuzzer may take. Each levels off at a quarter to a half of it: what takes more holds on to something."""
+
+SLOW = 20
+"""Seconds that one input may take, on a busy machine. They take milliseconds."""
 
 
 def split(data: bytes) -> tuple[int, bytes]:
@@ -62,27 +78,43 @@ def pieces(choice: int, data: bytes) -> list[bytes]:
 def request(data: bytes) -> None:
     """What is read of a request before it goes on."""
     choice, body = split(data)
-    coding = CODINGS[choice % len(CODINGS)]
+    coding = CODINGS[choice % len(CODINGS)].encode()
     try:
         asked = read_asked([(b"content-encoding", coding)], body)
     except RefusedError:
         return
-    assert asked.most_output is None or asked.most_output >= 0
     asked.model.encode("utf-8", "surrogatepass")
     assert asked.plain == body or coding not in (b"", b"identity")
-    assert is_unclear(asked.plain) in (True, False)
     for protocol, path in ENDPOINTS:
-        model, stream = PROTOCOLS[protocol].asked(path, asked.model, asked.stream)
-        assert (type(model), type(stream)) == (str, bool)
+        named = ("m", "stream" in path) if protocol == "gemini" else (asked.model, asked.stream)
+        assert PROTOCOLS[protocol].asked(path, asked.model, asked.stream) == named
+    unclear = is_unclear(asked.plain)
+    value = asked.parsed.take()
+    if value is None:
+        assert (asked.model, asked.stream, asked.most_output) == ("", False, None)
+        return
+    members = json.loads(asked.plain.decode("utf-8", "replace"), object_pairs_hook=list)
+    assert unclear or [name.lower() for name, _ in members].count("model") <= 1
+    assert list(value) == list(dict(members))
+    assert asked.model == (value["model"] if isinstance(value.get("model"), str) else "")
+    assert asked.stream is (value.get("stream") is True)
+    own = value.get("generationConfig", value.get("generation_config"))
+    given = [found for among in (value, own) if isinstance(among, dict) for found in map(among.get, _MOST)]
+    most = max((number for number in given if isinstance(number, int) and number >= 0), default=None)
+    times = max(value["n"], 1) if isinstance(value.get("n"), int) else 1
+    assert asked.most_output == (None if most is None else most * times)
+
+
+_MOST = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
 
 
 def decoding(data: bytes) -> None:
-    """A coded body in pieces is what it is whole, or neither can be read."""
+    """A coded body in pieces is what it is whole, or neither can be read; and it never becomes more than it may."""
     choice, body = split(data)
-    coding = CODINGS[choice % 7].decode()
+    coding = CODINGS[choice % 128 % 7]
 
-    def decoded(parts: list[bytes]) -> tuple[bytes, bool]:
-        decoder, out = Decoder(coding, 1 << 20), b""
+    def decoded(parts: list[bytes], limit: int = 1 << 20) -> tuple[bytes, bool]:
+        decoder, out = Decoder(coding, limit), b""
         try:
             for part in parts:
                 out += decoder.decode(part)
@@ -90,27 +122,58 @@ def decoding(data: bytes) -> None:
             return out, False
         return out, True
 
-    whole, complete = decoded([body] if body else [])
-    cut, also = decoded(pieces(choice, body))
+    packed = coded(coding, body) if choice & 0x80 else body
+    whole, complete = decoded([packed] if packed else [])
+    assert not choice & 0x80 or (whole, complete) == (body, True)
+    cut, also = decoded(pieces(choice, packed))
     assert complete is also and (whole == cut if complete else cut.startswith(whole))
+    few, fits = decoded(pieces(choice, packed), 100)
+    assert cut.startswith(few)
+    if coding and "," not in coding:
+        assert len(few) <= 100 and (not complete or fits is (len(whole) <= 100))
 
 
 def head(data: bytes) -> None:
     """A request's path, query and headers."""
-    path, _, query = data.decode("latin-1").partition("?")
-    found = address("/" + path, (), query)
+    line, *rest = data.split(b"\n")
+    path, _, query = line.decode("latin-1").partition("?")
+    found = address(path, (), query)
     assert isinstance(is_odd(found.path), bool)
-    assert not address("/", (), without_keys(query)).secret
-    assert kept_query(kept_query(query)) == kept_query(query)
-    assert without_keys(without_keys(query)) == without_keys(query)
-    lines = [line.partition(b":") for line in data.split(b"\n")]
-    headers: Headers = [(name, value) for name, _, value in lines]
+    if any(segment in (".", "..") for segment in unquote_plus(path).split("/")):
+        assert is_odd(path)
+    given = parameters(query)
+    secrets = [unquote_plus(value) for name, equals, value in given if equals and is_key(name)]
+    assert path.startswith("/k/") or found.secret == (secrets[0] if secrets else "")
+    clean = [part for part in given if any(part) and not (part[1] and is_key(part[0]))]
+    assert [part for part in parameters(without_keys(query)) if any(part)] == clean
+    starred = [name + (equals and "=***" if is_key(name) else equals + value) for name, equals, value in given]
+    assert re.split("[&;]", kept_query(query)) == starred
+    own = parameters(without_keys(query, own_key=True))
+    assert not any(is_key(name) and unquote_plus(value).startswith("mt-") for name, _, value in own)
+    headers: Headers = [(name, value.strip()) for name, _, value in (part.partition(b":") for part in rest) if name]
     host_name(headers)
     assert len(thread(headers)) <= 200
     address("/v1", headers)
-    for pairs in (to_upstream(headers), to_upstream(headers, own_key=True), to_client(headers, length=False)):
-        assert all(pair in headers for pair in pairs)
-    assert len(kept(headers)) <= len(headers)
+    gone = HOP_BY_HOP | {
+        part.strip().lower() for name, value in headers if name.lower() == b"connection" for part in value.split(b",")
+    }
+    assert to_upstream(headers) == [
+        pair for pair in headers if plain_name(pair[0]) not in gone | CREDENTIALS | SET_ANEW
+    ]
+    # The client's own keys for the provider go on, and never one that is a virtual key.
+    own_key = [pair for pair in headers if plain_name(pair[0]) not in gone | (CREDENTIALS - PROVIDERS) | SET_ANEW]
+    assert to_upstream(headers, own_key=True) == [
+        (name, value)
+        for name, value in own_key
+        if plain_name(name) not in PROVIDERS or not re.search(rb"(?:^|\s)mt-", value)
+    ]
+    cookies = {b"set-cookie", b"set-cookie2"}
+    assert to_client(headers, length=True) == [pair for pair in headers if plain_name(pair[0]) not in gone | cookies]
+    assert not {b"content-length", *cookies} & {plain_name(name) for name, _ in to_client(headers, length=False)}
+    assert not CREDENTIALS & {plain_name(name.encode("latin-1")) for name, _ in kept(headers)}
+    assert [len(value) for name, value in kept(headers)] == [
+        len(value) for name, value in headers if name.decode("latin-1") in dict(kept(headers))
+    ]
 
 
 def events(data: bytes) -> None:
@@ -123,35 +186,55 @@ def events(data: bytes) -> None:
             came += len(part)
             for event in reader.feed(part):
                 assert 0 <= event.start < event.end <= came
+                assert by_the_standard(stream[event.start : event.end]) == [(event.name, event.data)]
                 found.append((event.name, event.data))
             assert reader.start + reader.pending == came
         if (last := reader.finish()) is not None:
             found.append((last.name, last.data))
         return found
 
-    assert read([stream]) == read(pieces(choice, stream)) == read([stream[at : at + 1] for at in range(len(stream))])
+    expected = by_the_standard(stream)
+    assert read([stream]) == expected
+    assert read(pieces(choice, stream)) == expected
+    assert len(stream) > 2000 or read([stream[at : at + 1] for at in range(len(stream))]) == expected
 
 
 def answer(data: bytes) -> None:
-    """An answer of any protocol in pieces is what it is whole, and is never too much for its reader."""
+    """An answer of any protocol in pieces, coded or not, is what it is whole; it is never too much for its reader, and
+    its end is held back."""
     choice, body = split(data)
-    protocol, path = ENDPOINTS[choice % len(ENDPOINTS)]
+    protocol, path = ENDPOINTS[choice % 0x40 % len(ENDPOINTS)]
     stream = bool(choice & 0x80)
 
-    def heard(parts: list[bytes]) -> str:
+    def agrees(rest: bytes) -> bool:
+        """The next event's name and its data don't contradict each other: only the name comes early."""
+        name, said = by_the_standard(rest)[0]
+        problem, value = _read(json.loads, said)
+        kind = value.get("type") if not problem and isinstance(value, dict) else None
+        return not name or not kind or kind == name
+
+    def heard(parts: list[bytes], coding: str = "") -> str:
         head = [(b"content-type", b"text/event-stream" if stream else b"application/json")]
+        head += [(b"content-encoding", coding.encode())] if coding else []
         listener = Listener(head, PROTOCOLS[protocol].reader("POST", path, lambda kind, text: None))
-        came = 0
+        hold, came, gone = Hold(None), 0, 0
         for part in parts:
             came += len(part)
             safe_to = listener.take(part)
             assert safe_to is None or 0 <= safe_to <= came
-        said = listener.finish(body)
-        assert "fault" not in said.error
+            gone += len(hold.take(part, safe_to))
+            assert listener.ended is None or gone <= listener.ended or not agrees(body[listener.ended :])
+        assert came == gone + len(hold.rest())
+        said = listener.finish(b"".join(parts))
+        assert "a fault of the reader's own" not in said.error
         json.dumps(said.messages)
         return repr(said)
 
-    assert heard([body] if body else []) == heard(pieces(choice, body))
+    whole = heard([body] if body else [])
+    assert whole == heard(pieces(choice, body))
+    if choice & 0x40:
+        coding = CODINGS[1:5][len(body) % 4]
+        assert whole == heard(compressed(coding, pieces(choice, body)), coding)
 
 
 def _read(parse: Callable[[bytes], Any], data: bytes) -> tuple[str, Any]:
@@ -168,13 +251,19 @@ def values(data: bytes) -> None:
     """JSON as it is kept: read exactly or not at all, the same fast and slow, and back to the same value."""
     read = [_read(parse, data) for parse in (canonical.parse, exact.parse)]
     assert read[0][0] == read[1][0]
-    if read[0][0]:
+    problem, value = read[0]
+    if problem == "inexact" and not is_deep(data):
+        # It was met before the end was: what comes after may be no JSON.
+        no_json, roughly = _read(json.loads, data)
+        assert no_json or not holds(roughly, written(data.decode()))
+    if problem or is_deep(data):
         return
-    value = read[0][1]
-    assert same(exact.parse(data), value)
+    assert same(read[1][1], value) and holds(value, written(data.decode()))
     form = canonical.canonical(value)
-    assert same(canonical.parse(form), value) and canonical.canonical(canonical.parse(form)) == form
+    assert form == json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    assert same(canonical.parse(form), value)
     assert same(exact.loads(exact.dumps(value)), value)
+    assert exact.form(value) == exact.form(canonical.parse(form))
     assert canonical.request_digest(value) == canonical.request_digest(canonical.parse(form))
     if isinstance(value, dict):
         for conversation in CONVERSATIONS:
@@ -189,15 +278,21 @@ def values(data: bytes) -> None:
                 found = jsonwalk.items(data, at, first=True)
                 assert same(found.items, value[member])
                 assert data[found.close : found.close + 1] == b"]"
+                for begin, end, item in zip([at, *found.ends], found.ends, found.items, strict=False):
+                    assert same(exact.loads(data[begin:end].strip(b" \t\r\n,")), item)
 
 
 def secrets(data: bytes) -> None:
-    """Masking keeps every place, and is done once."""
-    text = data.decode("utf-8", "surrogateescape")
+    """Masking keeps every place, is done once, and hides what is known."""
+    choice, body = split(data)
+    text = body.decode("utf-8", "surrogateescape")
     masked = mask(text)
     assert len(masked) == len(text) and mask(masked) == masked
-    assert all(a == b or b == "*" for a, b in zip(text, masked, strict=True))
+    assert all(a == b or (b == "*" and not a.isspace()) for a, b in zip(text, masked, strict=True))
     assert len(mask(safe(text))) == len(safe(text))
+    key, at = KEYS[choice % len(KEYS)], choice * len(text) // 256
+    shown = mask(f"{text[:at]} {key} {text[at:]}")[at + 1 :][: len(key)]
+    assert key not in shown and "****" in shown
 
 
 def _record(name: str, run: str, body: bytes, conversation: str, connection: Connection) -> None:
@@ -219,53 +314,61 @@ class Recorded:
         conversation = CONVERSATIONS[choice % 4]
         # Twice, and once more with something behind it: what is known of a conversation is used.
         for at, sent in enumerate((body, body, body.replace(b"]", b',{"role":"user","content":"go on"}]', 1))):
-            job = partial(_record, f"{run}c{at}", run, sent, conversation)
-            self._store.write(job)
+            name = f"{run}c{at}"
+            self._store.write(partial(_record, name, run, sent, conversation))
+            self._comes_back(tapes.call(self._store, name), sent)
         assert tapes.verify(self._store, run) == []
+
+    def _comes_back(self, call: tapes.Call, sent: bytes) -> None:
+        if call.body is not None:
+            assert tapes.request_body(self._store, call) == sent
+        elif sent and not is_deep(sent):
+            assert same(tapes.request(self._store, call), canonical.parse(sent))
+            assert call.request_digest == canonical.request_digest(canonical.parse(sent))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target for target in (request, decoding, head, events, answer, values, secrets)
 }
-
-
-def seeds(target: str) -> list[bytes]:
-    """Where to begin: answers as they were recorded, and what is known to be hard."""
-    names = ("text.sse", "chat-text.sse", "responses-text.sse", "gemini-text.sse", "tools-crlf.sse", "message.json")
-    bodies = [recorded(name)[:2000] for name in names]
-    asks = [
-        b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"\\ud800","cache_control":{}}]}]}',
-        b'{"model":"m","input":[{"type":"function_call_output","call_id":"c","output":"x"}],"n":2}',
-        b'{"contents":[{"parts":[{"text":"a"}]}],"generationConfig":{"maxOutputTokens":1e400}}',
-        b'{"a":123456789012345678901234567890,"a":0.1,"b":-0.0,"c":1e22}',
-        b"key=AIza" + b"x" * 35 + b"&sk-ant-api03-" + b"y" * 95,
-    ]
-    return [bytes([choice]) + data for choice in (0, 1, 0x80, 0x82, 0x84) for data in (*bodies, *asks)]
+NAMES = (*TARGETS, "recorded")
 
 
 def main() -> None:
-    """Fuzz one target for some seconds; it ends badly, with the input in the folder, when something does not hold."""
-    import atheris  # type: ignore[import-untyped] # it ships no types
-
-    name, folder, length = sys.argv[1:]
-    corpus = Path(folder)
-    for number, seed in enumerate(seeds(name)):
-        (corpus / f"seed{number}").write_bytes(seed)
-    options = [
-        sys.argv[0],
-        str(corpus),
-        f"-max_total_time={length}",
-        "-max_len=4096",
-        f"-artifact_prefix={folder}/bad-",
-    ]
+    """Fuzz one target for some seconds; it ends badly, with the input in the folder, when something does not hold. Or
+    give it one input."""
+    name, place = sys.argv[1], Path(sys.argv[2])
     with TemporaryDirectory() as temporary, open_store(Path(temporary) / "store.sqlite3") as store:
         target = Recorded(store) if name == "recorded" else TARGETS[name]
-        # Only what is ours: all that is loaded would take minutes.
-        for function in gc.get_objects():
-            if isinstance(function, FunctionType) and str(function.__module__).startswith(("store.", "backends.")):
-                atheris.instrument_func(function)
-        atheris.Setup([*options, "-timeout=30", "-rss_limit_mb=4096", "-verbosity=0"], target)
-        atheris.Fuzz()
+        if place.is_file():
+            target(place.read_bytes())
+        else:
+            _fuzz(name, target, place, int(sys.argv[3]))
+
+
+def _fuzz(name: str, target: Callable[[bytes], None], folder: Path, seconds: int) -> None:
+    import atheris  # type: ignore[import-untyped] # it ships no types
+
+    corpus, tokens = folder / "corpus", folder / "tokens"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(name)):
+        (corpus / f"seed{number}").write_bytes(seed)
+    escaped = ("".join(f"\\x{byte:02x}" for byte in token) for token in TOKENS)
+    tokens.write_text("".join(f'"{token}"\n' for token in escaped))
+    options = {
+        "max_total_time": seconds,
+        "max_len": LONGEST,
+        "dict": tokens,
+        "artifact_prefix": f"{folder}/bad-",
+        "timeout": SLOW,
+        "rss_limit_mb": MEMORY,
+        "print_final_stats": 1,
+    }
+    # Only what is ours: all that is loaded would take minutes.
+    for function in gc.get_objects():
+        if isinstance(function, FunctionType) and str(function.__module__).startswith(("store.", "backends.")):
+            atheris.instrument_func(function)
+    atheris.Setup([sys.argv[0], str(corpus), *(f"-{option}={value}" for option, value in options.items())], target)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

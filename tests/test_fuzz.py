@@ -1,9 +1,12 @@
 """Whatever comes in, what reads it raises nothing but what it says it does. The targets are in `tests.fuzzing`."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,59 +15,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from store.database import open_store
-from tests.fuzzing import TARGETS, Recorded, seeds
+from tests.fuzzing import MEMORY, NAMES, SLOW, TARGETS, Recorded
+from tests.seeds import TOKENS, seeds
 
-SECONDS = 120
+SECONDS = int(os.environ.get("FUZZ", "180"))
 """Of fuzzing for each target."""
 
-PATIENCE = 1800
-"""Seconds until it must have ended: on a busy machine the instrumenting alone takes minutes."""
+PATIENCE = SECONDS + 600
+"""Seconds until it must have ended: on a busy machine what comes before takes minutes."""
 
-_TOKENS = st.sampled_from(
-    [
-        *(
-            b"{",
-            b"}",
-            b"[",
-            b"]",
-            b":",
-            b",",
-            b'"',
-            b"\\",
-            b"\\u",
-            b"\\ud83d",
-            b"\xf0\x9f\x98\x80",
-            b"\xff",
-            b"\xed\xa0\x80",
-        ),
-        *(
-            b"\n",
-            b"\r",
-            b"\r\n",
-            b"\n\n",
-            b" ",
-            b"data: ",
-            b"event: ",
-            b"event:message_stop",
-            b"[DONE]",
-            b"\xef\xbb\xbf",
-        ),
-        *(b"null", b"true", b"1e400", b"-0.0", b"0.1", b"9" * 30, b"NaN", b'"model"', b'"messages"', b'"content"'),
-        *(
-            b"sk-ant-api03-",
-            b"eyJ",
-            b"-----BEGIN PRIVATE KEY-----",
-            b"://",
-            b"@",
-            b"key=",
-            b"%",
-            b"%2e",
-            b"/",
-            b"?",
-            b";",
-        ),
-    ]
-)
+VERDICTS = {
+    70: f"an input took more than {SLOW} s",
+    71: f"it took more than {MEMORY} MiB",
+    77: "what must hold does not",
+}
+"""What libFuzzer's exit codes say."""
+
+_TOKENS = st.sampled_from(TOKENS)
 _ANY = st.binary(max_size=300) | st.lists(_TOKENS | st.binary(max_size=6), max_size=40).map(b"".join)
 
 
@@ -109,17 +76,29 @@ def test_any_request_comes_back_from_its_tape(
 
 @pytest.mark.soak
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheel for this platform")
-@pytest.mark.parametrize("name", [*TARGETS, "recorded"])
+@pytest.mark.parametrize("name", NAMES)
 def test_coverage_guided(name: str, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "tests.fuzzing", name, str(tmp_path), str(SECONDS)]
     root = Path(__file__).parent.parent
-    done = subprocess.run(
-        line,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    bad = {path.name: path.read_bytes()[:500] for path in tmp_path.glob("bad-*")}
-    assert done.returncode == 0 and not bad, f"{bad}\n{done.stderr.decode(errors='replace')[-3000:]}"
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            line, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=out, stderr=out, start_new_session=True
+        ) as fuzzer,
+    ):
+        try:
+            code: int | None = fuzzer.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            # Also when this test is interrupted: nothing of it is left.
+            with suppress(ProcessLookupError):
+                os.killpg(fuzzer.pid, signal.SIGKILL)
+    said = log.read_text(errors="replace")
+    print(*re.findall(r"^(?:stat::|#\d+\s+(?:INITED|DONE)).*", said, re.MULTILINE), sep="\n")
+    verdict = f"no verdict after {PATIENCE} s" if code is None else VERDICTS.get(code, f"it ended with {code}")
+    bad = [f"\npython -m tests.fuzzing {name} {path}\n{path.read_bytes()[:500]!r}" for path in tmp_path.glob("bad-*")]
+    assert code == 0 and not bad, f"{name}: {verdict}{''.join(bad)}\n{said[-3000:]}"
+    done = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
+    assert done and int(done[1]) > 10 * len(seeds(name)), f"{name}: hardly anything was tried\n{said[-3000:]}"
