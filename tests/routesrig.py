@@ -99,7 +99,7 @@ class Rigged:
 
 
 @asynccontextmanager
-async def routed(root: Path, routes: Iterable[str] = ROUTES) -> AsyncIterator[Rigged]:
+async def routed(root: Path, routes: Iterable[str] = ROUTES, prices: Prices | None = None) -> AsyncIterator[Rigged]:
     """Everything up. Nothing is running of the worker until a call needs it."""
     nothing = whole(b"500 Error", b"{}", JSON)
     async with AsyncExitStack() as stack:
@@ -117,7 +117,7 @@ async def routed(root: Path, routes: Iterable[str] = ROUTES) -> AsyncIterator[Ri
         proxy = Proxy(
             store,
             upstreams=table,
-            prices=Prices.default(),
+            prices=prices or Prices.default(),
             timeouts=Timeouts(connect=2.0, silence=2.0),
             model_routes=[parse(route) for route in routes],
         )

@@ -3,12 +3,14 @@ provider, and that both are on the tape."""
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
 import pytest_asyncio
 
+from backends.proxy import Prices
 from store import keys, tapes
 from store.domain.allowance import Allowance
 from store.domain.ids import SubagentId
@@ -341,3 +343,59 @@ async def test_counting_tokens_for_a_model_of_another_protocol(r: Rigged) -> Non
     (call,), made = r.calls()
     assert made == [] and (call.complete, call.usage.total) == (True, 0)
     assert call.notes == ("counted by LiteLLM as for openai/gpt-5.1, not reported by a provider",)
+
+
+async def test_a_responses_client_gives_claude_its_thinking_back(r: Rigged) -> None:
+    blocks = [
+        {"type": "thinking", "thinking": "It is the lock.", "signature": "c2ln"},
+        {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a.py"}},
+    ]
+    answer = json.loads(recorded("message.json")) | {"content": blocks, "stop_reason": "tool_use"}
+    r.answers("anthropic", whole(b"200 OK", json.dumps(answer).encode()), whole(b"200 OK", recorded("message.json")))
+    tools = [{"type": "function", "name": "read", "parameters": READ["input_schema"], "strict": False}]
+    asked: Any = {"model": "gpt-by-claude", "tools": tools, "reasoning": {"effort": "high"}}
+    first = await r.openai().responses.create(input=[WHY], **asked)
+    said = [item.model_dump(exclude_none=True) for item in first.output]
+    result = {"type": "function_call_output", "call_id": "toolu_1", "output": "the text of a"}
+    await r.openai().responses.create(input=[WHY, *said, result], **asked)
+    assert r.asked("anthropic", 1)["messages"][1]["content"] == blocks
+    assert r.asked("anthropic", 1)["thinking"]["type"] == "enabled"
+    # Without it, Claude would refuse: it is asked not to think, and the call says so.
+    await r.openai().responses.create(
+        input=[WHY, *(item for item in said if item["type"] != "reasoning"), result], **asked
+    )
+    assert "thinking" not in r.asked("anthropic", 2)
+    calls, _ = r.calls()
+    assert "reasoning was not passed on" in calls[2].notes
+    assert not any("not passed on" in note for note in calls[1].notes)
+
+
+async def test_a_chat_client_asks_claude_to_think_only_where_it_can(r: Rigged) -> None:
+    r.answers("anthropic", whole(b"200 OK", recorded("message.json")))
+    used = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+    turns: Any = [WHY, {"role": "assistant", "tool_calls": [used]}]
+    turns.append({"role": "tool", "tool_call_id": "call_1", "content": "the text of a"})
+    asked: Any = {"model": "gpt-by-claude", "tools": [READ_CHAT], "reasoning_effort": "high"}
+    await r.openai().chat.completions.create(messages=[WHY], **asked)
+    await r.openai().chat.completions.create(messages=turns, **asked)
+    assert "thinking" in r.asked("anthropic", 0) and "thinking" not in r.asked("anthropic", 1)
+    assert "reasoning_effort was not passed on" in r.calls()[0][1].notes
+
+
+async def test_tokens_of_a_provider_that_reports_none(r: Rigged) -> None:
+    """They are counted: on the tape here, for the client by LiteLLM."""
+    r.answers("openai", streamed(recorded("chat-no-usage.sse")))
+    got = await message(r.anthropic(), stream=True, model="claude-by-openai", messages=[WHY])
+    assert got.usage.input_tokens > 4 and got.usage.output_tokens > 0
+    _, (made,) = both(r)
+    assert made.usage.input > 4 and made.usage.output > 0 and made.usd
+    assert made.notes[0].startswith("the provider reported no usage: its tokens were counted here")
+
+
+async def test_an_operators_own_price_wins(tmp_path: Path) -> None:
+    prices = Prices.default().with_own({"gpt-5.1": (1000.0, 2000.0, 500.0, 0.0)})
+    async with routed(tmp_path, prices=prices) as r:
+        r.answers("openai", completion({"content": "Hello."}))
+        await message(r.anthropic(), stream=False, model="claude-by-openai", messages=[WHY])
+        _, (made,) = both(r)
+        assert made.usd == pytest.approx((70 * 1000 + 40 * 500 + 7 * 2000) / 1e6)

@@ -147,7 +147,7 @@ class Worker:
             listening.bind(str(path))
             listening.listen(_BACKLOG)
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-E", "-m", "backends.proxy.translation.worker"),
+                *(sys.executable, "-P", "-E", "-W", "ignore", "-m", "backends.proxy.translation.worker"),
                 *(str(listening.fileno()), str(self._folder)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,

@@ -190,15 +190,30 @@ async def _chat_events(answer: Any) -> AsyncIterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _without_effort(said: dict[str, Any], deployment: str) -> None:
-    """Claude refuses to think on after tool calls whose thinking it doesn't get back, which clients of other protocols
-    don't have. The newest don't mind."""
+def _thinks_on(deployment: str) -> bool:
+    """Older models of Claude refuse to think on after tool calls whose thinking they don't get back, which clients of
+    other protocols often don't have."""
     provider, _, model = deployment.partition("/")
+    return provider == "anthropic" and not AnthropicConfig._is_adaptive_thinking_model(model, provider)
+
+
+def _without_effort(said: dict[str, Any], deployment: str) -> None:
     calls = [message for message in said["messages"] if isinstance(message, dict) and message.get("tool_calls")]
-    if provider != "anthropic" or not calls or AnthropicConfig._is_adaptive_thinking_model(model, provider):
-        return
-    if not calls[-1].get("thinking_blocks"):
+    if calls and not calls[-1].get("thinking_blocks") and _thinks_on(deployment):
         said.pop("reasoning_effort", None)
+
+
+def _without_reasoning(said: dict[str, Any], deployment: str) -> None:
+    items = [item for item in said["input"] if isinstance(item, dict)]
+    last = max((place for place, item in enumerate(items) if item.get("type") == "function_call"), default=-1)
+    while last > 0 and (items[last].get("type") == "function_call" or items[last].get("role") == "assistant"):
+        if items[last].get("type") == "reasoning":
+            break
+        last -= 1
+    # LiteLLM puts what Claude signed there, as JSON.
+    signed = last >= 0 and str(items[last].get("encrypted_content") or "").startswith("[{")
+    if last >= 0 and not signed and _thinks_on(deployment):
+        said.pop("reasoning", None)
 
 
 async def _gemini(request: dict[str, Any], deployment: str, options: dict[str, Any], *, stream: bool) -> Body:
@@ -250,6 +265,7 @@ async def _responses(request: dict[str, Any], deployment: str, options: dict[str
         raise UntranslatableError("input: a text or a list of items is required")
     if any(isinstance(item, dict) and item.get("type") == "item_reference" for item in given):
         raise UntranslatableError("an item_reference names what another provider keeps: send the item itself")
+    _without_reasoning(said, deployment)
     answer: Any = await litellm.aresponses(model=deployment, stream=stream, **said, **options)
     if not stream:
         return _json(answer.model_dump(exclude_unset=True))

@@ -30,6 +30,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 KEEP_ALIVE = 3600
 """Seconds that an idle connection stays open: the proxy closes them."""
 
+_UNFETCHED = "URL download is disabled"
+"""What LiteLLM says where it would fetch something."""
+
 _LONGEST = 1000
 """Letters of what LiteLLM says about a failure."""
 
@@ -121,6 +124,11 @@ async def _answer(path: str, order: Mapping[str, Any], body: bytes, send: Send) 
     except Exception as error:
         if begun:
             raise
+        if _UNFETCHED in str(error):
+            await _whole(
+                send, 422, b"it names data by its URL, which this provider doesn't take, and nobody here fetches"
+            )
+            return
         status = 422 if getattr(error, "status_code", None) == 400 else 502
         await _whole(send, status, _line(error).encode("utf-8", "replace"))
 
