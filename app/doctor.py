@@ -13,15 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.disk import Disk, free, in_store
 from app.failure import CommandError
+from app.output import counted, size
 from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, Task
 
 if TYPE_CHECKING:
     from store.home import Home
 
-LOW_DISK, NO_DISK = 5 * 2**30, 500 * 2**20
-"""Bytes free below which a run may, and will, run out: each subagent has a clone, and tapes grow."""
 GIT_SECONDS = 20.0
 
 
@@ -49,7 +49,7 @@ def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterat
     yield _git(environ)
     yield _looked("home", lambda: _home(home.root))
     yield _looked("store", lambda: _store(home))
-    yield _looked("disk", lambda: _disk(home.root))
+    yield _looked("disk", lambda: _disk(home))
     yield _terminal(environ)
     yield Finding(Level.OK, "sandboxes", "local (a folder of its own for each subagent; no wall)")
     from app.taskfile import load, located
@@ -123,17 +123,17 @@ def _store(home: "Home") -> Finding:
             count = len(runs(store))
     except StoreError as error:
         return Finding(Level.FAIL, "store", str(error))
-    return Finding(Level.OK, "store", f"{home.store}, {count} run{'s' if count != 1 else ''}")
+    return Finding(Level.OK, "store", f"{home.store}, {counted(count, 'run')}, {size(in_store(home))}")
 
 
-def _disk(root: Path) -> Finding:
-    free = shutil.disk_usage(_existing(root)).free
-    said = f"{free / 2**30:.1f} GiB free"
-    if free < NO_DISK:
-        return Finding(Level.FAIL, "disk", said, "free some space, or set MULTITRACK_HOME to another disk")
-    if free < LOW_DISK:
-        return Finding(Level.WARN, "disk", said, "each subagent has a clone of the repository, and tapes grow")
-    return Finding(Level.OK, "disk", said)
+def _disk(home: "Home") -> Finding:
+    from store.sizes import disk
+
+    look = Disk(in_store(home) + disk(home.root / "runs"), free(home.store))
+    said = f"{size(look.free)} free, {size(look.taken)} recorded"
+    if (word := look.word) is None:
+        return Finding(Level.OK, "disk", said)
+    return Finding(Level.FAIL if word.urgent else Level.WARN, "disk", f"{said}: {word.said}", word.todo)
 
 
 def _terminal(environ: Mapping[str, str]) -> Finding:

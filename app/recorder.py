@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from app.calls import facts, line
+from app.disk import Filling
 from app.failure import CommandError, Exit
 from app.output import counted, emit, money, note, say
 from store.domain.ids import new_run_id
@@ -156,31 +157,36 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
     except ValueError as error:
         raise CommandError(f"--route: {error}.") from error
     over = threading.Event()
-    teller = threading.Thread(target=_tell, args=(store, run, over, settings), name="teller", daemon=True)
+    teller = threading.Thread(target=_tell, args=(home, store, run, over, settings), name="teller", daemon=True)
     try:
         async with serve(proxy, host=settings.host, port=settings.port) as address:
             _begin(store, run)
             _announce(home, run, settings, address)
-            if not settings.quiet:
-                teller.start()
+            teller.start()
             await signalled.wait()
             await proxy.close(STOPPED)
     except OSError as error:
         raise _cannot_listen(settings, error) from error
     over.set()
-    if not settings.quiet:
-        await asyncio.to_thread(teller.join)
+    await asyncio.to_thread(teller.join)
 
 
-def _tell(store: "Store", run: str, over: threading.Event, settings: Settings) -> None:
-    """Print each call as it ends, in a thread of its own, until it is over and all are told."""
+def _tell(home: Home, store: "Store", run: str, over: threading.Event, settings: Settings) -> None:
+    """Print each call as it ends, and a word when the disk fills, in a thread of its own, until it is over and all are
+    told."""
     from store.ended import EndedCalls
     from store.errors import StoreError
 
-    ended = EndedCalls(store, run, past=True)
+    ended, disk = EndedCalls(store, run, past=True), Filling(home)
     while True:
         last = over.is_set()
         try:
+            if (word := disk.news(time.monotonic())) is not None:
+                note(f"multitrack: {word}.")
+            if settings.quiet:
+                if last or over.wait(Filling.EVERY):
+                    return
+                continue
             for call in ended.wait(0 if last else LOOK):
                 emit({"kind": "call", **facts(call)}) if settings.json else say(line(call))
             sys.stdout.flush()

@@ -17,6 +17,7 @@ from textual.theme import Theme
 
 import themes
 from app import actions, feeds, terminal
+from app.disk import Weigh, weigh
 from app.screens.base import StudioScreen
 from app.world import Track, World
 from store.domain.commands import Command, Launch, Stop
@@ -75,11 +76,13 @@ class Studio(App[None]):
         screen: str = "runs",
         *,
         start_engine: StartEngine | None = None,
+        weigh: Weigh = weigh,
         clock: Callable[[], float] = time.time,
         ascii_only: bool | None = None,
     ) -> None:
         super().__init__()
         self.home = home
+        self.weigh = weigh
         self.run_name = run
         self.world = World()
         self.now = clock

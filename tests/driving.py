@@ -6,8 +6,11 @@ from typing import Any, cast
 
 from textual.pilot import Pilot
 
+from app.disk import Disk, Weight, weigh
 from app.studio import Studio
+from store.database import Store
 from store.home import Home
+from store.sizes import Size, sizes
 from tests.record import NOW
 
 PATIENCE = 30.0
@@ -16,7 +19,14 @@ PATIENCE = 30.0
 
 def studio(home: Home, screen: str, run: str | None = None, **more: Any) -> Studio:
     """The app on a recorded home, its clock standing still."""
-    return Studio(home, run, screen, clock=lambda: NOW, ascii_only=more.pop("ascii_only", False), **more)
+    given = {"weigh": weighed, "ascii_only": False, **more}
+    return Studio(home, run, screen, clock=lambda: NOW, **given)
+
+
+def weighed(store: Store, home: Home) -> Weight:
+    """What is taken of a disk that is the same everywhere."""
+    runs = {run: Size(1_200_000, 340_000) for run in sizes(store, home)}
+    return Weight(runs, Disk(9_000_000, 70_000_000_000), weigh(store, home).recordings)
 
 
 def wait(condition: Callable[[], object], what: str) -> None:

@@ -378,7 +378,7 @@ def test_a_recording_is_looked_at_like_a_run(here: Here) -> None:
         assert (told()["alive"], told()["state"]) == (True, "recording")
     assert (told()["alive"], told()["state"]) == (False, "recorded")
     trace = here("trace", "r2c2d")[1]
-    assert "turn 1  c9  claude-sonnet-4-5  200" in trace and "For want of a nail." in trace
+    assert "call 1  c9  claude-sonnet-4-5  200" in trace and "For want of a nail." in trace
     assert "claude-sonnet-4-5" in here("watch", "r2c2d")[1]
     assert json.loads(here("watch", "r2c2d", "--json")[1])["id"] == "c9"
     for order in ("stop", "launch"):

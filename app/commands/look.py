@@ -14,6 +14,7 @@ from store.domain.board import Board
 from store.domain.events import Event
 
 if TYPE_CHECKING:
+    from app.disk import Weight
     from store.runs import RunRow
     from store.sizes import Size
 
@@ -22,18 +23,24 @@ def _runs(context: Context, options: Namespace) -> int:
     if context.empty:
         emit([]) if options.json else say(f"No runs yet. {NOTHING_YET}")
         return Exit.FINE
+    from app.disk import weigh
     from store.lock import holder
     from store.runs import runs
-    from store.sizes import sizes
 
     with context.store() as store:
-        disk = sizes(store, context.home)
+        weight = weigh(store, context.home)
+        disk = weight.runs
         listed = [
             (row, read_board(store, row.id), holder(context.home.folder(row.id).lock) is not None)
             for row in runs(store)
         ]
     if options.json:
-        emit([{**_facts(context, row, board, alive), "disk": _disk(disk.get(row.id))} for row, board, alive in listed])
+        emit(
+            [
+                {**_facts(context, row, board, alive, weight), "disk": _disk(disk.get(row.id))}
+                for row, board, alive in listed
+            ]
+        )
     elif not listed:
         say(f"No runs yet. {NOTHING_YET}")
     else:
@@ -44,7 +51,7 @@ def _runs(context: Context, options: Namespace) -> int:
                     row.id,
                     _local(row.created),
                     _state(board, alive),
-                    *_progress(board),
+                    *_progress(board, weight),
                     size(disk[row.id].total) if row.id in disk else "",
                     row.title,
                 )
@@ -52,13 +59,19 @@ def _runs(context: Context, options: Namespace) -> int:
             ],
             right=(3, 4, 5, 6, 7),
         )
+    if word := weight.disk.word:
+        note(f"multitrack: {word}.")
     return Exit.FINE
 
 
-def _facts(context: Context, row: "RunRow", board: Board, alive: bool) -> dict[str, Any]:
+def _facts(context: Context, row: "RunRow", board: Board, alive: bool, weight: "Weight") -> dict[str, Any]:
     if board.order is None:
-        state = _state(board, alive)
-        return {"run": row.id, "title": row.title, "created": row.created, "state": state, "alive": alive}
+        facts = {"run": row.id, "title": row.title, "created": row.created, "state": _state(board, alive)}
+        if (told := weight.recordings.get(row.id)) is not None:
+            spend = told.spend
+            used = {"tokens": spend.usage.total, "usd": round(spend.usd, 6), "priced": spend.priced}
+            facts |= {"calls": told.calls, "tries": told.tries, **used}
+        return {**facts, "alive": alive}
     from app.follow import summary
 
     facts = summary(board, str(context.home.folder(board.run).report))
@@ -77,9 +90,10 @@ def _state(board: Board, alive: bool) -> str:
     return str(board.state) if alive or board.finished else "interrupted"
 
 
-def _progress(board: Board) -> tuple[str, str, str, str]:
+def _progress(board: Board, weight: "Weight") -> tuple[str, str, str, str]:
     if board.order is None:
-        return "", "", "", ""
+        told = weight.recordings.get(board.run)
+        return "", "", "", money(told.spend.usd, priced=told.spend.priced) if told else ""
     latest, spend = board.generation, board.spent(board.at)
     solved = f"{latest.solved(clean=False)}/{latest.count(clean=False)}" if latest else ""
     cost = money(spend.usd, priced=spend.priced)

@@ -1,20 +1,31 @@
 """Runs: every run of the store, newest first."""
 
-from typing import ClassVar
+import math
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.message import Message
 
+from app.disk import Recording, Weight
 from app.nodes import pairs
+from app.output import size
 from app.screens.base import StudioScreen, bindings, run_banner
 from app.screens.report import table
 from app.world import Track
 from store.domain.secrets import shown_line
+from store.errors import StoreError
 from widgets import words
 from widgets.chart import spark
 from widgets.docview import DocView
 from widgets.ink import Line
 from widgets.runlist import RunList, RunRow
+
+if TYPE_CHECKING:
+    from store.sizes import Size
 
 _WHAT = (
     "A run gives one hard bug to several subagents at once, generation after generation. What they learn is written "
@@ -36,12 +47,29 @@ SHORT = 30
 _OPENING: list[Line] = [[("Opening the record …", "faint")]]
 
 
+WEIGH_EVERY, WEIGH_PART = 30.0, 20.0
+"""Seconds between two looks at the disk, and how many times as long as a look takes."""
+
+
+class Weighed(Message):
+    """What was found; None where nothing could be."""
+
+    def __init__(self, weight: Weight | None, seconds: float) -> None:
+        super().__init__()
+        self.weight, self.seconds = weight, seconds
+
+
 class RunsScreen(StudioScreen):
     """The list. Enter opens a run's grid."""
 
     NAME: ClassVar[str] = "runs"
     OF_RUN: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = bindings("runs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weight: Weight | None = None
+        self._due = 0.0
 
     def body(self) -> ComposeResult:
         yield RunList(classes="full")
@@ -65,21 +93,50 @@ class RunsScreen(StudioScreen):
         self.set_class(self.size.height < SHORT, "short")
         now = self.studio.now()
         rows = self.query_one(RunList)
-        rows.show([row(track, now) for track in world.newest()])
+        recordings = self._weight.recordings if self._weight else {}
+        rows.show([row(track, now, recordings.get(track.id)) for track in world.newest()])
         if world.tracks and self.focused is None:
             rows.focus()
             if self.studio.run_name:
                 rows.point(self.studio.run_name)
 
         track = world.tracks.get(rows.cursor)
-        lines = about(track) if track else []
+        lines = about(track, self._weight) if track else []
         view = self.query_one("#about", DocView)
         view.styles.height = len(lines) + 1
         view.show(lines, track.id if track else "")
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """Look what is taken of the disk, in a thread: now and then, and the less often the longer it takes."""
+        if not self.world.opened or time.monotonic() < self._due:
+            return
+        self._due = math.inf
+
+        def look() -> None:
+            began, weight = time.monotonic(), None
+            try:
+                # A folder may go, or the disk be taken away, while it is looked at: the feed says what is wrong.
+                with suppress(StoreError, OSError):
+                    weight = self.studio.weigh(self.studio.feed.store(), self.studio.home)
+            finally:
+                self.post_message(Weighed(weight, time.monotonic() - began))
+
+        self.studio.in_thread(look, group="weight")
+
+    @on(Weighed)
+    def _weighed(self, message: Weighed) -> None:
+        self._weight = message.weight or self._weight
+        self._due = time.monotonic() + max(WEIGH_EVERY, WEIGH_PART * message.seconds)
+        self.redraw()
 
     def banner(self) -> Line:
+        word = self._weight.disk.word if self._weight else None
+        said: Line = [(f" ⚠ {word.said[0].upper()}{word.said[1:]}.", "bad" if word.urgent else "warn")] if word else []
+        said += [(f" {word.todo[0].upper()}{word.todo[1:]}.", "text")] if word else []
         track = self.world.tracks.get(self.query_one(RunList).cursor)
-        return run_banner(track, self.size.width) if track and (track.interrupted or track.waiting) else []
+        wants = run_banner(track, self.size.width) if track and (track.interrupted or track.waiting) else []
+        return said if word and word.urgent else wants or said
 
     def on_run_list_pointed(self, message: RunList.Pointed) -> None:
         self.studio.show_run(message.run)
@@ -98,13 +155,16 @@ class RunsScreen(StudioScreen):
         self.studio.action_do("grid")
 
 
-def about(track: Track) -> list[Line]:
-    """The run under the cursor: its orders, and its generations."""
+def about(track: Track, weight: Weight | None = None) -> list[Line]:
+    """The run under the cursor: its orders, what it takes of the disk, and its generations."""
     board = track.board
+    own = weight.runs.get(track.id) if weight else None
     if track.recording:
+        recording = weight.recordings.get(track.id) if weight else None
         return [
             [(shown_line(track.title), "strong")],
             [("Calls of tools outside a run, as `multitrack proxy` recorded them.", "text")],
+            *pairs(("used", _used(recording)), ("disk", _taken(own))),
             [("  multitrack calls ", "accent"), (track.id, "accent"), ("   lists them", "text")],
         ]
     if board.order is None:
@@ -117,10 +177,26 @@ def about(track: Track) -> list[Line]:
         ("model", "scripted model, not a real one" if track.scripted else task.model),
         ("engine", _engine(track)),
         ("ended", board.finished.reason if board.finished else ""),
+        ("disk", _taken(own)),
     )
     if board.generations:
         lines += [[], *table([board.generations[number] for number in sorted(board.generations)])]
     return lines
+
+
+def _taken(own: "Size | None") -> str:
+    """What is the run's alone."""
+    if own is None:
+        return ""
+    return f"{size(own.total)}: {size(own.store)} in the store, {size(own.files)} in its folder"
+
+
+def _used(recording: Recording | None) -> str:
+    if recording is None:
+        return ""
+    tries = f" ({words.count(recording.tries, 'try', 'tries')} by routes)" if recording.tries else ""
+    spend = recording.spend
+    return f"{words.count(recording.calls, 'call')}{tries}, {spend.usage.total:,} tokens, {words.money(spend)}"
 
 
 def _engine(track: Track) -> str:
@@ -130,9 +206,10 @@ def _engine(track: Track) -> str:
     return "none: r resumes the run" if track.interrupted else "none, the run is over"
 
 
-def row(track: Track, now: float) -> RunRow:
+def row(track: Track, now: float, recording: Recording | None = None) -> RunRow:
     """A run as the list shows it."""
     board = track.board
+    spend = recording.spend if recording else board.spent(board.at)
     counted = track.read and not track.recording
     generation = board.generation
     generations = [board.generations[number] for number in sorted(board.generations)]
@@ -145,7 +222,7 @@ def row(track: Track, now: float) -> RunRow:
         solved=f"{generation.solved(clean=False)}/{generation.count(clean=False)}" if generation else "",
         clean=f"{generation.solved(clean=True)}/{generation.count(clean=True)}" if generation else "",
         observations=str(board.known) if counted else "",
-        cost=words.money(board.spent(board.at)) if counted else "",
+        cost=words.money(spend) if counted or recording else "",
         curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
         age=words.age(now - track.created),
         title=shown_line(track.title),
