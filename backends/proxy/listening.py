@@ -72,7 +72,8 @@ class Listener:
         if (held := self._reader.held_from) is not None:
             if self._held is None or self._held[0] != held:
                 self._held = held, held if decoder.plain else before
-            return self._held[1]
+            # What comes after an error may hold anew, and later.
+            return self._held[1] if self.ended is None else min(self._held[1], self.ended)
         if self.ended is not None:
             return self.ended
         if not decoder.plain or not events.pending:
