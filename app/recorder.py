@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ipaddress
 import os
 import shutil
 import signal
@@ -156,6 +157,7 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
         proxy = Proxy(store, upstreams=settings.upstreams, open_to=run, tape=tape, model_routes=settings.routes)
     except ValueError as error:
         raise CommandError(f"--route: {error}.") from error
+    proxy.admission.keyless = ipaddress.ip_address(settings.host).is_loopback
     over = threading.Event()
     teller = threading.Thread(target=_tell, args=(home, store, run, over, settings), name="teller", daemon=True)
     try:

@@ -78,7 +78,13 @@ def _upstream(text: str) -> tuple[str, str, str]:
 def _proxy(context: Context, options: Namespace) -> int:
     from app.recorder import Settings, record
 
-    upstreams, keys = _upstreams(context, options.upstream, ipaddress.ip_address(options.host).is_loopback)
+    loopback = ipaddress.ip_address(options.host).is_loopback
+    if not loopback:
+        note(
+            f"Other machines can reach {options.host}, by plain HTTP: whoever listens on the way reads keys and "
+            "conversations. Clients bring their own keys; one without any is refused, and so is another name as Host."
+        )
+    upstreams, keys = _upstreams(context, options.upstream, loopback)
     settings = Settings(
         options.host,
         options.port,

@@ -60,6 +60,8 @@ class Admission:
         self._clock = clock
         self._admit = admit
         self._open_to = open_to
+        self.keyless = True
+        """A client of the bare recording needs no key at all. Where other machines are, it is to bring its own."""
         self._owners = keys.Owners(store)
         self._budgets = Budgets(store, prices)
 
@@ -67,6 +69,8 @@ class Admission:
         """Whose key it is; without one, a client of the bare recording where there is one. RefusedError."""
         secret = addressed.secret
         if self._open_to is not None and not addressed.prefixed and not secret.startswith(keys.PREFIX):
+            if not secret and not self.keyless:
+                raise RefusedError(401, "no key: here each client brings its own, for the provider that it asks")
             return Caller(self._open_to)
         if not secret:
             raise RefusedError(401, "no key: set x-api-key to this subagent's, or put /k/KEY in front of the path")
