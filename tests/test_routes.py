@@ -337,6 +337,21 @@ async def test_a_limit_counts_what_the_tries_used(r: Rigged) -> None:
     assert (spend.turns, spend.usage.total, spend.priced) == (1, 117, True) and spend.usd > 0
 
 
+@pytest.mark.parametrize(("model", "let"), [("claude-by-openai", True), ("fallen", True), ("claude-by-ollama", False)])
+async def test_money_is_that_of_those_who_may_answer(r: Rigged, model: str, let: bool) -> None:
+    """The name that is asked for has no price of its own. What nobody knows the price of has no limit in money."""
+    r.answers("openai", completion({"content": "Hello."}))
+    lane, secret = SubagentId(SUBAGENT.run, 2, 20 + len(model) + let), new_secret()
+    r.store.write(lambda connection: keys.mint(connection, lane, secret, at=1.0, allowance=Allowance(usd=0.0001)))
+    client = r.anthropic().with_options(api_key=secret)
+    asked: Any = {"stream": False, "model": model, "messages": [WHY], "max_tokens": 5}
+    if let:
+        await message(client, **asked)
+    with pytest.raises(anthropic.APIStatusError, match="cost limit is reached" if let else "price") as caught:
+        await message(client, **asked)
+    assert caught.value.status_code in (402, 403) and len(r.calls()[0]) == let
+
+
 async def test_counting_tokens_for_a_model_of_another_protocol(r: Rigged) -> None:
     counted = await r.anthropic().messages.count_tokens(model="claude-by-openai", messages=[WHY], tools=[READ])
     assert 10 < counted.input_tokens < 100

@@ -112,8 +112,12 @@ class Budgets:
             model = ""
 
         def price(usage: Usage) -> float | None:
-            named = 0 < len(asked.model) <= LONGEST_MODEL
-            return self._prices.usd(asked.model, usage, provider=route.provider) if named else None
+            if not 0 < len(asked.model) <= LONGEST_MODEL:
+                return None
+            # Of several that may answer, any one may be the dearest.
+            models = route.instead or ((route.provider, asked.model),)
+            costs = [self._prices.usd(name, usage, provider=provider) for provider, name in models]
+            return None if None in costs else max(cost for cost in costs if cost is not None)
 
         claim = Claim(
             model=model,

@@ -77,11 +77,13 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Route:
-    """One provider as the proxy reaches it. `path` is what is left for the provider, as on the wire."""
+    """One provider as the proxy reaches it. `path` is what is left for the provider, as on the wire. `instead` are the
+    providers and models of those who may be asked in its place."""
 
     provider: str
     upstream: Upstream
     path: str
+    instead: tuple[tuple[str, str], ...] = ()
 
     @property
     def protocol(self) -> ProviderProtocol:

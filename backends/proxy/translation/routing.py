@@ -66,7 +66,8 @@ class Routing:
         same = first.model == model and speaks(first, self._upstreams, protocol, endpoint)
         if same and not others and not plan.retries:
             return Found(Route(first.upstream, self._upstreams[first.upstream], spoken.path))
-        return Found(Route(PROVIDER, Upstream(_url(server), None, protocol), spoken.path), plan)
+        instead = tuple((one.provider, one.model) for one in plan.tried)
+        return Found(Route(PROVIDER, Upstream(_url(server), None, protocol), spoken.path, instead), plan)
 
     def routed(self, found: Found, client: Client, start: CallStart, caller: Caller) -> Routed:
         """Who answers a call that has a plan."""
