@@ -8,9 +8,12 @@ from app.output import duration, money
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
 
-HEADS = ("CALL", "PARENT", "TIME", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TOOK", "REQUEST", "ERROR")
+HEADS = ("CALL", "PARENT", "RUN", "TIME", "SUBAGENT", "MODEL", "STATUS", "TOKENS", "COST", "TOOK", "REQUEST", "ERROR")
 RIGHT = frozenset({"STATUS", "TOKENS", "COST", "TOOK"})
 """The columns that are numbers."""
+
+_WHERE = frozenset({"PARENT", "RUN", "SUBAGENT"})
+"""Those that are left out where they say nothing."""
 
 ROUTE = "route"
 """The source of a call whose tries have its tokens and its cost."""
@@ -28,15 +31,17 @@ def with_tries(calls: Iterable[Call]) -> Iterator[tuple[Call, list[Call]]]:
             yield call, tries.get(call.id, [])
 
 
-def listed(calls: Iterable[Call]) -> tuple[list[str], list[list[object]], list[int]]:
+def listed(calls: Iterable[Call], now: float) -> tuple[list[str], list[list[object]], list[int]]:
     """The heads and rows of a table of calls, a call's tries under it, and which columns are numbers. A column that
-    says nothing is left out."""
+    says nothing is left out; a time of another day than `now` has its date."""
     rows: list[list[object]] = [list(HEADS)]
+    today, runs = day(now), set()
     for call, tries in with_tries(calls):
-        rows += [_row(call), *map(_row, tries)]
-    shown = [
-        at for at, head in enumerate(HEADS) if head not in ("PARENT", "SUBAGENT") or any(row[at] for row in rows[1:])
-    ]
+        rows += [_row(one, today) for one in (call, *tries)]
+        runs.add(call.run)
+    needed = {"RUN"} if len(runs) > 1 else set()
+    said = {head for at, head in enumerate(HEADS) if any(row[at] for row in rows[1:])} - {"RUN"} | needed
+    shown = [at for at, head in enumerate(HEADS) if head not in _WHERE or head in said]
     heads, *cells = ([row[at] for at in shown] for row in rows)
     return list(map(str, heads)), cells, [at for at, head in enumerate(heads) if head in RIGHT]
 
@@ -85,18 +90,19 @@ def facts(call: Call) -> dict[str, Any]:
     }
 
 
-def _row(call: Call) -> list[object]:
-    """A call under `HEADS`."""
-    routed = call.source == ROUTE
+def _row(call: Call, today: str) -> list[object]:
+    """A call under `HEADS`. What took no tokens has no cost to tell."""
+    when = clock(call.started) if day(call.started) == today else f"{day(call.started)} {clock(call.started)}"
     return [
         call.id if call.parent is None else f"→ {call.id}",
         call.parent or "",
-        clock(call.started),
+        call.run,
+        when,
         call.subagent.label if call.subagent else "",
         shown_line(call.model, 40),
         call.status if call.status is not None else "none",
-        "" if routed else f"{call.usage.total:,}",
-        "" if routed else money(call.usd),
+        f"{call.usage.total:,}" if call.usage.total else "",
+        money(call.usd) if call.usage.total or call.usd else "",
         duration(call.seconds) if call.seconds is not None else "under way",
         shown_line(f"{call.method} {call.path}", 48),
         shown_line(call.error, 80),
@@ -105,12 +111,12 @@ def _row(call: Call) -> list[object]:
 
 def line(call: Call) -> str:
     """A call on one line, as it has ended."""
-    model = shown_line(call.model, 40) or shown_line(f"{call.method} {call.path}", 40)
-    usage = call.usage
+    model, usage = asked(call), call.usage
     cached = f" ({usage.cache_read:,} cached)" if usage.cache_read else ""
-    tokens = f"{usage.total - usage.output:,} in{cached}, {usage.output:,} out" if usage.total else "no tokens"
-    cost = "price unknown" if call.usd is None else money(call.usd)
-    used = "routed" if call.source == ROUTE else f"{tokens}  {cost}"
+    used = "routed" if call.source == ROUTE else "no tokens"
+    if usage.total:
+        cost = "price unknown" if call.usd is None else money(call.usd)
+        used = f"{usage.total - usage.output:,} in{cached}, {usage.output:,} out  {cost}"
     took = f"{1000 * (call.seconds or 0):,.0f} ms"
     who = f"  {call.subagent.label}" if call.subagent else ""
     status = call.status if call.status is not None else "none"
@@ -119,6 +125,16 @@ def line(call: Call) -> str:
     wrong = f"  ! {shown_line(call.error, 160)}" if call.error else ""
     notes = "".join(f"  · {shown_line(note, 160)}" for note in call.notes)
     return head + wrong + notes
+
+
+def asked(call: Call) -> str:
+    """What a call asked: a model, or else for something."""
+    return shown_line(call.model, 40) or shown_line(f"{call.method} {call.path}", 40)
+
+
+def day(at: float) -> str:
+    """The date, where the operator is."""
+    return time.strftime("%Y-%m-%d", time.localtime(at))
 
 
 def clock(at: float) -> str:

@@ -75,13 +75,20 @@ def _run(arguments: Sequence[str], *, debug: bool) -> int:
         # Before the commands are imported: who asks for the version wants nothing else.
         return _version()
     parser, commands = build_parser()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise _UsageError(f"there is no {unknown[0]} here. See `{_help(options.command)}`.")
     if options.version:
         return _version()
     context = _context(options, debug=debug)
     if options.command is None:
         return _open_app(context, parser)
     return commands[options.command].run(context, options)
+
+
+def _help(command: str | None) -> str:
+    """What shows the help of a command, or of all."""
+    return f"multitrack {command} --help" if command else "multitrack --help"
 
 
 def _version() -> int:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from store.runs import RunRow
 
 TASK_FILE = "multitrack.toml"
-NOTHING_YET = "`multitrack demo` makes a first run, `multitrack run` one on your own repository."
+NOTHING_YET = (
+    "`multitrack demo` makes a first run, `multitrack run` one on your own repository, and `multitrack proxy` records "
+    "any tool."
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -60,7 +61,8 @@ def money(usd: float | None, *, priced: bool = True) -> str:
     """US dollars as people read them; `priced` is false when some of it has no known price."""
     if usd is None:
         return "unknown"
-    text = f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
+    digits = 2 if usd >= 0.01 or usd <= 0 else 1 - math.floor(math.log10(usd))
+    text = f"${usd:,.{digits}f}"
     return text if priced else f"at least {text}"
 
 

@@ -241,6 +241,9 @@ def _sum_up(store: "Store", run: str, settings: Settings) -> None:
         told = {"kind": "ended", "run": run, "calls": count, "tries": tries, "tokens": spend.usage.total}
         emit({**told, "cost": spend.usd, "priced": spend.priced})
         return
+    if sys.stdout.isatty():
+        # Behind what a terminal shows of Ctrl-C.
+        say()
     made = f"{counted(count, 'call')}" + (f" ({counted(tries, 'try', 'tries')} by routes)" if tries else "")
     used = f"{spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
     say(f"Run {run}: {made}, {used}." + (f" `multitrack calls {run}` lists them." if count else ""))

@@ -133,3 +133,13 @@ def test_runs_say_what_they_take(here: Here) -> None:
 )
 def test_sizes(count: int, told: str) -> None:
     assert size(count) == told
+
+
+def test_a_deletion_is_told_as_json(here: Here) -> None:
+    code, _, err = here("delete", RUN, "--json")
+    assert (code, "say it with --yes" in err) == (Exit.USAGE, True)
+    code, out, _ = here("delete", RUN, "--json", "--yes")
+    told = json.loads(out)
+    assert (code, told["runs"]) == (Exit.FINE, [RUN])
+    assert told["freed"].keys() == {"store", "files", "kept", "unnamed"}
+    assert left(here) == {OTHER}

@@ -4,13 +4,17 @@ import io
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 import pytest
 
+from app.calls import listed as table_of
 from app.cli import main
 from app.failure import Exit
+from store import runs, tapes
 from store.database import open_store
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
@@ -111,7 +115,7 @@ def test_calls_as_a_table(more: Here) -> None:
     code, out, _ = more("calls")
     head, first, second = out.splitlines()
     assert code == Exit.FINE
-    assert head.split()[:3] == ["CALL", "TIME", "SUBAGENT"]
+    assert head.split()[:3] == ["CALL", "RUN", "TIME"]
     assert first.split()[0] == "c1" and second.split()[0] == CALL
     assert "\x1b" not in out
     assert "1 earlier call not shown: --limit 2 lists all." in more("calls", "--limit", "1")[1]
@@ -166,7 +170,7 @@ def test_nodes_are_those_of_the_dag(more: Here) -> None:
     assert first["tapes"] == [f"{RUN}.1.1"]
     assert [block["kind"] for block in answer["blocks"]] == ["text", "tool_call"]
     assert answer["blocks"][1]["name"] == "run"
-    assert answer["blocks"][0]["text"] == "I look ␛[31mred at it"
+    assert answer["blocks"][0]["text"] == "I look \x1b[31mred at it", "JSON has it all"
     assert listed(more, "nodes", "c1") == [first, answer]
     assert listed(more, "nodes", f"{RUN}.1.1") == [first, answer]
     assert listed(more, "nodes", RUN, "1.2") == []
@@ -196,3 +200,53 @@ def test_search_hides_keys(more: Here) -> None:
     assert f"{OTHER}  call {CALL}  turn 1" in out
     assert [hit["run"] for hit in listed(more, "search", "ledger")] == [RUN, OTHER]
     assert SECRET not in more("search", "ledger", "--json")[1]
+
+
+def test_a_table_of_calls_leaves_out_what_says_nothing(more: Here) -> None:
+    heads = more("calls", RUN)[1].splitlines()[0].split()
+    assert "RUN" not in heads and "PARENT" not in heads and "SUBAGENT" in heads
+    assert "SUBAGENT" not in more("calls", OTHER)[1].splitlines()[0].split()
+    with open_store(more.home.store) as store:
+        calls = tapes.calls(store, run=RUN)
+    clock, date = time.strftime("%H:%M:%S", time.localtime(NOW)), time.strftime("%Y-%m-%d", time.localtime(NOW))
+    for now, told in ((NOW, clock), (NOW + 200_000, f"{date} {clock}")):
+        heads, (row,), _ = table_of(calls, now)
+        assert row[heads.index("TIME")] == told
+
+
+def test_nodes_show_what_tools_are_given_and_json_has_it_whole(more: Here) -> None:
+    assert "tool_call run command make check" in more("nodes", RUN)[1]
+    answer = listed(more, "nodes", RUN)[1]
+    assert json.loads(answer["blocks"][1]["text"]) == {"command": "make check"}
+
+
+def test_verify_as_json(more: Here) -> None:
+    told = json.loads(more("verify", RUN, "--json")[1])
+    assert (told["run"], told["calls"], told["problems"]) == (RUN, 1, [])
+    assert [len(blob["digest"]) for blob in told["unnamed"]] == [40] * len(told["unnamed"])
+    assert "1 call, and every request can be rebuilt" in more("verify", RUN)[1]
+    with open_store(more.home.store) as store:
+        store.write(lambda connection: connection.exec_driver_sql("UPDATE calls SET request_digest = 'x'").close())
+    code, out, _ = more("verify", RUN, "--json")
+    assert code == Exit.UNSOLVED and len(json.loads(out)["problems"]) == 1
+
+
+def test_a_recording_has_no_report_and_says_what_it_has(more: Here) -> None:
+    with open_store(more.home.store) as store:
+        store.write(partial(runs.create, run="r2c2d", title="Recording", at=NOW))
+    code, _, err = more("report", "r2c2d")
+    assert code == Exit.USAGE and "`multitrack calls r2c2d` lists what it has" in err
+    code, out, _ = more("observations", "r2c2d")
+    assert code == Exit.FINE and "`multitrack calls r2c2d` lists what it has" in out
+
+
+def test_an_option_that_is_not_there_names_the_help_that_lists_them(more: Here) -> None:
+    code, _, err = more("calls", "--bogus")
+    assert (code, err) == (Exit.USAGE, "multitrack: there is no --bogus here. See `multitrack calls --help`.\n")
+    assert "See `multitrack --help`." in more("--bogus")[2]
+
+
+def test_where_nothing_is_recorded_that_is_said(more: Here) -> None:
+    assert more("calls", RUN, "1.2")[1] == "No calls are recorded there.\n"
+    assert more("nodes", RUN, "1.2")[1] == "No messages are recorded there.\n"
+    assert more("calls", RUN, "1.2", "--json")[1] == more("nodes", RUN, "1.2", "--json")[1] == "[]\n"

@@ -45,8 +45,9 @@ def test_counts() -> None:
 
 
 def test_money() -> None:
-    assert [money(0), money(0.0012), money(0.01), money(1234.5), money(None)] == [
+    assert [money(0), money(0.000042), money(0.0012), money(0.01), money(1234.5), money(None)] == [
         "$0.00",
+        "$0.000042",
         "$0.0012",
         "$0.01",
         "$1,234.50",

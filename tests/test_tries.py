@@ -259,7 +259,7 @@ def test_calls_are_listed_with_their_tries_under_them(store: Store, capsys: pyte
     assert [row.split()[0] if row[0] != "→" else row.split()[:3] for row in rows] == [
         "c1", ["→", "t1", "c1"], ["→", "t2", "c1"], "c2", ["→", "t3", "c2"],
     ]  # fmt: skip
-    assert "$" not in rows[0] and rows[2].split()[7:9] == ["107", "$0.25"]
+    assert "$" not in rows[0] and rows[2].split()[8:10] == ["107", "$0.25"]
     found = json.loads(told(store, capsys, "calls", "--json"))
     assert {call["id"]: call["parent"] for call in found} == {
         "c1": None, "t1": "c1", "t2": "c1", "t3": "c2", "c2": None,

@@ -40,6 +40,7 @@ class _Old:
 def _configure_delete(parser: ArgumentParser) -> None:
     add_run(parser)
     _add_yes(parser)
+    add_json(parser, "print JSON; with it nothing is asked, and --yes is needed")
 
 
 def _configure_prune(parser: ArgumentParser) -> None:
@@ -69,7 +70,7 @@ def _delete(context: Context, options: Namespace) -> int:
     with context.store() as store:
         if options.run in unfinished(store):
             note(f"The deletion of run {options.run} was not finished: it goes on.")
-            say(_said([options.run], _deleted(context, store, [options.run])))
+            _tell([options.run], _deleted(context, store, [options.run]), json=options.json)
             return Exit.FINE
         row = find_run(store, options.run)
         _refuse_held(context, row.id)
@@ -77,8 +78,12 @@ def _delete(context: Context, options: Namespace) -> int:
         name = f"run {row.id} ({safe_line(row.title, 60)})"
         if not _confirmed(options, f"Delete {name} with its tapes, report and patches? It frees about {frees}."):
             return Exit.UNSOLVED
-        say(_said([row.id], _deleted(context, store, [row.id])))
+        _tell([row.id], _deleted(context, store, [row.id]), json=options.json)
     return Exit.FINE
+
+
+def _tell(runs: Sequence[str], freed: "Freed", *, json: bool) -> None:
+    emit({"runs": runs, "freed": asdict(freed)}) if json else say(_said(runs, freed))
 
 
 def _prune(context: Context, options: Namespace) -> int:
@@ -177,7 +182,7 @@ def _confirmed(options: Namespace, question: str) -> bool:
     """Whether the operator wants it. CommandError where nobody can be asked."""
     if options.yes or not question:
         return True
-    if getattr(options, "json", False) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if options.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CommandError("it can't be taken back, and here nobody can be asked: say it with --yes.")
     answer = ""
     with suppress(EOFError):

@@ -173,10 +173,13 @@ def _observations(context: Context, options: Namespace) -> int:
     with context.store() as store:
         run = find_run(store, options.run).id
         document, text = observations.load(store, run), observations.text(store, run)
+        recording = not options.json and not text and read_board(store, run).order is None
     if options.json:
         from store.domain.codec import encode
 
         emit(encode(document))
+    elif recording:
+        say(f"Run {run} is a bare recording, without observations: `multitrack calls {run}` lists what it has.")
     else:
         say(text.rstrip("\n") if text else "No observations yet: they are written when a generation has ended.")
     return Exit.FINE
@@ -185,7 +188,8 @@ def _observations(context: Context, options: Namespace) -> int:
 def _report(context: Context, options: Namespace) -> int:
     with context.store() as store:
         run = find_run(store, options.run).id
-        finished = read_board(store, run).finished
+        board = read_board(store, run)
+        finished = board.finished
     file = context.home.folder(run).report
     try:
         text = file.read_text("utf-8", "replace")
@@ -195,6 +199,10 @@ def _report(context: Context, options: Namespace) -> int:
                 f"there is no report of run {run} in {context.home.root}; it was written to {finished.report}. "
                 "Name that home with --home.",
                 Exit.ENVIRONMENT,
+            ) from error
+        if board.order is None:
+            raise CommandError(
+                f"run {run} is a bare recording, without a report: `multitrack calls {run}` lists what it has."
             ) from error
         raise CommandError(
             f"run {run} has no report yet: it is written when a generation has ended. "

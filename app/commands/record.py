@@ -1,8 +1,9 @@
 """`calls`, `nodes` and `search`: the record itself, of a run or of all."""
 
 import sys
+import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ from app.calls import facts, listed
 from app.commands import Command, add_json, whole
 from app.context import Context, find_run
 from app.failure import CommandError, Exit
+from app.gist import LINE, gist
 from app.output import counted, emit, emit_each, say, table
 from app.scope import HELP, Scope, one_call, scope
-from store.domain.blocks import Block, blocks
+from store.domain.blocks import blocks
 from store.domain.safe_text import safe_line
 from store.domain.secrets import mask
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 ROWS = 200
 """The most that a table lists unless told otherwise."""
-
-LINE = 100
-"""Characters shown of a block on its one line."""
 
 _TERMINAL = 1_000_000
 """Bytes of a body that a terminal is given."""
@@ -68,7 +67,10 @@ def _calls(context: Context, options: Namespace) -> int:
             emit_each(facts(call) for call in _last(found, options.limit))
             return Exit.FINE
         shown = list(_last(found, options.limit or ROWS))
-    heads, rows, right = listed(shown)
+    if not shown:
+        say("No calls are recorded there.")
+        return Exit.FINE
+    heads, rows, right = listed(shown, time.time())
     table(heads, rows, right=right)
     _cut(len(found), len(shown), "call")
     return Exit.FINE
@@ -141,6 +143,9 @@ def _nodes(context: Context, options: Namespace) -> int:
             emit_each(map(_facts, kept))
             return Exit.FINE
         every = [_node_row(node) for node in found]
+    if not every:
+        say("No messages are recorded there.")
+        return Exit.FINE
     shown = every[-(options.limit or ROWS) :]
     table(("NODE", "PARENT", "DEPTH", "ROLE", "TAPES", "SAYS"), shown, right=(2,))
     _cut(len(every), len(shown), "node")
@@ -158,8 +163,7 @@ def _placed(store: "Store", of: Scope) -> "Iterator[Placed]":
 
 def _facts(node: "Placed") -> dict[str, Any]:
     said = [
-        {"kind": block.kind, "name": block.name, "id": block.id, "text": _first(block)}
-        for block in blocks(node.message)
+        {"kind": block.kind, "name": block.name, "id": block.id, "text": block.text} for block in blocks(node.message)
     ]
     place = {"key": node.key, "parent": node.parent, "depth": node.depth, "role": node.role, "call": node.call}
     return {**place, "tapes": list(node.tapes), "blocks": said}
@@ -167,16 +171,10 @@ def _facts(node: "Placed") -> dict[str, Any]:
 
 def _node_row(node: "Placed") -> tuple[object, ...]:
     said = " · ".join(
-        " ".join(part for part in (block.kind, block.name, _first(block)) if part) for block in blocks(node.message)
+        " ".join(part for part in (block.kind, block.name, gist(block)) if part) for block in blocks(node.message)
     )
     tapes = " ".join(node.tapes[:2]) + (f" +{len(node.tapes) - 2}" if len(node.tapes) > 2 else "")
     return node.key[:12], (node.parent or "")[:12], node.depth, safe_line(node.role, 12), tapes, safe_line(said, LINE)
-
-
-def _first(block: Block) -> str:
-    """A block's first line that says something, cut, without control characters and keys."""
-    lines: Iterable[str] = block.text[: 20 * LINE].splitlines()
-    return safe_line(mask(next((line for line in lines if line.strip()), "")), LINE)
 
 
 def _search(context: Context, options: Namespace) -> int:

@@ -2,13 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from app.calls import with_tries
-from app.commands import Command, Group, add_run, export, record, twin_help
+from app.calls import asked, with_tries
+from app.commands import Command, Group, add_run, add_run_json, export, record, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
-from app.output import counted, duration, money, say, size
+from app.gist import LINE, gist
+from app.output import counted, duration, emit, money, say, size
 from app.patches import lane_of
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Lane
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 LISTED = 20
 """Blobs that nothing names, by name."""
-
-LINE = 100
-"""Characters shown of a block on its one line."""
 
 
 def _configure_trace(parser: ArgumentParser) -> None:
@@ -79,10 +77,10 @@ def _standing(lane: Lane) -> str:
 
 
 def _headline(call: "Call", tries: "Sequence[Call]" = ()) -> str:
-    tokens = counted(len(tries), "try", "tries") if tries else f"{call.usage.total:,} tokens"
+    tokens = f"{call.usage.total:,} tokens" if call.usage.total or not tries else counted(len(tries), "try", "tries")
     took = duration(call.seconds) if call.seconds is not None else "under way"
     wrong = f"  ! {safe_line(call.error, LINE)}" if call.error else ""
-    return f"{call.id}  {safe_line(call.model, 40)}  {call.status or 'no answer'}  {tokens}  {took}{wrong}"
+    return f"{call.id}  {asked(call)}  {call.status or 'no answer'}  {tokens}  {took}{wrong}"
 
 
 def _turn(store: "Store", call: "Call", seen: set[str], *, full: bool) -> Iterator[str]:
@@ -102,32 +100,30 @@ def _block(role: str, block: Block, corner: str, bar: str, *, full: bool) -> Ite
         BlockKind.TOOL_CALL: f"call {block.name}",
         BlockKind.TOOL_RESULT: "result" if block.ok is not False else "result, failed",
     }.get(block.kind, f"{role} {block.kind}")
-    text = mask(_input(block.input) if block.kind is BlockKind.TOOL_CALL and not full else block.text)
     if not full:
-        yield f"{corner} {head}: {safe_line(text, LINE)}"
+        yield f"{corner} {head}: {gist(block)}".removesuffix(": ")
         return
     yield f"{corner} {head}"
-    for line in text.splitlines():
+    for line in mask(block.text).splitlines():
         yield f"{bar}  {line}"
 
 
-def _input(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_input(item)}" for name, item in value.items())
-    return str(value)
-
-
 def _verify(context: Context, options: Namespace) -> int:
+    from store import tapes
     from store.tapes import verify
     from store.unnamed import unnamed
 
     with context.store() as store:
         run = find_run(store, options.run).id
-        problems, nobodys = verify(store, run), unnamed(store, context.home)
+        problems, nobodys, count = verify(store, run), unnamed(store, context.home), sum(tapes.count(store, run))
+    if options.json:
+        left = [{"digest": blob.digest, "size": blob.size} for blob in nobodys]
+        emit({"run": run, "calls": count, "problems": problems, "unnamed": left})
+        return Exit.UNSOLVED if problems else Exit.FINE
     for problem in problems:
         say(problem)
     if not problems:
-        say(f"Run {run}: every request can be rebuilt as it was sent.")
+        say(f"Run {run}: {counted(count, 'call')}, and every request can be rebuilt as it was sent.")
     if nobodys:
         takes = size(sum(blob.size for blob in nobodys))
         say(f"Nothing names {counted(len(nobodys), 'blob')} of the store ({takes}); `multitrack prune` collects:")
@@ -144,6 +140,6 @@ GROUP = Group(
         Command("trace", twin_help("trace"), _trace, _configure_trace),
         *record.COMMANDS,
         *export.COMMANDS,
-        Command("verify", "Rebuild every recorded request, and compare it with what was sent.", _verify, add_run),
+        Command("verify", "Rebuild every recorded request, and compare it with what was sent.", _verify, add_run_json),
     ),
 )
