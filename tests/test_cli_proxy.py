@@ -408,3 +408,25 @@ async def test_a_recording_is_watched_until_its_end(tmp_path: Path) -> None:
                 watching.kill()
     assert seen["status"] == 200
     assert [json.loads(line)["id"] != seen["id"] for line in rest] == [True]
+
+
+async def test_a_routed_call_and_its_try_are_told_apart_and_summed_once(tmp_path: Path) -> None:
+    async with (
+        provider(streamed(recorded("text.sse"))) as upstream,
+        recorder(
+            tmp_path,
+            *("--upstream", f"anthropic={upstream.base_url}"),
+            *("--route", "claude-sonnet-4-5=anthropic/claude-haiku-4-5"),
+        ) as proxy,
+    ):
+        assert (await ask(proxy.url, **{"x-api-key": OWN}))[0] == 200
+        tried, call = await proxy.line(), await proxy.line()
+        (ended,) = await proxy.stop()
+    assert (call["parent"], tried["parent"]) == (None, call["id"])
+    assert (call["source"], call["tokens"]["total"], call["cost"]) == ("route", 0, 0)
+    assert (ended["calls"], ended["tries"]) == (1, 1)
+    assert (ended["tokens"], ended["cost"]) == (tried["tokens"]["total"], tried["cost"])
+    assert ended["tokens"] > 0 and ended["cost"] > 0
+    with open_store(Home(tmp_path).store) as store:
+        (run,) = runs.runs(store)
+        assert tapes.count(store, run.id) == (1, 1)

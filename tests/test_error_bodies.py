@@ -14,7 +14,7 @@ from backends.proxy.protocol import Answer
 from backends.proxy.routes import PROTOCOLS
 from store import tapes
 from store.domain.safe_text import safe_line
-from tests.conformance import JSON, RECORDINGS, listener
+from tests.conformance import JSON, RECORDINGS, STREAMS, listener
 from tests.proxyrig import fixed, recorded, rig, whole
 
 KEY = "sk-ant-api03-" + "k" * 40
@@ -194,3 +194,12 @@ async def test_a_page_of_a_load_balancer_is_said(tmp_path: Path) -> None:
         await client.answer()
         call = await r.call()
         assert (call.complete, call.error) == (True, "HTTP 504: 504 Gateway Time-out")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_half_a_stream_is_not_whole(name: str) -> None:
+    recording = RECORDINGS[name]
+    for end in range(1, recording.end_at, 5):
+        hearing = listener(recording)
+        hearing.take(recording.body[:end])
+        assert not hearing.finish(recording.body[:end], 200).whole, recording.body[:end]
