@@ -2,9 +2,11 @@
 
 import gc
 import gzip
+import resource
 import tracemalloc
 import zlib
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -67,6 +69,29 @@ def test_nothing_of_a_decoder_outlives_it(encoding: str) -> None:
     for _ in range(3):
         Decoder(encoding).decode(CODED[encoding])
     assert alive() == before
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br"])
+def test_nothing_of_a_bomb_outlives_it(encoding: str) -> None:
+    bomb = compress(encoding, bytes(1 << 20))
+
+    def refuse(times: int) -> int:
+        for _ in range(times):
+            with pytest.raises(CannotDecodeError):
+                Decoder(encoding, 1000).decode(bomb)
+        gc.collect()
+        return resident()
+
+    before = refuse(50)
+    # What libraries allocate themselves only the system counts: 200 buffers of 128 KiB are 25 MiB.
+    assert refuse(200) - before < 8 << 20
+
+
+def resident() -> int:
+    """Bytes of memory that this process has; where the system doesn't tell, at their most so far."""
+    if (statm := Path("/proc/self/statm")).exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_deflate_may_lack_its_header() -> None:

@@ -72,7 +72,7 @@ class _Deflate:
 
 
 class _Sink:
-    """Takes what comes out of a decoder, 128 KiB at most at a time."""
+    """Takes what comes out of a decoder, 128 KiB at most at a time; what there is no room for is dropped."""
 
     def __init__(self) -> None:
         self.out: list[bytes] = []
@@ -80,25 +80,29 @@ class _Sink:
 
     def write(self, piece: bytes) -> int:
         self.room -= len(piece)
-        if self.room < 0:
-            raise TooLargeError
-        self.out.append(bytes(piece))
+        if self.room >= 0:
+            self.out.append(bytes(piece))
         return len(piece)
 
 
 class _Zstd:
-    """zstd, with several frames."""
+    """zstd, with several frames. Its writer is no friend of the garbage collector's: were it to hold who holds it,
+    neither would ever go; and what it writes to may not raise, or a buffer is lost."""
+
+    STEP = 4096
+    """Bytes that are given to it at a time: of a bomb that makes 128 MiB at most, of which nothing is kept."""
 
     def __init__(self) -> None:
-        # The garbage collector can't see into zstandard's writer: were it to hold who holds it, neither would ever go.
         self._sink = _Sink()
         self._inner = zstandard.ZstdDecompressor().stream_writer(cast("IO[bytes]", self._sink))
 
     def decompress(self, data: bytes, room: int, /) -> bytes:
-        sink = self._sink
+        sink, view = self._sink, memoryview(data)
         sink.out, sink.room = [], room
-        if data:
-            self._inner.write(data)
+        for at in range(0, len(data), self.STEP):
+            self._inner.write(view[at : at + self.STEP])
+            if sink.room < 0:
+                raise TooLargeError
         return b"".join(sink.out)
 
 
