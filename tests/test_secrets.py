@@ -87,6 +87,12 @@ def test_a_private_key_is_hidden_line_by_line(kind: str) -> None:
         assert masked.count("\n") == text.count("\n")
 
 
+@pytest.mark.parametrize("before", ["-----BEGIN PRIVATE KEY-----", '"-----BEGIN RSA PRIVATE KEY-----" in text: "'])
+def test_a_private_key_is_hidden_right_after_somebody_named_its_first_line(before: str) -> None:
+    begin, _, rest = PEM.format("").partition("\n")
+    assert mask(f"{before}{begin}\n{rest}").startswith(f"{before}{begin}\n****")
+
+
 def test_a_private_key_without_its_end_is_hidden_as_far_as_it_goes() -> None:
     text = PEM.format("")[:200]
     assert set(mask(text)[len("-----BEGIN PRIVATE KEY-----") :]) == {"*", "\n"}

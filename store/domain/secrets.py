@@ -193,8 +193,8 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
         yield from _of_kind(kind, text, folded if kind.fold else text)
     at = 0
     while (found := text.find(_PEM, at)) >= 0:
-        at = found + len(_PEM)
-        if (begin := _PEM_BEGIN.search(text, max(found - _PEM_LEAD, 0), at + len(" BLOCK-----"))) is not None:
+        before, at = at, found + len(_PEM)
+        if (begin := _PEM_BEGIN.search(text, max(found - _PEM_LEAD, before), at + len(" BLOCK-----"))) is not None:
             body = _PEM_BODY.match(text, begin.end())
             assert body is not None
             yield begin.end(), body.end()
