@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from store.database import open_store
-from tests.fuzzing import MEMORY, NAMES, SLOW, TARGETS, Recorded
+from tests.fuzzing import FOUND, MEMORY, NAMES, SLOW, TARGETS, Recorded
 from tests.seeds import TOKENS, seeds
 
 SECONDS = int(os.environ.get("FUZZ", "180"))
@@ -27,7 +27,7 @@ PATIENCE = SECONDS + 600
 VERDICTS = {
     70: f"an input took more than {SLOW} s",
     71: f"it took more than {MEMORY} MiB",
-    77: "what must hold does not",
+    FOUND: "what must hold does not",
 }
 """What libFuzzer's exit codes say."""
 
