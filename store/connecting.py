@@ -27,7 +27,6 @@ def connect(path: Path, *, durability: Durability = "process", query_only: bool 
         uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Gathering
     )
     try:
-        driver.execute("PRAGMA foreign_keys = ON")
         driver.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         driver.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         driver.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")

@@ -206,8 +206,6 @@ def _migrate(path: Path) -> None:
 
     with closing(connect(path, durability="full")) as driver:
         driver.execute("PRAGMA journal_mode = WAL")
-        # Migrations may rebuild tables that others refer to; `upgrade` checks the references before it commits.
-        driver.execute("PRAGMA foreign_keys = OFF")
         with _engine(lambda: driver, begin=False).connect() as connection:
             upgrade(connection)
             connection.detach()

@@ -42,7 +42,7 @@ WORTH = 0.1
 _deletions = metadata.tables["deletions"]
 _doomed = select(_deletions.c.run)
 _tables = metadata.tables
-_calls, _nodes, _places = _tables["calls"].c, _tables["nodes"].c, _tables["tape_nodes"].c
+_nodes, _places = _tables["nodes"].c, _tables["tape_nodes"].c
 
 _OF_RUN = ("calls", "events", "commands", "virtual_keys", "observation_versions")
 """Tables whose rows go with their run, beside those that have a step of their own."""
@@ -169,13 +169,9 @@ _place_of_blob = text("SELECT rowid FROM blobs WHERE digest = :of")
 _size_of_blob = text("SELECT length(data) FROM blobs WHERE digest = :of AND rowid <= :newest")
 _drop_blob = text("DELETE FROM blobs WHERE digest = :of AND rowid <= :newest")
 _drop_place = delete(_places.node.table).where(_places.node == bindparam("of"), _places.run.in_(_doomed))
-_child = _nodes.key.table.alias("child")
+# A node is never on a tape without those before it, nor in a call without being on its tape.
 _drop_node = delete(_nodes.key.table).where(
-    _nodes.key == bindparam("of"),
-    ~exists().where(_places.node == bindparam("of")),
-    ~exists().where(_child.c.parent == bindparam("of")),
-    ~exists().where(_calls.tail == bindparam("of"), _calls.run.not_in(_doomed)),
-    ~exists().where(_calls.answer == bindparam("of"), _calls.run.not_in(_doomed)),
+    _nodes.key == bindparam("of"), ~exists().where(_places.node == bindparam("of"))
 )
 
 

@@ -6,7 +6,7 @@ The full-text index `passages` is a virtual table, which SQLModel cannot describ
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 
@@ -68,9 +68,7 @@ class Node(SQLModel, table=True):
     __table_args__ = (Index("ix_nodes_attachments", "attachments", sqlite_where=text("attachments IS NOT NULL")),)
 
     key: str = Field(primary_key=True)
-    parent: str | None = Field(
-        default=None, sa_column=Column(String, ForeignKey("nodes.key"), index=True, nullable=True)
-    )
+    parent: str | None = None
     depth: int
     role: str
     message: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -140,8 +138,8 @@ class Call(SQLModel, table=True):
     cache_write: int = 0
     usd: float | None = None
     request_digest: str = ""
-    tail: str | None = Field(default=None, index=True)
-    answer: str | None = Field(default=None, index=True)
+    tail: str | None = None
+    answer: str | None = None
     overlay: str | None = None
     system: str | None = None
     tools: str | None = None

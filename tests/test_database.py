@@ -48,7 +48,6 @@ def test_a_new_store_is_its_users_alone_and_in_wal_mode(store: Store) -> None:
     for file in store.path.parent.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
     assert pragma(store, "journal_mode") == "wal"
-    assert written(store, "foreign_keys") == 1
     assert written(store, "synchronous") == 1
 
 
