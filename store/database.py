@@ -202,10 +202,13 @@ def _create(path: Path) -> None:
 
 
 def _migrate(path: Path) -> None:
-    from store.migrations import upgrade
+    from store.migrations import create, upgrade
 
     with closing(connect(path, durability="full")) as driver:
         driver.execute("PRAGMA journal_mode = WAL")
+        if _revision(path, driver) is None:
+            create(driver)
+            return
         with _engine(lambda: driver, begin=False).connect() as connection:
             upgrade(connection)
             connection.detach()

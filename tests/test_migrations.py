@@ -202,12 +202,51 @@ def test_a_crash_in_the_middle_leaves_the_old_store_as_it_was(old: Path, how: st
     assert kept(old, before)
 
 
-def test_a_crash_while_a_store_is_made_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+CRASH_ANEW = """
+import os, signal, sys
+from pathlib import Path
+from store import database
+connect = database.connect
+def connected(*arguments, **named):
+    driver = connect(*arguments, **named)
+    def cut():
+        print("making", flush=True)
+        if sys.argv[2] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("power cut")
+    driver.create_function("power_cut", 0, cut)
+    return driver
+database.connect = connected
+from store import migrations
+class Cut:
+    read_text = lambda self: text.replace("CREATE VIRTUAL", "SELECT power_cut(); CREATE VIRTUAL")
+text = migrations.SCHEMA.read_text()
+migrations.SCHEMA = Cut()
+database.open_store(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "raise"])
+def test_a_crash_while_a_store_is_made_leaves_nothing_in_the_way(tmp_path: Path, how: str) -> None:
     path = tmp_path / "s"
-    subprocess.run([sys.executable, "-c", CRASH, str(path), "kill"], capture_output=True)
+    done = subprocess.run([sys.executable, "-c", CRASH_ANEW, str(path), how], capture_output=True, text=True)
+    assert "making" in done.stdout, done.stderr
+    assert done.returncode == (-signal.SIGKILL if how == "kill" else 1)
     assert rows(path, "SELECT name FROM sqlite_master") == []
     with open_store(path) as store:
         assert runs.runs(store) == []
+
+
+def test_a_new_store_is_what_the_migrations_come_to(tmp_path: Path) -> None:
+    with plain(tmp_path / "migrated") as connection:
+        migrations.upgrade(connection)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        assert migrations.SCHEMA.read_text() == migrations.schema(driver), "run `python -m store.migrations`"
+    open_store(tmp_path / "made").close()
+    described = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+    for question in (described, "PRAGMA application_id", "SELECT * FROM alembic_version"):
+        assert rows(tmp_path / "made", question) == rows(tmp_path / "migrated", question)
 
 
 def test_a_store_is_never_migrated_while_an_engine_holds_it(old: Path) -> None:
