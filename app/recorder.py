@@ -148,13 +148,17 @@ def _bury(home: Home, store: "Store") -> None:
 
 async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> None:
     from backends.proxy import Proxy, Tape, serve
+    from store.scribe import Scribe
 
     signalled, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled.set)
     tape = None if settings.replay is None else Tape(store, settings.replay, into=run)
+    scribe = Scribe(store.path, durability=store.durability)
     try:
-        proxy = Proxy(store, upstreams=settings.upstreams, open_to=run, tape=tape, model_routes=settings.routes)
+        proxy = Proxy(
+            store, upstreams=settings.upstreams, open_to=run, tape=tape, model_routes=settings.routes, scribe=scribe
+        )
     except ValueError as error:
         raise CommandError(f"--route: {error}.") from error
     proxy.admission.keyless = ipaddress.ip_address(settings.host).is_loopback
@@ -169,6 +173,8 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
             await proxy.close(STOPPED)
     except OSError as error:
         raise _cannot_listen(settings, error) from error
+    finally:
+        await scribe.close()
     over.set()
     await asyncio.to_thread(teller.join)
 

@@ -42,6 +42,7 @@ from store.domain.states import RunState
 from store.domain.task import Memory
 from store.home import Home
 from store.lock import RunLock
+from store.scribe import Scribe
 from store.settling import settle
 from store.tail import TailWriter, tail_path
 
@@ -126,6 +127,8 @@ class Engine:
             tail.clear_run(self._board.run)
             stop: list[Callable[[str], None]] = []
             tape, played = self._played(stop)
+            scribe = Scribe(self._store.path, durability=self._store.durability)
+            stack.push_async_callback(scribe.close)
             proxy = Proxy(
                 self._store,
                 upstreams={"anthropic": upstream, **self._others},
@@ -133,6 +136,7 @@ class Engine:
                 prices=Prices.default().with_own(SCRIPTED_PRICES),
                 tape=tape,
                 model_routes=self._order.task.routes if self._asks else (),
+                scribe=scribe,
             )
             address = await stack.enter_async_context(serve(proxy, host="127.0.0.1", port=0))
             await self._journal.record(self._started(address.base_url, orphans))
