@@ -296,13 +296,3 @@ def test_a_copy_that_was_restored_is_brought_back_into_wal_mode(store: Store) ->
     with open_store(copy) as restored:
         assert pragma(restored, "journal_mode") == "wal"
         assert [run.id for run in runs.runs(restored)] == ["a"]
-
-
-def test_references_are_kept(store: Store) -> None:
-    def job(connection: Connection) -> None:
-        connection.exec_driver_sql(
-            "INSERT INTO nodes (key, parent, depth, role, message) VALUES ('k', 'none', 1, 'user', x'')"
-        )
-
-    with pytest.raises(Exception, match="FOREIGN KEY"):
-        store.write(job)
