@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from store import events, runs
