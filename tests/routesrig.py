@@ -19,7 +19,22 @@ from store import tapes
 from store.database import Store
 from store.domain.route import parse
 from store.domain.tape import Call
-from tests.proxyrig import JSON, KEY, Asked, Handler, Provider, prepared, provided, streamed, whole
+from tests.proxyrig import (
+    JSON,
+    KEY,
+    LAST_CHUNK,
+    STREAM,
+    SUBAGENT,
+    Asked,
+    Handler,
+    Provider,
+    chunk,
+    prepared,
+    provided,
+    streamed,
+    until,
+    whole,
+)
 
 REAL = "sk-real-key-of-the-operator"
 
@@ -82,6 +97,30 @@ class Rigged:
         """The clients' calls, and those that were made for them."""
         calls = tapes.calls(self.store)[self.seen :]
         return [call for call in calls if call.parent is None], [call for call in calls if call.parent is not None]
+
+    def both(self, tries: int = 1) -> tuple[Call, list[Call]]:
+        """The client's one call and the tries that were made for it, after a look at what always holds."""
+        (call,), made = self.calls()
+        assert len(made) == tries and {each.parent for each in made} == {call.id}
+        assert (call.provider, call.source, call.usage.total, call.usd) == ("route", "route", 0, 0.0)
+        assert tapes.verify(self.store, SUBAGENT.run) == []
+        for name, provider in self.providers.items():
+            for asked in provider.asked:
+                # The real key goes in at the proxy, which alone has it; nothing of ours goes on.
+                assert asked.head.count(REAL.encode()) == 1, name
+                assert b"x-multitrack" not in asked.head.lower() and b"mt-" not in asked.head
+        return call, made
+
+    async def ended(self) -> tuple[Call, Call]:
+        """The client's one call and its one try, when both have ended."""
+
+        def both() -> tuple[Call, Call] | None:
+            calls, made = self.calls()
+            if len(calls) == len(made) == 1 and calls[0].ended is not None and made[0].ended is not None:
+                return calls[0], made[0]
+            return None
+
+        return await until(both)
 
     def anthropic(self, **more: Any) -> Any:
         client = anthropic.AsyncAnthropic(api_key=KEY, base_url=self.base_url, max_retries=0, **more)
@@ -163,3 +202,21 @@ def completion(message: dict[str, Any], finish: str = "stop") -> Handler:
 def failed(status: int, error: dict[str, Any], headers: bytes = b"") -> Handler:
     """An error as the provider writes it."""
     return whole(b"%d Error" % status, json.dumps(error).encode(), JSON + headers)
+
+
+def stalling(first: bytes, go: asyncio.Event | None = None) -> Handler:
+    async def stalls(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + STREAM + b"\r\n" + chunk(first))
+        if go is not None:
+            await go.wait()
+            writer.write(LAST_CHUNK)
+            return
+        await asked.gone.wait()
+
+    return stalls
+
+
+FIRST = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"gpt-5.1",'
+    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}\n\n'
+)

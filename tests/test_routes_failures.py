@@ -1,13 +1,9 @@
 """Routes when something goes wrong: a provider's errors in the client's words, other deployments and more tries,
-streams that break, clients that hang up, and a worker that dies."""
+streams that break and clients that hang up."""
 
 import asyncio
 import json
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -15,10 +11,9 @@ import openai
 import pytest
 import pytest_asyncio
 
-from backends.proxy.translation.process import Pace
 from store import tapes
-from tests.proxyrig import LAST_CHUNK, STREAM, SUBAGENT, Asked, Handler, chunk, recorded, split, streamed, until, whole
-from tests.routesrig import REAL, Rigged, chunks, completion, failed, routed
+from tests.proxyrig import SUBAGENT, Asked, Handler, recorded, split, streamed, whole
+from tests.routesrig import FIRST, REAL, Rigged, chunks, completion, failed, routed, stalling
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -61,18 +56,6 @@ async def begun(r: Rigged, handler: Handler, name: str = "openai") -> Any:
     else:
         stream = await client.chat.completions.create(model="gpt-by-claude", messages=WHY, stream=True)
     return stream
-
-
-async def ended(r: Rigged) -> tuple[Any, Any]:
-    """The client's one call and its one try, when both have ended."""
-
-    def both() -> tuple[Any, Any] | None:
-        calls, made = r.calls()
-        if len(calls) == len(made) == 1 and calls[0].ended is not None and made[0].ended is not None:
-            return calls[0], made[0]
-        return None
-
-    return await until(both)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -246,7 +229,7 @@ async def test_a_stream_that_breaks_in_the_middle_breaks(r: Rigged, name: str, c
     with pytest.raises(Exception, match=r"incomplete|closed|peer|terminated|without"):
         async for _ in stream:
             pass
-    call, made = await ended(r)
+    call, made = await r.ended()
     assert (call.complete, made.complete) == (False, False) and call.error == made.error
     assert tapes.response(r.store, made) == part
 
@@ -264,24 +247,6 @@ async def test_an_error_in_the_middle_of_a_stream_is_told_in_the_clients_words(r
         assert (call.status, call.complete) == (200, False) and call.error
 
 
-def stalling(first: bytes, go: asyncio.Event | None = None) -> Handler:
-    async def stalls(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n" + STREAM + b"\r\n" + chunk(first))
-        if go is not None:
-            await go.wait()
-            writer.write(LAST_CHUNK)
-            return
-        await asked.gone.wait()
-
-    return stalls
-
-
-FIRST = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"gpt-5.1",'
-    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}\n\n'
-)
-
-
 async def test_a_client_that_hangs_up_stops_the_provider(r: Rigged) -> None:
     stream = await begun(r, stalling(FIRST))
     async for event in stream:
@@ -289,7 +254,7 @@ async def test_a_client_that_hangs_up_stops_the_provider(r: Rigged) -> None:
             break
     await stream.close()
     await asyncio.wait_for(r.providers["openai"].asked[0].gone.wait(), 30)
-    call, made = await ended(r)
+    call, made = await r.ended()
     assert (call.error, made.error) == ("the client hung up", "the client hung up")
 
 
@@ -299,7 +264,7 @@ async def test_a_killed_subagents_routed_calls_are_cut(r: Rigged) -> None:
     with pytest.raises(Exception, match=r"incomplete|closed|peer"):
         async for _ in stream:
             pass
-    call, made = await ended(r)
+    call, made = await r.ended()
     assert call.error == "the subagent was killed" and made.error
 
 
@@ -311,85 +276,6 @@ async def test_nothing_that_a_client_names_is_fetched(r: Rigged) -> None:
         with pytest.raises(openai.BadRequestError, match=r"can't answer this: it names data by its URL"):
             await r.openai().chat.completions.create(model="gpt-by-claude", messages=messages)
     assert r.providers["second"].asked == [] and r.calls()[1] == []
-
-
-async def test_a_worker_that_says_nothing_any_more_is_begun_anew(tmp_path: Path) -> None:
-    async with routed(tmp_path) as r:
-        r.proxy.routing._worker._pace = Pace(look=0.2, deaf=1.0)
-        stream = await begun(r, stalling(FIRST))
-        async for event in stream:
-            if event.type == "content_block_delta":
-                break
-        pid = r.proxy.routing.worker
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(Exception, match=r"incomplete|closed|peer"):
-            async for _ in stream:
-                pass
-        r.begin()
-        r.answers("openai", WHOLE_HELLO)
-        assert (await ask(r, "claude-by-openai")).content[0].text == "Hello."
-        assert r.proxy.routing.worker not in (None, pid)
-
-
-async def test_a_client_that_leaves_while_the_worker_starts(tmp_path: Path) -> None:
-    """The next one has it, and is told on its call that it had to wait."""
-    async with routed(tmp_path) as r:
-        r.answers("openai", WHOLE_HELLO)
-        first = asyncio.create_task(ask(r, "claude-by-openai"))
-        await until(lambda: r.proxy.routing.worker)
-        first.cancel()
-        await asyncio.wait({first})
-        pid = r.proxy.routing.worker
-        assert (await ask(r, "claude-by-openai")).content[0].text == "Hello."
-        assert r.proxy.routing.worker == pid
-
-        def left() -> Any:
-            calls, _ = r.calls()
-            return calls if all(call.ended is not None for call in calls) else None
-
-        gone, call = await until(left)
-        assert gone.error == "the client hung up"
-        assert call.notes[0].startswith("LiteLLM's worker had to start first, which took ")
-
-
-async def test_a_worker_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    async with routed(tmp_path) as r:
-        with pytest.raises(anthropic.APIStatusError, match="it ended as it started, with exit code 1") as caught:
-            await ask(r, "claude-by-openai")
-        assert caught.value.status_code == 502
-
-
-async def test_a_worker_that_dies_is_begun_anew(r: Rigged) -> None:
-    stream = await begun(r, stalling(FIRST))
-    async for event in stream:
-        if event.type == "content_block_delta":
-            break
-    pid = r.proxy.routing.worker
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(Exception, match=r"incomplete|closed|peer"):
-        async for _ in stream:
-            pass
-    call, _ = await ended(r)
-    assert call.error == "the worker that translates broke off"
-    r.begin()
-    r.answers("openai", WHOLE_HELLO)
-    # Many at once, and one worker for them all.
-    answers = await asyncio.gather(*(ask(r, "claude-by-openai") for _ in range(5)))
-    assert [answer.content[0].text for answer in answers] == ["Hello."] * 5
-    assert r.proxy.routing.worker not in (None, pid) and len(r.calls()[1]) == 5
-
-
-async def test_the_worker_has_no_key_and_nothing_of_the_operators(r: Rigged) -> None:
-    r.answers("openai", WHOLE_HELLO)
-    await ask(r, "claude-by-openai")
-    environ = Path(f"/proc/{r.proxy.routing.worker}/environ").read_bytes()
-    names = {entry.partition(b"=")[0] for entry in environ.split(b"\0") if entry}
-    assert not any(b"KEY" in name or b"TOKEN" in name for name in names) and REAL.encode() not in environ
-    # What it may ask is over with its try.
-    assert r.providers["openai"].asked and r.proxy.routing.attempts.find([(b"x-multitrack-attempt", b"mt-x")]) is None
 
 
 async def test_a_translated_call_brings_no_key_to_a_provider_that_takes_the_clients_own(r: Rigged) -> None:
@@ -422,38 +308,21 @@ async def test_who_needs_no_translation_is_asked_when_it_is_not_possible(r: Rigg
     )
 
 
+async def test_what_litellm_fails_at_is_not_tried_again(r: Rigged) -> None:
+    r.answers("openai", WHOLE_HELLO)
+    odd: Any = [{"role": "user", "content": 7}]
+    client = r.openai().with_options(max_retries=3)
+    with pytest.raises(openai.InternalServerError, match="LiteLLM failed at this call"):
+        await client.chat.completions.create(model="gpt-by-claude", messages=odd)
+    await client.chat.completions.create(model="claude-then-gpt", messages=odd)
+    (one, two), (made,) = r.calls()
+    assert (one.status, two.status, made.provider) == (502, 200, "openai")
+    assert two.notes[0].startswith("anthropic/claude-sonnet-4-5 was not asked: LiteLLM failed at it: ")
+
+
 async def test_a_client_cannot_give_orders_to_litellm(r: Rigged) -> None:
     r.answers("anthropic", whole(b"200 OK", recorded("message.json")))
     orders = {"api_base": r.providers["second"].base_url, "mock_response": "no", "fallbacks": ["x"], "api_key": "k"}
     await r.openai().chat.completions.create(model="gpt-by-claude", messages=WHY, extra_body=orders)
     assert len(r.providers["anthropic"].asked) == 1 and r.providers["second"].asked == []
     assert {f"{name} was not passed on" for name in orders} <= set(r.calls()[0][0].notes)
-
-
-ALONE = """
-import asyncio, sys, tempfile
-from pathlib import Path
-import backends.engine
-from tests.proxyrig import recorded, streamed
-from tests.routesrig import routed
-
-async def main():
-    async with routed(Path(tempfile.mkdtemp())) as r:
-        r.answers("anthropic", streamed(recorded("text.sse")))
-        for model in ("claude-sonnet-4-5", "same", "renamed"):
-            asked = {"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "a"}]}
-            async with r.anthropic().messages.stream(**asked) as stream:
-                await stream.get_final_message()
-        assert r.proxy.routing.worker is None
-        assert len(r.providers["anthropic"].asked) == 3
-    assert "litellm" not in sys.modules
-
-asyncio.run(main())
-"""
-
-
-async def test_no_worker_is_started_while_no_call_needs_one_and_nothing_else_imports_litellm() -> None:
-    root = Path(__file__).parents[1]
-    alone = await asyncio.create_subprocess_exec(sys.executable, "-c", ALONE, cwd=root, stderr=asyncio.subprocess.PIPE)
-    _, errors = await alone.communicate()
-    assert alone.returncode == 0, errors.decode()

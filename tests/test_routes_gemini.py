@@ -11,7 +11,7 @@ import pytest_asyncio
 from google.genai import errors, types
 
 from store import tapes
-from tests.proxyrig import KEY, SUBAGENT, recorded, split, streamed, until, whole
+from tests.proxyrig import KEY, SUBAGENT, recorded, split, streamed, whole
 from tests.routesrig import Rigged, chunks, completion, failed, routed, tool_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -287,12 +287,7 @@ async def test_a_stream_that_breaks_breaks(r: Rigged, cut: bool) -> None:
     r.answers("openai", streamed(part, cut=cut))
     with pytest.raises(Exception, match=r"incomplete|closed|peer|terminated|not completed|Not enough"):
         await said(r, "claude-by-openai", WHY, stream=True)
-
-    def ended() -> Any:
-        (call,), (made,) = r.calls()
-        return (call, made) if call.ended is not None and made.ended is not None else None
-
-    call, made = await until(ended)
+    call, made = await r.ended()
     assert (call.complete, made.complete) == (False, False) and tapes.response(r.store, made) == part
     assert b"finishReason" not in tapes.response(r.store, call)
 

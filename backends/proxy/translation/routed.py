@@ -256,7 +256,11 @@ class Routed:
         if response.status == 422 and not attempt.sent:
             raise UntranslatableError(reason)
         log.warning("a call was not translated for %s: %s", deployment, shown_line(reason, 300))
-        return Told(502, (), protocol.error(502, f"The recording proxy: LiteLLM failed at this call: {reason}"))
+        said = protocol.error(502, f"The recording proxy: LiteLLM failed at this call: {reason}")
+        if attempt.sent:
+            return Told(502, (), said)
+        # It would fail again.
+        return Told(502, [(b"x-should-retry", b"false")], said, f"LiteLLM failed at it: {shown_line(reason, 200)}")
 
     async def _look_back(self) -> None:
         """Find out what was said before a request that leaves it to its provider: a deployment may be another one."""
