@@ -16,12 +16,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from sqlalchemy import Connection
 
@@ -55,7 +55,7 @@ from tests.oracles import (
     written,
 )
 from tests.proxyrig import compressed
-from tests.seeds import CODINGS, CONVERSATIONS, ENDPOINTS, KEYS, LONGEST, TOKENS, coded, seeds
+from tests.seeds import CODINGS, CONVERSATIONS, ENDPOINTS, KEYS, LONGEST, TOKENS, coded, pieces, seeds, split
 
 MEMORY = 512
 """MiB that a fuzzer may take. Each levels off at a quarter to a half of it: what takes more holds on to something."""
@@ -65,19 +65,6 @@ FOUND = 77
 
 SLOW = 20
 """Seconds that one input may take, on a busy machine. They take milliseconds."""
-
-
-def split(data: bytes) -> tuple[int, bytes]:
-    """A choice, and the rest."""
-    return (data[0], data[1:]) if data else (0, b"")
-
-
-def pieces(choice: int, data: bytes) -> list[bytes]:
-    """The data cut up, somehow that depends on it."""
-    cuts, step = [0], choice % 7 + 1
-    while cuts[-1] < len(data):
-        cuts.append(min(cuts[-1] + 1 + data[cuts[-1]] % (step * 3), len(data)))
-    return [data[a:b] for a, b in pairwise(cuts)]
 
 
 def request(data: bytes) -> None:
@@ -127,15 +114,20 @@ def decoding(data: bytes) -> None:
             return out, False
         return out, True
 
-    packed = coded(coding, body) if choice & 0x80 else body
+    single, packed = bool(coding) and "," not in coding, body
+    if choice & 0x80:
+        half = len(body) // 2 if coding in ("gzip", "zstd") else 0
+        packed = b"".join(coded(coding, part) for part in (body[:half], body[half:]) if part)
     whole, complete = decoded([packed] if packed else [])
     assert not choice & 0x80 or (whole, complete) == (body, True)
     cut, also = decoded(pieces(choice, packed))
     assert complete is also and (whole == cut if complete else cut.startswith(whole))
     few, fits = decoded(pieces(choice, packed), 100)
     assert cut.startswith(few)
-    if coding and "," not in coding:
+    if single:
         assert len(few) <= 100 and (not complete or fits is (len(whole) <= 100))
+        assert not complete or decoded([packed], len(whole)) == (whole, True)
+        assert not complete or not whole or not decoded([packed], len(whole) - 1)[1]
 
 
 def head(data: bytes) -> None:
@@ -144,13 +136,15 @@ def head(data: bytes) -> None:
     path, _, query = line.decode("latin-1").partition("?")
     found = address(path, (), query)
     assert isinstance(is_odd(found.path), bool)
-    if any(segment in (".", "..") for segment in unquote_plus(path).split("/")):
+    steps = [segment.partition(";")[0] for segment in re.split(r"[/\\]", unquote(path))]
+    if {".", ".."} & {*steps} or re.search("%(?:[01][0-9a-f]|7f)", path, re.IGNORECASE):
         assert is_odd(path)
     given = parameters(query)
     secrets = [unquote_plus(value) for name, equals, value in given if equals and is_key(name)]
     assert path.startswith("/k/") or found.secret == (secrets[0] if secrets else "")
     clean = [part for part in given if any(part) and not (part[1] and is_key(part[0]))]
     assert [part for part in parameters(without_keys(query)) if any(part)] == clean
+    assert without_keys(query) == query or without_keys(query)[:1] not in ("&", ";")
     starred = [name + (equals and "=***" if is_key(name) else equals + value) for name, equals, value in given]
     assert re.split("[&;]", kept_query(query)) == starred
     own = parameters(without_keys(query, own_key=True))
@@ -230,6 +224,10 @@ def answer(data: bytes) -> None:
             gone += len(hold.take(part, safe_to))
             assert listener.ended is None or gone <= listener.ended or not agrees(body[listener.ended :])
         assert came == gone + len(hold.rest())
+        if not coding and len(parts) == 1 and listener.ended is not None:
+            before = Listener(head, PROTOCOLS[protocol].reader("POST", path, lambda kind, text: None))
+            before.take(body[: listener.ended])
+            assert before.ended is None
         said = listener.finish(b"".join(parts))
         assert "a fault of the reader's own" not in said.error
         json.dumps(said.messages)
@@ -252,6 +250,14 @@ def _read(parse: Callable[[bytes], Any], data: bytes) -> tuple[str, Any]:
         return "no JSON", None
 
 
+def _taken_apart(item: dict[str, Any], conversation: str) -> None:
+    """A message and its kept form, which is that of itself."""
+    message, overlay = forms.split(item, conversation)
+    assert same(forms.join(message, overlay), item)
+    again, nothing = forms.split(message, conversation)
+    assert same(again, message) and (nothing is None or same(forms.join(again, nothing), message))
+
+
 def values(data: bytes) -> None:
     """JSON as it is kept: read exactly or not at all, the same fast and slow, and back to the same value."""
     read = [_read(parse, data) for parse in (canonical.parse, exact.parse)]
@@ -272,10 +278,10 @@ def values(data: bytes) -> None:
     assert canonical.request_digest(value) == canonical.request_digest(canonical.parse(form))
     if isinstance(value, dict):
         for conversation in CONVERSATIONS:
-            message, overlay = forms.split(value, conversation)
-            assert same(forms.join(message, overlay), value)
-            again, nothing = forms.split(message, conversation)
-            assert same(again, message) and (nothing is None or same(forms.join(again, nothing), message))
+            items = value.get(conversation)
+            for item in [value, *(items if isinstance(items, list) else [])]:
+                if isinstance(item, dict):
+                    _taken_apart(item, conversation)
         for member in value:
             if isinstance(value[member], list) and all(isinstance(item, dict) for item in value[member]):
                 at = jsonwalk.start(data, member)

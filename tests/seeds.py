@@ -2,11 +2,13 @@
 and what is known to be hard."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from backends.proxy.routes import PROTOCOLS
 from tests.conformance import RECORDINGS, Recording, understood
-from tests.proxyrig import compress, recorded, split
+from tests.proxyrig import compress, recorded
+from tests.proxyrig import split as events_of
 
 CODINGS = ("", "gzip", "br", "zstd", "deflate", "gzip, br", "br, zstd, gzip", "x-unknown", "identity")
 CONVERSATIONS = ("messages", "input", "contents", "")
@@ -156,14 +158,32 @@ HARD = (
     b'{"contents":[{"parts":[{"text":"a"}]}],"generationConfig":{"maxOutputTokens":1e400}}',
     b'{"a":123456789012345678901234567890,"b":-0.0,"c":1e22,"d":0.1,"e":1E+2}',
     b'{"model":"m","a":1,"a":0.1,"\\u006dodel":"n"}',
+    b'{"model":"m","MODEL":"n","stream":1,"max_tokens":0}',
+    b'{"max_tokens":5,"max_completion_tokens":9,"n":3,"stream":"true"}',
     b' {"messages" : [ {"role":"user", "content":"\xc3\xa9"} , {"role":"user","content":"b"} ] , "Model":"n"}',
 )
 HEADS = (
     b"/v1/messages?beta=true\nhost: 127.0.0.1:8080\nx-api-key: mt-secret\nconnection: x-a, close\nx-a: 1",
     b"/k/mt-1/v1/chat/completions\nHost: localhost\nAuthorization: bearer sk-1\nx-claude-code-session-id: 1f\nte: x",
     b"/v1beta/models/m:generateContent?alt=sse&key=AIza1&x=%2e;api_key=mt-2\nx_goog_api_key: 3\nCookie: a=b\nexpect: 1",
+    b"/v1/a?KEY=1&a=2&k%65y=3\nConnection: X-A\nx-a: 1\nAuthorization: BEARER mt-1",
+    b"/v1\\..\\a?&a=1;api_key=2",
+    b"/v1/a%0db",
     b"/v1/a/%2e%2e/..;x/\\b\ncontent-length: 3\nset-cookie: c=d\nx-amz-security-token: 9\nuser-agent: x/1 (key=abc)",
 )
+
+
+def split(data: bytes) -> tuple[int, bytes]:
+    """A choice, and the rest."""
+    return (data[0], data[1:]) if data else (0, b"")
+
+
+def pieces(choice: int, data: bytes) -> list[bytes]:
+    """The data cut up, somehow that depends on it."""
+    cuts, step = [0], choice % 7 + 1
+    while cuts[-1] < len(data):
+        cuts.append(min(cuts[-1] + 1 + data[cuts[-1]] % (step * 3), len(data)))
+    return [data[a:b] for a, b in pairwise(cuts)]
 
 
 def coded(coding: str, body: bytes) -> bytes:
@@ -174,7 +194,7 @@ def coded(coding: str, body: bytes) -> bytes:
 
 
 def _short(body: bytes) -> bytes:
-    events = split(body)
+    events = events_of(body)
     while len(body) >= LONGEST and len(events) > 2:
         del events[len(events) // 2]
         body = b"".join(events)
@@ -225,7 +245,8 @@ def seeds(target: str) -> list[bytes]:
         (RECORDINGS["hello.sse"], recorded(name)) for name in ("tools-crlf.sse", "unknown.sse", "surrogate.sse")
     ]
     if target == "events":
-        return [bytes([at % 7]) + body for at, (one, body) in enumerate(answers) if one.streamed]
+        small = [b"\0event: a\r\ndata:  b\r\n\r\ndata\r\n\r\n", b"\0\xef\xbb\xbfdata: a\r\rdata: b\n\n:\ndata: c"]
+        return small + [bytes([at % 7]) + body for at, (one, body) in enumerate(answers) if one.streamed]
     return [
         bytes([at | (0x80 if one.streamed else 0) | packed]) + body
         for one, body in answers

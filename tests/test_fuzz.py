@@ -36,6 +36,12 @@ _ANY = st.binary(max_size=300) | st.lists(_TOKENS | st.binary(max_size=6), max_s
 
 
 @pytest.mark.parametrize("name", TARGETS)
+def test_what_is_known(name: str) -> None:
+    for seed in seeds(name):
+        TARGETS[name](seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
 @settings(max_examples=150, deadline=None)
 @given(data=_ANY)
 def test_anything_at_all(name: str, data: bytes) -> None:
@@ -59,6 +65,11 @@ def test_what_once_was_right(name: str, data: st.DataObject) -> None:
 def recorded_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     with open_store(tmp_path_factory.mktemp("fuzz") / "store.sqlite3") as store:
         yield Recorded(store)
+
+
+def test_requests_as_agents_send_them_come_back_from_their_tape(recorded_target: Recorded) -> None:
+    for seed in seeds("recorded"):
+        recorded_target(seed)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

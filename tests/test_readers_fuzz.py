@@ -109,10 +109,13 @@ DELTA = shaped(role=PIECE, content=PIECE, refusal=PIECE, tool_calls=st.lists(CAL
 CHOICE = shaped(index=INDEX, delta=DELTA, message=DELTA, finish_reason=PIECE, error=VALUES)
 CANDIDATE = shaped(index=INDEX, content=shaped(parts=st.lists(PART, max_size=2), role=PIECE), finishReason=PIECE)
 ITEM = shaped(type=PIECE, id=PIECE, content=st.lists(PART, max_size=2), summary=st.lists(PART), arguments=PIECE)
-WHOLE = shaped(id=PIECE, model=PIECE, status=PIECE, output=st.lists(ITEM, max_size=2), usage=VALUES, error=VALUES)
+COUNTS = ["input_tokens", "output_tokens", "prompt_tokens", "completion_tokens", "cache_read_input_tokens"]
+COUNTS += ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "cachedContentTokenCount"]
+USAGE = st.dictionaries(st.sampled_from(COUNTS), st.integers(-2, 1 << 70) | VALUES, min_size=1, max_size=4)
+WHOLE = shaped(id=PIECE, model=PIECE, status=PIECE, output=st.lists(ITEM, max_size=2), usage=USAGE, error=VALUES)
 BLOCK = shaped(type=st.sampled_from(BLOCKS), text=PIECE, thinking=PIECE, id=PIECE, name=PIECE, input=VALUES)
 GROWTH = shaped(type=st.sampled_from(DELTAS), text=PIECE, partial_json=PIECE, thinking=PIECE, signature=PIECE)
-MESSAGE = shaped(id=PIECE, model=PIECE, role=PIECE, content=st.lists(BLOCK, max_size=2), usage=VALUES)
+MESSAGE = shaped(id=PIECE, model=PIECE, role=PIECE, content=st.lists(BLOCK, max_size=2), usage=USAGE)
 SHAPES = {
     "messages": shaped(
         type=st.sampled_from([*STEPS, "error"]),
@@ -120,11 +123,11 @@ SHAPES = {
         index=INDEX,
         content_block=BLOCK,
         delta=GROWTH | shaped(stop_reason=PIECE, stop_sequence=PIECE),
-        usage=VALUES,
+        usage=USAGE,
         error=VALUES,
     )
     | MESSAGE,
-    "chat": shaped(id=PIECE, model=PIECE, choices=st.lists(CHOICE, max_size=3), usage=VALUES, error=VALUES),
+    "chat": shaped(id=PIECE, model=PIECE, choices=st.lists(CHOICE, max_size=3), usage=USAGE, error=VALUES),
     "responses": shaped(
         type=st.sampled_from(KINDS),
         output_index=INDEX,
@@ -139,7 +142,7 @@ SHAPES = {
     | WHOLE,
     "gemini": shaped(
         candidates=st.lists(CANDIDATE, max_size=3),
-        usageMetadata=VALUES,
+        usageMetadata=USAGE,
         promptFeedback=VALUES,
         modelVersion=PIECE,
         error=VALUES,
