@@ -109,7 +109,8 @@ class RunsScreen(StudioScreen):
 
     def _weigh(self) -> None:
         """Look what is taken of the disk, in a thread: now and then, and the less often the longer it takes."""
-        if not self.world.opened or time.monotonic() < self._due:
+        # Without a run there may be no store, and looking must not make one.
+        if not self.world.tracks or time.monotonic() < self._due:
             return
         self._due = math.inf
 
