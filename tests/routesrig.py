@@ -53,6 +53,7 @@ ROUTES = (
     "again=openai/gpt-5.1,retries=2",
     "again-then=openai/gpt-5.1,openai/gpt-5.1@second,retries=1",
     "any-*=openai/gpt-5.1",
+    "poor=gemini/gemini-2.5-pro,anthropic/claude-sonnet-4-5,openai/gpt-5.1",
     "claude-then-gpt=anthropic/claude-sonnet-4-5,openai/gpt-5.1",
     "gpt-then-claude=openai/gpt-5.1,anthropic/claude-sonnet-4-5",
     "vectors=gemini/gemini-embedding-001",

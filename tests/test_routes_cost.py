@@ -93,4 +93,4 @@ async def test_an_operators_own_price_wins(tmp_path: Path) -> None:
         _, (made,) = r.both()
         usage = made.usage
         tokens = usage.input * 1000 + usage.output * 2000 + usage.cache_read * 500 + usage.cache_write * 1500
-        assert made.usd == pytest.approx(tokens / 1e6) and made.usd > 0.01
+        assert tokens > 10_000 and made.usd == pytest.approx(tokens / 1e6)

@@ -195,6 +195,40 @@ async def test_what_would_fail_again_is_not_tried_again(
     assert [made.provider for made in r.calls()[1]] == asked
 
 
+NO_KEY = {
+    "error": {
+        "code": 400,
+        "message": "API key not valid.",
+        "status": "INVALID_ARGUMENT",
+        "details": [{"reason": "API_KEY_INVALID"}],
+    }
+}
+NO_MONEY = {
+    "type": "error",
+    "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API."},
+}
+
+
+async def test_whose_key_is_wrong_or_money_is_out_is_not_the_requests_fault(r: Rigged) -> None:
+    """Gemini and Anthropic say so with status 400."""
+    r.answers("gemini", failed(400, NO_KEY))
+    r.answers("anthropic", failed(400, NO_MONEY))
+    r.answers("openai", WHOLE_HELLO)
+    assert (await ask(r, "poor")).content[0].text == "Hello."
+    assert [(made.provider, made.status) for made in r.calls()[1]] == [
+        ("gemini", 400),
+        ("anthropic", 400),
+        ("openai", 200),
+    ]
+    with pytest.raises(anthropic.AuthenticationError, match="API key not valid"):
+        await ask(r, "claude-by-gemini")
+    # In the client's own protocol it goes on as it came.
+    with pytest.raises(anthropic.BadRequestError, match="credit balance"):
+        await ask(r, "renamed")
+    call = r.calls()[0][-1]
+    assert json.loads(tapes.response(r.store, call)) == NO_MONEY and call.complete
+
+
 async def test_one_deployment_of_the_clients_protocol_and_name_is_left_alone(r: Rigged) -> None:
     r.answers("anthropic", streamed(recorded("text.sse")))
     await ask(r, "same", stream=True)

@@ -22,6 +22,18 @@ _TOO_LONG = re.compile(
 )
 
 
+_REALLY = (
+    (re.compile(rb"API_KEY_INVALID|API key not valid", re.I), 401),
+    (re.compile(rb"credit balance is too low", re.I), 402),
+)
+"""What Gemini says of a wrong key, and Anthropic of an account without money, each with status 400."""
+
+
+def real_status(status: int, body: bytes) -> int:
+    """The status that says whose fault an error is: some providers have one for all."""
+    return next((real for words, real in _REALLY if words.search(body)), status) if status == 400 else status
+
+
 class Told:
     """An answer that is here already."""
 
@@ -55,12 +67,26 @@ class Passed:
         self._attempts = attempts
         self.status = inner.status
         self.headers = inner.headers
+        self._ahead: list[bytes] = []
+        """What was read of it, and not passed on."""
+
+    async def body(self) -> bytes:
+        """All of it, which is read once more. UpstreamError."""
+        pieces: list[bytes] = []
+        try:
+            while piece := await self.read():
+                pieces.append(piece)
+        finally:
+            self._ahead = pieces
+        return b"".join(pieces)
 
     @property
     def whole(self) -> bool:
         return self._inner.whole
 
     async def read(self) -> bytes:
+        if self._ahead:
+            return self._ahead.pop(0)
         piece = await self._inner.read()
         if not piece:
             await self._attempt.settle()

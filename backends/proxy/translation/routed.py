@@ -18,7 +18,7 @@ from backends.proxy.protocol import Answer, AnswerReader, ProviderProtocol, load
 from backends.proxy.relay import HUNG_UP
 from backends.proxy.routes import Upstream
 from backends.proxy.sse import Event
-from backends.proxy.translation.answers import Passed, Told, Translated, refusal
+from backends.proxy.translation.answers import Passed, Told, Translated, real_status, refusal
 from backends.proxy.translation.attempts import Attempt, Attempts
 from backends.proxy.translation.bodies import renamed, renamed_inside, renamed_path, with_earlier
 from backends.proxy.translation.losses import losses
@@ -138,7 +138,7 @@ class Routed:
             last_resort = place == len(order) - 1
             for again in range(1 + self._route.retries):
                 answering = await self._try(deployment, forward)
-                status = answering.status
+                status = await self._real_status(answering)
                 if status < 400:
                     self._said.append(
                         f"counted by LiteLLM as for {deployment}, not reported by a provider"
@@ -252,7 +252,7 @@ class Routed:
         if problem is not None:
             return refusal(protocol, problem.status, None, f"The recording proxy: {problem}.")
         if end is not None and end.status is not None and end.status >= 400:
-            return refusal(protocol, end.status, end, end.error)
+            return refusal(protocol, real_status(end.status, end.response), end, end.error)
         if response.status == 422 and not attempt.sent:
             raise UntranslatableError(reason)
         log.warning("a call was not translated for %s: %s", deployment, shown_line(reason, 300))
@@ -261,6 +261,15 @@ class Routed:
             return Told(502, (), said)
         # It would fail again.
         return Told(502, [(b"x-should-retry", b"false")], said, f"LiteLLM failed at it: {shown_line(reason, 200)}")
+
+    async def _real_status(self, answering: Answering) -> int:
+        """By which it is decided who is asked next."""
+        if not isinstance(answering, Passed) or answering.status != 400:
+            return answering.status
+        try:
+            return real_status(400, await answering.body())
+        except UpstreamError as error:
+            return error.status
 
     async def _look_back(self) -> None:
         """Find out what was said before a request that leaves it to its provider: a deployment may be another one."""
