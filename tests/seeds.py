@@ -116,6 +116,7 @@ ASKS: tuple[tuple[str, dict[str, Any]], ...] = (
                 },
                 {"role": "tool", "tool_call_id": "c1", "content": "x"},
                 {"role": "assistant", "content": "", "annotations": [], "refusal": None},
+                {"role": "assistant", "tool_calls": [{"id": "c2", "function": {"name": "f", "arguments": ""}}]},
             ],
         },
     ),
@@ -227,7 +228,9 @@ def seeds(target: str) -> list[bytes]:
     if target == "head":
         return list(HEADS)
     if target == "secrets":
-        return [bytes([at]) + f'first "{key}",\n{key}\\n'.encode() for at, key in enumerate(KEYS)]
+        plain = [bytes([at]) + f'first "{key}",\n{key}\\n'.encode() for at, key in enumerate(KEYS)]
+        # A letter that is two in lower case.
+        return plain + [bytes([255 - at]) + "\u0130".encode() * 9 for at in range(len(KEYS))]
     asks = _asks()
     if target == "recorded":
         return [_choice(member, CONVERSATIONS) + body for member, body in asks]
