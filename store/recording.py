@@ -6,11 +6,9 @@ kept as the bytes that came.
 """
 
 import json
-from base64 import b32hexencode
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from store import blobs, dag, events, jsontext, passages, requests
 from store.domain.canonical import digest, kept_key
@@ -45,10 +43,12 @@ DIED = "engine died"
 
 _ID_LENGTH = 18
 _ID_RANDOM = 5
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_TWO_DIGITS = [one + other for one in _DIGITS for other in _DIGITS]
+_SHIFTS = range(5 * (_ID_LENGTH - 2), -1, -10)
 
 
-@dataclass(frozen=True)
-class CallStart:
+class CallStart(NamedTuple):
     """A request, whole, as it is about to go out.
 
     `path` is with its query. `body` is without content codings. `headers` are as they came, without credentials.
@@ -77,8 +77,7 @@ class CallStart:
     source: str = ""
 
 
-@dataclass(frozen=True)
-class CallEnd:
+class CallEnd(NamedTuple):
     """How a call ended.
 
     `complete` says that all of it came, be it an error's; `error` is "" for an answer that came whole. `messages` are
@@ -96,7 +95,7 @@ class CallEnd:
     first_byte: float | None = None
     messages: Sequence[Mapping[str, Any]] = ()
     stop_reason: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     usd: float | None = None
     response: bytes = b""
     headers: Sequence[tuple[str, str]] = ()
@@ -111,7 +110,7 @@ def new_call_id(at: float, random_bytes: bytes) -> str:
     if len(random_bytes) < _ID_RANDOM:
         raise ValueError(f"an id needs {_ID_RANDOM} random bytes")
     number = int(at * 1000) << 8 * _ID_RANDOM | int.from_bytes(random_bytes[:_ID_RANDOM])
-    return b32hexencode(number.to_bytes(15)).decode().lower()[-_ID_LENGTH:]
+    return "".join([_TWO_DIGITS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def open_call(connection: AnyConnection, start: CallStart, value: Any = None) -> None:

@@ -19,19 +19,18 @@ SIZE = struct.Struct("<Q")
 Reply = tuple[str, str] | None
 """What kept a call from being recorded, and that in few words; None for nothing."""
 
-_START, _END, _USAGE, _SUBAGENT = (tuple(of.__dataclass_fields__) for of in (CallStart, CallEnd, Usage, SubagentId))
-_of_start, _of_end, _of_usage, _of_subagent = (attrgetter(*names) for names in (_START, _END, _USAGE, _SUBAGENT))
-_WHOSE, _USED = _START.index("subagent"), _END.index("usage")
+_WHOSE, _USED = CallStart._fields.index("subagent"), CallEnd._fields.index("usage")
+_of_usage, _of_subagent = (attrgetter(*of.__dataclass_fields__) for of in (Usage, SubagentId))
 
 
 def packed(start: CallStart, end: CallEnd | None, *, opened: bool) -> bytes:
     """A call as far as it has come: its request, its end when it has one, and whether it was opened before. ValueError
     for what marshal can't write."""
-    begun, ended = [*_of_start(start)], None
+    begun, ended = [*start], None
     if start.subagent is not None:
         begun[_WHOSE] = _of_subagent(start.subagent)
     if end is not None:
-        ended = [*_of_end(end)]
+        ended = [*end]
         ended[_USED] = _of_usage(end.usage)
     return marshal.dumps((begun, ended, opened))
 

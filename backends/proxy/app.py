@@ -229,7 +229,8 @@ class Proxy:
             over = attempt.ended
         else:
             answerer = self._answerer(start, self._provider if routed is None else routed.live)
-        start = replace(start, source=answerer.source)
+        if answerer.source:
+            start = start._replace(source=answerer.source)
         exchange = Exchange(
             Forward(
                 route.protocol,

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from backends.proxy import counting
 from backends.proxy.headers import Headers, kept
@@ -37,8 +37,7 @@ QUICK = 0.02
 """Seconds that a call may take without being opened first. A model's answer takes longer; an error may not."""
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How an exchange ended. `status` and `headers` are the provider's, None where it never answered; `problem` is what
     kept its answer from coming whole, "" where it did."""
 

@@ -170,7 +170,7 @@ class Routed:
             return end
         usage = sum((tried.usage for tried in ends), Usage())
         unpriced = any(tried.usd is None for tried in ends)
-        return replace(end, usage=usage, usd=None if unpriced else sum(tried.usd or 0.0 for tried in ends))
+        return end._replace(usage=usage, usd=None if unpriced else sum(tried.usd or 0.0 for tried in ends))
 
     async def _try(self, deployment: Deployment, forward: Forward) -> Answering:
         """One try; an error is an answer too."""
