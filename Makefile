@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 help:
 	@echo 'make demo          set up, then work on a practice bug: live on a terminal, headless without one'
 	@echo 'make test          set up, then the whole test suite'
-	@echo 'make soak          the tests that take minutes to hours'
+	@echo 'make soak          the tests that take minutes to hours; FUZZ=600 fuzzes each target for so long, in seconds'
 	@echo 'make lint          formatting, lint, types, import contracts'
 	@echo 'make bench         the benchmarks'
 	@echo 'make dist          source distribution and wheel, in dist/'

@@ -88,7 +88,7 @@ def test_any_request_comes_back_from_its_tape(
 @pytest.mark.soak
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheel for this platform")
 @pytest.mark.parametrize("name", NAMES)
-def test_coverage_guided(name: str, tmp_path: Path) -> None:
+def test_coverage_guided(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = [sys.executable, "-m", "tests.fuzzing", name, str(tmp_path), str(SECONDS)]
     root = Path(__file__).parent.parent
     log = tmp_path / "log"
@@ -107,9 +107,14 @@ def test_coverage_guided(name: str, tmp_path: Path) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(fuzzer.pid, signal.SIGKILL)
     said = log.read_text(errors="replace")
-    print(*re.findall(r"^(?:stat::|#\d+\s+(?:INITED|DONE)).*", said, re.MULTILINE), sep="\n")
     verdict = f"no verdict after {PATIENCE} s" if code is None else VERDICTS.get(code, f"it ended with {code}")
     bad = [f"\npython -m tests.fuzzing {name} {path}\n{path.read_bytes()[:500]!r}" for path in tmp_path.glob("bad-*")]
     assert code == 0 and not bad, f"{name}: {verdict}{''.join(bad)}\n{said[-3000:]}"
-    done = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
-    assert done and int(done[1]) > 10 * len(seeds(name)), f"{name}: hardly anything was tried\n{said[-3000:]}"
+    inputs, memory = (int(re.findall(rf"stat::{count}:\s*(\d+)", said)[-1]) for count in _COUNTS)
+    begun, reached = (re.findall(rf"{when}\s+cov: (\d+)", said)[-1] for when in ("INITED", "DONE"))
+    with capsys.disabled():
+        print(f"\n{name}: {inputs} inputs in {SECONDS} s, {memory} MiB, {reached} branches ({begun} by its seeds)")
+    assert inputs > 10 * len(seeds(name)), f"{name}: hardly anything was tried\n{said[-3000:]}"
+
+
+_COUNTS = ("number_of_executed_units", "peak_rss_mb")
