@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal, DecimalException
 from itertools import accumulate
 from typing import Any
 from urllib.parse import unquote_plus
+
+from store.domain.canonical import InexactError
 
 HOP_BY_HOP = {
     *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
@@ -79,3 +82,13 @@ def holds(value: Any, written: Any) -> bool:
     if isinstance(written, list):
         return isinstance(value, list) and len(value) == len(written) and all(map(holds, value, written))
     return type(value) is type(written) and value == written
+
+
+def attempt(parse: Callable[[bytes], Any], data: bytes) -> tuple[str, Any]:
+    """What kept it from being read, "" for nothing, and the value."""
+    try:
+        return "", parse(data)
+    except InexactError:
+        return "inexact", None
+    except ValueError:
+        return "no JSON", None

@@ -248,7 +248,10 @@ def seeds(target: str) -> list[bytes]:
         (RECORDINGS["hello.sse"], recorded(name)) for name in ("tools-crlf.sse", "unknown.sse", "surrogate.sse")
     ]
     if target == "events":
-        small = [b"\0event: a\r\ndata:  b\r\n\r\ndata\r\n\r\n", b"\0\xef\xbb\xbfdata: a\r\rdata: b\n\n:\ndata: c"]
+        small = [
+            b"\0event: a\r\ndata:  b\r\n\r\ndata\r\n\r\n",
+            b"\0\xef\xbb\xbf\xef\xbb\xbfdata: a\r\rdata: b\n\n:\ndata: c",
+        ]
         return small + [bytes([at % 7]) + body for at, (one, body) in enumerate(answers) if one.streamed]
     return [
         bytes([at | (0x80 if one.streamed else 0) | packed]) + body
