@@ -378,7 +378,7 @@ async def test_what_was_used_is_told_by_the_record(tmp_path: Path) -> None:
             assert (await ask(p, AGAIN_KEY))[2] == recorded("text.sse")
         # An engine that was killed left the second open: its answer reached nobody.
         start = CallStart(new_call_id(9.0, b"12345"), 9.0, AGAIN.run, AGAIN, "anthropic", "POST", "/v1/messages", ASK)
-        start = CallStart(**{**start.__dict__, "source": f"tape:{second.id}"})
+        start = start._replace(source=f"tape:{second.id}")
         r.store.write(lambda connection: tapes.open_call(connection, start))
         r.store.write(lambda connection: tapes.orphans(connection, AGAIN.run, 10.0))
         async with playing(r, again=True) as p:
