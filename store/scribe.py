@@ -3,8 +3,8 @@
 Taking a request apart, hashing, compressing and indexing it keeps the interpreter busy, and an event loop in the same
 process waits for that: on two cores a proxy that records in its own process passes on about half as many small calls.
 
-One group of calls is under way at a time; what comes meanwhile is the next. So groups grow with the load, and with them
-grows what a transaction and a system call are shared by. A call counts as recorded when the process has said so, after
+One group of calls is being written and one lies ready behind it; what comes meanwhile is the next. So the process never
+waits for the loop while there is work, and groups grow with the load, and with them what a transaction is shared by. A call counts as recorded when the process has said so, after
 its commit. It ends when the other end of the socket is closed, so also when its engine was killed. When it dies itself,
 the calls that it has not answered are told so, and the next one begins it anew.
 """
@@ -30,6 +30,9 @@ log = logging.getLogger("multitrack.store")
 
 BYTES = 4 * 1024 * 1024
 """About the most bytes of one group: bounds how long its first call waits for the others."""
+
+AHEAD = 2
+"""Groups under way at a time: one that is being written, and one that lies ready when that is done."""
 
 _PATIENCE = 60.0
 """Seconds that it may take to write what came before the end."""
@@ -78,7 +81,8 @@ class Scribe:
 
     def _waiting(self) -> "Iterator[asyncio.Future[None]]":
         if self._line is not None:
-            yield from self._line.waiting
+            for group in self._line.waiting:
+                yield from group
         yield from (future for _, future in self._queue)
 
     def _go(self) -> None:
@@ -87,7 +91,7 @@ class Scribe:
         if line is None or line.closed:
             if self._beginning is None and self._queue:
                 self._beginning = asyncio.get_running_loop().create_task(self._begin())
-        elif self._queue and not line.waiting:
+        elif self._queue and len(line.waiting) < AHEAD:
             line.ask(*self._group())
 
     def _group(self) -> "tuple[list[bytes], list[asyncio.Future[None]]]":
@@ -131,12 +135,12 @@ class _Line(asyncio.Protocol):
         """`more` is told that the next group may go out, and that the line is closed."""
         self._more = more
         self._came = bytearray()
-        self.waiting: list[asyncio.Future[None]] = []
-        """Who waits for the group that is under way."""
+        self.waiting: deque[list[asyncio.Future[None]]] = deque()
+        """Who waits for each of the groups that are under way."""
         self.closed = False
 
     def ask(self, calls: "list[bytes]", futures: "list[asyncio.Future[None]]") -> None:
-        self.waiting = futures
+        self.waiting.append(futures)
         self._transport.write(wire.frame(calls))
 
     def hang_up(self) -> None:
@@ -149,23 +153,21 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._came += data
-        if len(self._came) < wire.SIZE.size:
-            return
-        (size,) = wire.SIZE.unpack_from(self._came)
-        if len(self._came) < wire.SIZE.size + size:
-            return
-        replies: list[wire.Reply] = wire.group(memoryview(self._came)[wire.SIZE.size :])
-        self._came = bytearray()
-        waiting, self.waiting = self.waiting, []
-        for future, reply in zip(waiting, replies, strict=True):
-            _tell(future, None if reply is None else StoreError(*reply))
+        while len(self._came) >= wire.SIZE.size:
+            end = wire.SIZE.size + wire.SIZE.unpack_from(self._came)[0]
+            if len(self._came) < end:
+                break
+            replies: list[wire.Reply] = wire.group(self._came[wire.SIZE.size : end])
+            del self._came[:end]
+            for future, reply in zip(self.waiting.popleft(), replies, strict=True):
+                _tell(future, None if reply is None else StoreError(*reply))
         self._more()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        waiting, self.waiting = self.waiting, []
-        for future in waiting:
-            _tell(future, _ended())
+        while self.waiting:
+            for future in self.waiting.popleft():
+                _tell(future, _ended())
         self._more()
 
 
