@@ -89,7 +89,7 @@ def record(home: Home, settings: Settings) -> int:
 def base_urls(settings: Settings, address: str) -> dict[str, str]:
     """What clients are given as a base URL, by provider, each as the SDKs of that protocol want it."""
     return {
-        name: f"{address}/{name}" + ("/v1" if upstream.protocol == "openai" else "")
+        name: f"{address}/{name}" + (upstream.version or "/v1" if upstream.protocol == "openai" else "")
         for name, upstream in settings.upstreams.items()
     }
 

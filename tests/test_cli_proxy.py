@@ -173,6 +173,47 @@ async def test_a_virtual_key_that_is_not_known_goes_nowhere(tmp_path: Path) -> N
     assert OWN.encode() in asked.head
 
 
+async def test_a_clients_own_key_goes_to_no_provider_that_was_only_guessed(tmp_path: Path) -> None:
+    async with (
+        provider(whole(b"200 OK", b"{}")) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        root = proxy.listening["url"]
+        for path in ("/v1/models", "/deepseek/v1/chat/completions"):
+            async with aiohttp.ClientSession() as session, session.get(root + path, headers={"x-api-key": OWN}) as had:
+                assert had.status == 404 and "/openai" in (await had.json())["error"]["message"]
+        # Without a key there is nothing to lose, and agents try what is there.
+        async with aiohttp.ClientSession() as session, session.head(root) as had:
+            assert had.status == 200
+        await proxy.stop()
+    assert [asked.line for asked in upstream.asked] == [b"HEAD / HTTP/1.1"]
+
+
+async def test_an_upstream_may_be_named_as_its_provider_writes_it(tmp_path: Path) -> None:
+    async with (
+        provider(whole(b"200 OK", recorded("chat.json"))) as upstream,
+        recorder(
+            tmp_path,
+            *("--upstream", f"openai={upstream.base_url}/api/v1"),
+            *("--upstream", f"glm={upstream.base_url}/paas/v4"),
+        ) as proxy,
+    ):
+        urls, root = proxy.listening["base_urls"], proxy.listening["url"]
+        assert (urls["openai"], urls["glm"]) == (f"{root}/openai/v1", f"{root}/glm/v4")
+        for name in ("openai", "glm"):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{urls[name]}/chat/completions", data=ASK) as had,
+            ):
+                assert had.status == 200
+        calls = await proxy.stop()
+    assert [asked.line.split()[1] for asked in upstream.asked] == [
+        b"/api/v1/chat/completions",
+        b"/paas/v4/chat/completions",
+    ]
+    assert [call["protocol"] for call in calls[:-1]] == ["openai-chat", "openai-chat"]
+
+
 async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path) -> None:
     begun, go = asyncio.Event(), asyncio.Event()
 

@@ -43,6 +43,30 @@ def test_a_path_goes_to_the_provider_it_names_or_to_the_one_that_speaks_so(path:
     assert route.url("a=1") == f"{KNOWN[provider].base_url}{left}?a=1"
 
 
+@pytest.mark.parametrize(
+    ("base", "path", "asked"),
+    [
+        ("https://api.example.org", "/v1/models", "https://api.example.org/v1/models"),
+        ("https://api.example.org/api/v1", "/v1/models", "https://api.example.org/api/v1/models"),
+        ("https://api.example.org/api/v1/", "/v1/models", "https://api.example.org/api/v1/models"),
+        ("https://api.example.org/api/v1", "/models", "https://api.example.org/api/v1/models"),
+        ("https://api.example.org/api/v1", "/v1beta/models", "https://api.example.org/api/v1/v1beta/models"),
+        ("https://api.example.org/v1beta", "/v1beta/models", "https://api.example.org/v1beta/models"),
+        ("https://api.example.org/paas/v4", "/v4/models", "https://api.example.org/paas/v4/models"),
+        ("https://api.example.org/x/v1/gateway", "/v1/models", "https://api.example.org/x/v1/gateway/v1/models"),
+    ],
+)
+def test_a_version_that_an_address_ends_with_is_not_said_twice(base: str, path: str, asked: str) -> None:
+    """Most providers' base URLs are written with it."""
+    assert find({"one": Upstream(base, protocol="openai")}, path).url("") == asked
+
+
+def test_that_a_path_tells_nothing_is_known() -> None:
+    assert find(ALL, "/v1/models").guessed and find(ALL, "/somebody/v1/messages").guessed
+    assert not find(ALL, "/openai/v1/models").guessed and not find(ALL, "/v1/messages").guessed
+    assert not find({"one": Upstream("http://127.0.0.1:9000")}, "/v1/models").guessed
+
+
 def test_of_several_that_speak_so_the_first_is_asked() -> None:
     table = {
         "local": Upstream("http://127.0.0.1:8000", protocol="openai"),

@@ -166,6 +166,10 @@ class Proxy:
             asked = read_asked(headers, body)
             if attempt is None and (found := self.routing.find(addressed.path, asked, scope["server"])) is not None:
                 route = found.route
+            elif attempt is None and route.guessed and route.upstream.own_key and addressed.secret:
+                # A client's own key is for one provider alone.
+                names = ", ".join(f"/{name}" for name in self._upstreams)
+                raise RefusedError(404, f"whose this path is, nothing tells: put its provider in front of it ({names})")
             model, stream = route.protocol.asked(route.path, asked.model, asked.stream)
             asked = replace(asked, model=model, stream=stream)
             peer = scope["client"][0] if scope["client"] else ""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from backends.proxy.anthropic import AnthropicMessages
@@ -51,11 +52,14 @@ _SHAPES = (
 """Paths that tell whose they are, with the protocols that have them, the likeliest first."""
 
 
+_VERSION = re.compile(r"/v[0-9]+(?:alpha|beta)?[0-9]*$")
+
+
 @dataclass(frozen=True)
 class Upstream:
-    """A provider. `base_url` ends where `/v1/…` begins; `api_key` goes in last, in the protocol's own header; None
-    sends no credential at all, or, with `own_key`, the client's own. ValueError for a URL that isn't plain HTTP(S), or
-    an unknown protocol."""
+    """A provider. `base_url` ends where `/v1/…` begins, or with that version; `api_key` goes in last, in the protocol's
+    own header; None sends no credential at all, or, with `own_key`, the client's own. ValueError for a URL that isn't
+    plain HTTP(S), or an unknown protocol."""
 
     base_url: str
     api_key: str | None = None
@@ -71,6 +75,12 @@ class Upstream:
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"the protocol {self.protocol!r} is not known; there are: {', '.join(PROTOCOLS)}")
 
+    @cached_property
+    def version(self) -> str:
+        """The version that the address ends with, as its path has it (`/v1`, `/v1beta`); "" where there is none."""
+        match = _VERSION.search(urlsplit(self.base_url).path.rstrip("/"))
+        return match[0] if match else ""
+
     def __repr__(self) -> str:
         return f"Upstream({self.base_url!r}, protocol={self.protocol!r})"
 
@@ -84,14 +94,20 @@ class Route:
     upstream: Upstream
     path: str
     instead: tuple[tuple[str, str], ...] = ()
+    guessed: bool = False
+    """Neither a name nor a shape led here: it is the first of several."""
 
     @property
     def protocol(self) -> ProviderProtocol:
         return PROTOCOLS[self.upstream.protocol]
 
     def url(self, query: str) -> str:
-        """The whole address, with the request's query as it came."""
-        return self.upstream.base_url.rstrip("/") + self.path + (f"?{query}" if query else "")
+        """The whole address, with the request's query as it came. A version that the upstream's address ends with, as
+        `https://openrouter.ai/api/v1` does, isn't said twice."""
+        base, version = self.upstream.base_url.rstrip("/"), self.upstream.version
+        if version and self.path.startswith(f"{version}/"):
+            base = base.removesuffix(version)
+        return base + self.path + (f"?{query}" if query else "")
 
 
 def find(upstreams: Mapping[str, Upstream], path: str) -> Route:
@@ -102,5 +118,6 @@ def find(upstreams: Mapping[str, Upstream], path: str) -> Route:
         return Route(name, upstreams[name], slash + rest)
     protocols = next((protocols for shape, protocols in _SHAPES if shape.search(path)), ())
     speaking = (name for protocol in protocols for name, each in upstreams.items() if each.protocol == protocol)
-    first = next(speaking, next(iter(upstreams)))
-    return Route(first, upstreams[first], path)
+    spoken = next(speaking, None)
+    first = spoken or next(iter(upstreams))
+    return Route(first, upstreams[first], path, guessed=spoken is None and len(upstreams) > 1)
