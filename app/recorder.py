@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -151,7 +152,11 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
     from store.scribe import Scribe
 
     signalled, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ends = {signal.SIGINT, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # Without nohup it ends with its terminal.
+        ends.add(signal.SIGHUP)
+    for number in ends:
         loop.add_signal_handler(number, signalled.set)
     tape = None if settings.replay is None else Tape(store, settings.replay, into=run)
     scribe = Scribe(store.path, durability=store.durability)
@@ -164,14 +169,20 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
     proxy.admission.keyless = ipaddress.ip_address(settings.host).is_loopback
     over = threading.Event()
     teller = threading.Thread(target=_tell, args=(home, store, run, over, settings), name="teller", daemon=True)
+    listening = False
     try:
         async with serve(proxy, host=settings.host, port=settings.port) as address:
+            listening = True
             _begin(store, run)
-            _announce(home, run, settings, address)
+            # Whoever read the output went away: recording goes on.
+            with suppress(BrokenPipeError):
+                _announce(home, run, settings, address)
             teller.start()
             await signalled.wait()
             await proxy.close(STOPPED)
     except OSError as error:
+        if listening:
+            raise
         raise _cannot_listen(settings, error) from error
     finally:
         await scribe.close()

@@ -214,7 +214,8 @@ async def test_an_upstream_may_be_named_as_its_provider_writes_it(tmp_path: Path
     assert [call["protocol"] for call in calls[:-1]] == ["openai-chat", "openai-chat"]
 
 
-async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path, ending: signal.Signals) -> None:
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def slow(asked: Any, writer: asyncio.StreamWriter) -> None:
@@ -229,7 +230,7 @@ async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path) 
     ):
         asking = asyncio.create_task(ask(proxy.url))
         await begun.wait()
-        call, ended = await proxy.stop(signal.SIGTERM)
+        call, ended = await proxy.stop(ending)
         with pytest.raises(aiohttp.ClientError):
             await asking
         go.set()
@@ -237,6 +238,38 @@ async def test_calls_that_are_under_way_at_its_end_are_recorded(tmp_path: Path) 
     assert ended["calls"] == 1
     home = Home(tmp_path)
     assert holder(home.folder(ended["run"]).lock) is None
+
+
+async def test_it_goes_on_when_whoever_reads_its_output_goes_away(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nobody, output = os.pipe()
+    os.close(nobody)
+    async with provider(streamed(recorded("text.sse"))) as upstream:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-E", "-m", "app", "--home", str(tmp_path), "proxy", "--port", str(port)),
+            *("--upstream", f"anthropic={upstream.base_url}"),
+            stdout=output,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(output)
+        try:
+            while process.returncode is None:
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    assert (await ask(f"http://127.0.0.1:{port}/anthropic", **{"x-api-key": OWN}))[0] == 200
+                    break
+                await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            _, said = await asyncio.wait_for(process.communicate(), 60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    assert (process.returncode, said) == (Exit.PIPE, b"")
+    with open_store(Home(tmp_path).store) as store:
+        (call,) = tapes.calls(store)
+    assert (call.status, call.complete) == (200, True)
 
 
 async def test_the_next_recorder_ends_the_calls_of_one_that_was_killed(tmp_path: Path) -> None:
