@@ -49,12 +49,11 @@ def _frame(line: socket.socket) -> bytearray | None:
 def _exactly(line: socket.socket, size: int) -> bytearray | None:
     data = bytearray(size)
     view, came = memoryview(data), 0
-    while came < size:
-        count = line.recv_into(view[came:])
-        if not count:
-            return None
-        came += count
-    return data
+    # Who dies before it has read all replies resets the line.
+    with suppress(ConnectionError):
+        while came < size and (count := line.recv_into(view[came:])):
+            came += count
+    return data if came == size else None
 
 
 def _job(call: bytes) -> Callable[[Gathering], None]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from backends.proxy import Proxy, Upstream, serve
-from store import tapes
+from store import tapes, wire
 from store.database import Store
 from store.errors import StoreError
 from store.scribe import Scribe
@@ -179,6 +180,23 @@ async def test_when_its_engine_is_killed_it_writes_what_came_and_ends(store: Sto
     calls = tapes.calls(store)
     assert len(calls) >= 1 and all(call.complete for call in calls[1:])
     assert tapes.verify(store, SUBAGENT.run) == []
+
+
+async def test_it_ends_quietly_when_nobody_reads_what_it_says(store: Store) -> None:
+    """An engine that is killed under load has replies before it that it never reads."""
+    ours, theirs = socket.socketpair()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "store.scribe_process", str(store.path), "process", str(theirs.fileno())),
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+        pass_fds=[theirs.fileno()],
+    )
+    theirs.close()
+    ours.sendall(wire.frame([wire.packed(start_of(0), end_of(start_of(0)), opened=False)]))
+    await asyncio.to_thread(ours.recv, 1, socket.MSG_PEEK)
+    ours.close()
+    assert (await child.communicate())[1] == b"" and child.returncode == 0
+    assert len(tapes.calls(store)) == 1
 
 
 # Behind the proxy.
