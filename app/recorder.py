@@ -39,6 +39,9 @@ SWITCH = 0.0005
 LOOK = 0.5
 """Seconds after which the thread that prints looks whether it is to end."""
 
+PATIENCE = 2.0
+"""Seconds that whoever reads the output has to take the last of it."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -79,11 +82,15 @@ def record(home: Home, settings: Settings) -> int:
                     exported(store, run, os.environ),
                     asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
                 ):
-                    runner.run(_serve(home, store, run, settings))
+                    told = runner.run(_serve(home, store, run, settings))
             except CommandError:
                 shutil.rmtree(folder.path, ignore_errors=True)
                 raise
-        _sum_up(store, run, settings)
+        if told:
+            _sum_up(store, run, settings)
+    if not told:
+        # Nobody reads what is printed, though the pipe is open. Python's own end would wait for that, too.
+        os._exit(Exit.FINE)
     return Exit.FINE
 
 
@@ -147,7 +154,8 @@ def _bury(home: Home, store: "Store") -> None:
                     store.write(partial(tapes.orphans, run=row.id, at=time.time()))
 
 
-async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> None:
+async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> bool:
+    """Record until it is told to end; whether all that there was to print has been printed."""
     from backends.proxy import Proxy, Tape, serve
     from store.scribe import Scribe
 
@@ -187,7 +195,8 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
     finally:
         await scribe.close()
     over.set()
-    await asyncio.to_thread(teller.join)
+    await asyncio.to_thread(teller.join, PATIENCE)
+    return not teller.is_alive()
 
 
 def _tell(home: Home, store: "Store", run: str, over: threading.Event, settings: Settings) -> None:

@@ -24,7 +24,7 @@ from store.database import open_store
 from store.home import Home
 from store.lock import RunLock, holder
 from store.recording import CallEnd, CallStart
-from tests.proxyrig import ASK, Handler, Provider, recorded, streamed, whole
+from tests.proxyrig import ASK, Handler, Provider, recorded, streamed, until, whole
 from tests.shop import NOW, Here, here, nowhere
 
 __all__ = ["here", "nowhere"]
@@ -69,13 +69,17 @@ async def provider(handler: Handler) -> AsyncIterator[Provider]:
 
 
 @asynccontextmanager
-async def recorder(home: Path, *arguments: str, environ: dict[str, str] | None = None) -> AsyncIterator[Recorder]:
+async def recorder(
+    home: Path, *arguments: str, environ: dict[str, str] | None = None, limit: int = 65_536
+) -> AsyncIterator[Recorder]:
+    """`limit` is half of what is taken of its output, in bytes, while nobody asks for a line."""
     bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-E", "-m", "app", "--home", str(home), "proxy", "--port", "0", "--json", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**bare, **(environ or {})},
+        limit=limit,
     )
     try:
         assert process.stdout is not None and process.stderr is not None
@@ -85,7 +89,7 @@ async def recorder(home: Path, *arguments: str, environ: dict[str, str] | None =
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # `wait` waits for the end of output that nobody has read
 
 
 async def ask(url: str, **headers: str) -> tuple[int, bytes]:
@@ -362,6 +366,20 @@ async def test_many_lines_and_each_call_once(tmp_path: Path) -> None:
         lines = await proxy.stop()
     assert lines[-1]["calls"] == 60
     assert len({line["id"] for line in lines[:-1]}) == len(lines[:-1]) == 60
+
+
+async def test_it_ends_though_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    async with (
+        provider(whole(b"200 OK", recorded("message.json"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}", limit=4096) as proxy,
+    ):
+        # More lines than a pipe holds, which is 64 KiB on Linux.
+        for _ in range(8):
+            await asyncio.gather(*(ask(proxy.url) for _ in range(25)))
+        proxy.process.send_signal(signal.SIGTERM)
+        assert await until(lambda: proxy.process.returncode) == Exit.FINE
+        with open_store(Home(tmp_path).store) as store:
+            assert tapes.count(store, proxy.listening["run"]) == (200, 0)
 
 
 async def test_its_own_words_on_a_terminal(tmp_path: Path) -> None:
