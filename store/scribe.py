@@ -4,9 +4,10 @@ Taking a request apart, hashing, compressing and indexing it keeps the interpret
 process waits for that: on two cores a proxy that records in its own process passes on about half as many small calls.
 
 One group of calls is being written and one lies ready behind it; what comes meanwhile is the next. So the process never
-waits for the loop while there is work, and groups grow with the load, and with them what a transaction is shared by. A call counts as recorded when the process has said so, after
-its commit. It ends when the other end of the socket is closed, so also when its engine was killed. When it dies itself,
-the calls that it has not answered are told so, and the next one begins it anew.
+waits for the loop while there is work, and groups grow with the load, and with them what a transaction is shared by. A
+call counts as recorded when the process has said so, after its commit. It ends when the other end of the socket is
+closed, so also when its engine was killed. When it dies itself, the calls that it has not answered are told so, and the
+next one begins it anew.
 """
 
 import asyncio
