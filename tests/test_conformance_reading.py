@@ -8,6 +8,8 @@ import pytest
 
 from backends.proxy.decoding import Decoder
 from backends.proxy.holding import Hold
+from backends.proxy.listening import Listener
+from backends.proxy.routes import PROTOCOLS
 from tests.conformance import RECORDINGS, STREAMS, listener, understood
 from tests.proxyrig import compressed, split
 
@@ -33,6 +35,16 @@ def test_it_is_the_same_answer_in_any_pieces(name: str, step: int) -> None:
     answer = heard.finish(recording.body)
     assert answer == understood(recording)
     assert (answer.whole, answer.error) == (recording.complete, recording.error)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("headers", [[], [(b"content-type", b"text/plain")], [(b"content-type", b"application/json")]])
+def test_a_stream_that_a_gateway_sends_as_something_else_is_read(name: str, headers: list[tuple[bytes, bytes]]) -> None:
+    recording = RECORDINGS[name]
+    heard = Listener(headers, PROTOCOLS[recording.protocol].reader("POST", recording.path, lambda kind, text: None))
+    for piece in pieces(recording.body, 0):
+        heard.take(piece)
+    assert heard.finish(recording.body) == understood(recording)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

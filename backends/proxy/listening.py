@@ -18,6 +18,9 @@ LONGEST_END = 64 * 1024
 """An event that may be the last one, for its name has not come yet, is held back up to this many bytes. The events that
 end a stream have a few hundred."""
 
+_UNDECLARED = (b"event:", b"data:", b": ")
+"""How an event stream begins that a gateway sends as something else. No JSON value does; SDKs read it all the same."""
+
 
 class Listener:
     """Follows one answer with the reader of its protocol."""
@@ -112,8 +115,13 @@ class Listener:
                 self._reader.event(event)
         elif self._decoder is not None:
             said = body if self._decoder.plain else b"".join(self._said)
-            self._reader.body(said)
-            return said
+            if not said.startswith(_UNDECLARED):
+                self._reader.body(said)
+                return said
+            events = EventReader()
+            for event in (*events.feed(said), events.finish()):
+                if event is None or self._reader.event(event):
+                    break
         return b""
 
     def _looked_at(self, answer: Answer, said: bytes, status: int) -> Answer:
