@@ -144,6 +144,12 @@ async def test_what_has_two_meanings_goes_nowhere(proxied: Rig, name: str) -> No
     assert [asked.line for asked in proxied.provider.asked[before:]] == [b"GET /v1/after HTTP/1.1"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_upgrade_is_refused_in_our_words(proxied: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    assert (await sent(proxied, REFUSED["a web socket"]))[0] == 400
+    assert [record.name for record in caplog.records] == ["multitrack.proxy"]
+
+
 async def passed(tmp_path: Path, data: bytes, count: int = 1) -> list[Asked]:
     """What the provider sees of this."""
     async with rig(tmp_path, MESSAGE) as r:

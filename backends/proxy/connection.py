@@ -58,6 +58,9 @@ class Connection(HttpToolsProtocol):
         elif self._timer is None:
             self._limit(HEAD_SECONDS)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade is refused, and that is said, by the app: it is not for want of a library."""
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head = 0
