@@ -1,5 +1,5 @@
-"""Providers of every protocol on raw sockets, the real proxy with routes to them, and its worker, which is shared by a
-module's tests: LiteLLM takes seconds to import."""
+"""Providers of every protocol on raw sockets, the real proxy with routes to them, and its worker. `conftest.py` has one
+that all share, for LiteLLM takes seconds to import."""
 
 import asyncio
 import json

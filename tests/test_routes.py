@@ -2,18 +2,16 @@
 provider, and that both are on the tape."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from store import tapes
 from tests.proxyrig import SUBAGENT, recorded, streamed, whole
-from tests.routesrig import Rigged, chunks, completion, routed, tool_call
+from tests.routesrig import Rigged, chunks, completion, tool_call
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning"),
 ]
@@ -30,19 +28,6 @@ READ_CHAT: Any = {
 PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x" * 9}
 SYSTEM: Any = [{"type": "text", "text": "You repair code.", "cache_control": {"type": "ephemeral"}}]
 WHY: Any = {"role": "user", "content": "Why does the check fail?"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        await rigged.proxy.routing._worker.up()
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 async def message(client: Any, *, stream: bool, **asked: Any) -> Any:

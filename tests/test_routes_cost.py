@@ -1,12 +1,10 @@
 """What routed calls cost: by whose price, by whose count, and within which limits."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
-import pytest_asyncio
 
 from backends.proxy import Prices
 from store import keys, tapes
@@ -17,25 +15,12 @@ from tests.proxyrig import SUBAGENT, recorded, streamed, whole
 from tests.routesrig import Rigged, completion, routed
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning"),
 ]
 
 WHY: Any = {"role": "user", "content": "Why does the check fail?"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        await rigged.proxy.routing._worker.up()
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 async def message(client: Any, *, stream: bool, **asked: Any) -> Any:

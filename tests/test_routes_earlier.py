@@ -2,37 +2,22 @@
 than the one that knows that name: the tape knows what was said."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import pytest
-import pytest_asyncio
 
 from store import keys, tapes
 from store.domain.ids import SubagentId
 from store.earlier import said_before
 from store.keys import new_secret
 from tests.proxyrig import SUBAGENT, recorded, streamed, whole
-from tests.routesrig import Rigged, failed, routed
+from tests.routesrig import Rigged, failed
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BECAME = "previous_response_id became what was said there:"
 READ: Any = [{"type": "function", "name": "read", "parameters": {"type": "object", "properties": {}}, "strict": False}]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        await rigged.proxy.routing._worker.up()
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 def claude(*blocks: dict[str, Any]) -> Any:

@@ -1,32 +1,18 @@
 """OpenAI's SDK, whose embeddings another provider makes."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import pytest
-import pytest_asyncio
 
 from store import tapes
 from tests.proxyrig import SUBAGENT, recorded, whole
-from tests.routesrig import Rigged, failed, routed
+from tests.routesrig import Rigged, failed
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 VECTORS = [[0.25, -0.5, 1.0], [0.125, 0.75, -1.0]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 def geminis(*vectors: list[float]) -> Any:

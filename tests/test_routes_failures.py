@@ -3,20 +3,18 @@ streams that break and clients that hang up."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anthropic
 import openai
 import pytest
-import pytest_asyncio
 
 from store import tapes
 from tests.proxyrig import SUBAGENT, Asked, Handler, recorded, split, streamed, whole
-from tests.routesrig import FIRST, REAL, Rigged, chunks, completion, failed, routed, stalling
+from tests.routesrig import FIRST, REAL, Rigged, chunks, completion, failed, stalling
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning"),
 ]
 
@@ -24,19 +22,6 @@ WHY: Any = [{"role": "user", "content": "Why does the check fail?"}]
 HELLO = chunks({"role": "assistant", "content": "Hello."})
 WHOLE_HELLO = completion({"content": "Hello."})
 BUSY = {"error": {"message": "You are too quick.", "type": "requests", "code": "rate_limit_exceeded"}}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        await rigged.proxy.routing._worker.up()
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 async def ask(r: Rigged, model: str, *, stream: bool = False) -> Any:

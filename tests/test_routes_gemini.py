@@ -3,18 +3,16 @@ tape of both."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from google.genai import errors, types
 
 from store import tapes
 from tests.proxyrig import KEY, SUBAGENT, recorded, split, streamed, whole
-from tests.routesrig import Rigged, chunks, completion, failed, routed, tool_call
+from tests.routesrig import Rigged, chunks, completion, failed, tool_call
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 READ = types.FunctionDeclaration(
     name="read",
@@ -27,19 +25,6 @@ READ = types.FunctionDeclaration(
 )
 TOOLS = [types.Tool(function_declarations=[READ])]
 WHY = "Why does the check fail?"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        await rigged.proxy.routing._worker.up()
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 async def said(r: Rigged, model: str, contents: Any, *, stream: bool, **config: Any) -> Any:

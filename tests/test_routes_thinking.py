@@ -1,17 +1,15 @@
 """Claude behind clients of OpenAI's: it refuses to think on after tool calls whose thinking it doesn't get back."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.proxyrig import recorded, whole
-from tests.routesrig import Rigged, routed
+from tests.routesrig import Rigged
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.filterwarnings("ignore:The model 'claude:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning"),
 ]
@@ -26,19 +24,6 @@ READ_CHAT: Any = {
     "function": {"name": "read", "description": "Read a file.", "strict": True, "parameters": READ["input_schema"]},
 }
 WHY: Any = {"role": "user", "content": "Why does the check fail?"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rigged]:
-    async with routed(tmp_path_factory.mktemp("routes")) as rigged:
-        await rigged.proxy.routing._worker.up()
-        yield rigged
-
-
-@pytest.fixture
-def r(shared: Rigged) -> Rigged:
-    shared.begin()
-    return shared
 
 
 async def test_a_responses_client_gives_claude_its_thinking_back(r: Rigged) -> None:
