@@ -27,6 +27,7 @@ from store.home import Home
 if TYPE_CHECKING:
     from backends.proxy import Address, Upstream
     from store.database import Store
+    from store.domain.own_price import OwnPrice
     from store.domain.replay import Replay
     from store.domain.route import ModelRoute
 
@@ -47,7 +48,7 @@ PATIENCE = 2.0
 class Settings:
     """What a recorder is started with. A path that names none of the upstreams goes to the first one that speaks so.
     `keys` says for each of them where its key comes from, "" for the client's own. `routes` are models that others
-    answer for; `replay` is a run that answers in the providers' place."""
+    answer for; `replay` is a run that answers in the providers' place; `prices` are the operator's own."""
 
     host: str
     port: int
@@ -57,6 +58,7 @@ class Settings:
     json: bool = False
     routes: "Sequence[ModelRoute]" = ()
     replay: "Replay | None" = None
+    prices: "Sequence[OwnPrice]" = ()
 
 
 def record(home: Home, settings: Settings) -> int:
@@ -156,7 +158,8 @@ def _bury(home: Home, store: "Store") -> None:
 
 async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> bool:
     """Record until it is told to end; whether all that there was to print has been printed."""
-    from backends.proxy import Proxy, Tape, serve
+    from backends.proxy import Prices, Proxy, Tape, serve
+    from store.domain.own_price import by_model
     from store.scribe import Scribe
 
     signalled, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -170,7 +173,13 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> bo
     scribe = Scribe(store.path, durability=store.durability)
     try:
         proxy = Proxy(
-            store, upstreams=settings.upstreams, open_to=run, tape=tape, model_routes=settings.routes, scribe=scribe
+            store,
+            upstreams=settings.upstreams,
+            prices=Prices.default().with_own(by_model(settings.prices)),
+            open_to=run,
+            tape=tape,
+            model_routes=settings.routes,
+            scribe=scribe,
         )
     except ValueError as error:
         raise CommandError(f"--route: {error}.") from error

@@ -95,9 +95,11 @@ class _Reader:
         plain = [name for name in TABLES if name not in ARRAYS and "." not in name]
         values = {name: self._table(document.get(name, {}), name, (name,)) for name in plain}
         strategies = tuple(self._strategies(document.get("strategies", [])))
-        arrays = {name: self._array(document.get(name, []), name) for name in ("routes", "upstreams")}
+        arrays = {name: self._array(document.get(name, []), name) for name in ("routes", "upstreams", "prices")}
         self._together(values)
         self._routes(arrays["routes"], arrays["upstreams"])
+        for array, key in (("routes", "model"), ("upstreams", "name"), ("prices", "model")):
+            self._twice(array, key, arrays[array])
         return None if self.problems else build_task(values, strategies, arrays)
 
     def _unknown_tables(self, document: dict[str, Any]) -> None:
@@ -127,10 +129,6 @@ class _Reader:
     def _routes(self, routes: list[dict[str, Any]], upstreams: list[dict[str, Any]]) -> None:
         """What only routes and upstreams together can show to be wrong."""
         known = {*PROTOCOLS, *(upstream["name"] for upstream in upstreams if "name" in upstream)}
-        for array, key, given in (("routes", "model", routes), ("upstreams", "name", upstreams)):
-            for index, item in enumerate(given):
-                if key in item and item[key] in [before.get(key) for before in given[:index]]:
-                    self._wrong((array, index, key), f'"{item[key]}" is there twice', "leave one of the two")
         for index, upstream in enumerate(upstreams):
             if upstream.get("name") == "anthropic":
                 self._wrong(("upstreams", index, "name"), "is the run's own provider", "say it as model.upstream")
@@ -142,6 +140,12 @@ class _Reader:
                     if one.upstream not in known:
                         right = f"write [[upstreams]] for it, or name one of {', '.join(sorted(known))}"
                         self._wrong(("routes", index, key), f'names the upstream "{one.upstream}"', right)
+
+    def _twice(self, array: str, key: str, given: list[dict[str, Any]]) -> None:
+        """What should be there once."""
+        for index, item in enumerate(given):
+            if key in item and item[key] in [before.get(key) for before in given[:index]]:
+                self._wrong((array, index, key), f'"{item[key]}" is there twice', "leave one of the two")
 
     def _strategies(self, given: Any) -> Iterator[Any]:
         given = self._tables(given, "strategies")

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.taskkinds import Kind, address, choice, deployments, flag, number, patterns, text, texts, variable, whole, word
 from store.domain.limits import Limits
+from store.domain.own_price import OwnPrice
 from store.domain.route import MOST_RETRIES, ModelRoute, Provider
 from store.domain.strategy import Strategy
 from store.domain.task import Check, Dirt, Memory, Task
@@ -43,10 +44,11 @@ TABLES: dict[str, str] = {
     "finish": "What happens at the end.",
     "routes": "Which models answer in place of others; one [[routes]] for each name that is asked for.",
     "upstreams": "Where else models are; one [[upstreams]] for each provider that a route names after an @.",
+    "prices": "What models cost you, in place of the public list; one [[prices]] for each.",
     "strategies": "How subagents are told to work; one [[strategies]] for each way. Without any, the built-in ones.",
     "strategies.limits": "Other limits for the subagents of this strategy.",
 }
-ARRAYS = {"strategies", "routes", "upstreams"}
+ARRAYS = {"strategies", "routes", "upstreams", "prices"}
 PROTOCOLS = ("anthropic", "openai", "gemini", "ollama")
 
 _YEAR = 365 * 24 * 3600.0
@@ -61,6 +63,16 @@ def _limits(table: str, own: Limits, none: bool) -> tuple[Key, ...]:
         Key(table, "tokens", whole(1, 10**12, none=none), "Tokens, all kinds together." + left_out, own.tokens),
         Key(table, "usd", number(0.01, _MUCH, "US dollars", none=none), "Money." + left_out, own.usd),
         Key(table, "seconds", number(1.0, _YEAR, "seconds", none=none), "Time of work." + left_out, own.seconds),
+    )
+
+
+def _prices() -> tuple[Key, ...]:
+    usd = number(0.0, _MUCH, "US dollars")
+    return (
+        Key("prices", "input", usd, "For a million tokens of input.", required=True),
+        Key("prices", "output", usd, "For a million tokens of output.", required=True),
+        Key("prices", "cache_read", usd, "For a million read from a cache. Left out: as input."),
+        Key("prices", "cache_write", usd, "For a million written to it. Left out: as input."),
     )
 
 
@@ -168,6 +180,14 @@ KEYS: tuple[Key, ...] = (
     Key("upstreams", "url", address(empty=False), "Base URL, as far as /v1 or /api.", required=True),
     Key("upstreams", "protocol", choice(*PROTOCOLS), "What it speaks.", "openai"),
     Key("upstreams", "key", variable(), 'Where its key is; "" when it needs none. Never the key itself.', ""),
+    Key(
+        "prices",
+        "model",
+        text("a model's name", empty=False),
+        "The model, as it is asked for or answers.",
+        required=True,
+    ),
+    *_prices(),
     Key("strategies", "name", text("a name", empty=False), "Its name, on screens and in the report.", required=True),
     Key(
         "strategies",
@@ -216,4 +236,5 @@ def build_task(
         on_finish=values["finish"]["command"],
         routes=tuple(ModelRoute(**route) for route in arrays["routes"]),
         upstreams=tuple(Provider(**upstream) for upstream in arrays["upstreams"]),
+        prices=tuple(OwnPrice(**price) for price in arrays["prices"]),
     )

@@ -36,6 +36,7 @@ from store.database import Store, StoreError, open_store
 from store.domain.board import Board
 from store.domain.events import EngineStarted, EngineStopped, FinishRan, FinishStarted
 from store.domain.ids import SubagentId
+from store.domain.own_price import by_model
 from store.domain.replay import OnMismatch
 from store.domain.safe_text import safe, safe_line
 from store.domain.states import RunState
@@ -133,7 +134,7 @@ class Engine:
                 self._store,
                 upstreams={"anthropic": upstream, **self._others},
                 tail=tail,
-                prices=Prices.default().with_own(SCRIPTED_PRICES),
+                prices=Prices.default().with_own({**SCRIPTED_PRICES, **by_model(self._order.task.prices)}),
                 tape=tape,
                 model_routes=self._order.task.routes if self._asks else (),
                 scribe=scribe,

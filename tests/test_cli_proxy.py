@@ -187,10 +187,10 @@ async def test_a_clients_own_key_goes_to_no_provider_that_was_only_guessed(tmp_p
             async with aiohttp.ClientSession() as session, session.get(root + path, headers={"x-api-key": OWN}) as had:
                 assert had.status == 404 and "/openai" in (await had.json())["error"]["message"]
         # Without a key there is nothing to lose, and agents try what is there.
-        async with aiohttp.ClientSession() as session, session.head(root) as had:
+        async with aiohttp.ClientSession() as session, session.get(root) as had:
             assert had.status == 200
         await proxy.stop()
-    assert [asked.line for asked in upstream.asked] == [b"HEAD / HTTP/1.1"]
+    assert [asked.line for asked in upstream.asked] == [b"GET / HTTP/1.1"]
 
 
 async def test_an_upstream_may_be_named_as_its_provider_writes_it(tmp_path: Path) -> None:
@@ -216,6 +216,26 @@ async def test_an_upstream_may_be_named_as_its_provider_writes_it(tmp_path: Path
         b"/paas/v4/chat/completions",
     ]
     assert [call["protocol"] for call in calls[:-1]] == ["openai-chat", "openai-chat"]
+
+
+async def test_the_operators_own_price_wins(tmp_path: Path) -> None:
+    async with (
+        provider(streamed(recorded("text.sse"))) as upstream,
+        recorder(
+            tmp_path,
+            *("--upstream", f"anthropic={upstream.base_url}"),
+            *("--price", "other=1,1", "--price", "claude-sonnet-4-5=1e6,0,0,0"),
+        ) as proxy,
+    ):
+        await ask(proxy.url, **{"x-api-key": OWN})
+        call, ended = await proxy.stop()
+    assert call["cost"] == ended["cost"] == call["tokens"]["input"] > 0
+
+
+@pytest.mark.parametrize("price", ["m", "m=1", "m=a,b", "m=1,2,3,4,5", "m=-1,2", "m=nan,2", "=1,2"])
+def test_a_price_that_is_none_is_said(here: Here, price: str) -> None:
+    code, _, said = here("proxy", "--price", price)
+    assert code == Exit.USAGE and said.startswith("multitrack: --price: ")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])

@@ -11,6 +11,7 @@ from app.taskfile import TaskFileError, load, located
 from app.taskkeys import KEYS, TABLES
 from app.template import Guess, guess, named, template, value
 from store.domain.limits import Limits
+from store.domain.own_price import OwnPrice
 from store.domain.route import Deployment, ModelRoute, Provider
 from store.domain.strategy import Strategy
 from store.domain.task import Check, Dirt, Memory, Task
@@ -105,6 +106,11 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             url = "https://far.example.org/llm/"
             protocol = "openai"
             key = "FAR_KEY"
+            [[prices]]
+            model = "m"
+            input = 1
+            output = 2.0
+            cache_write = 3
             """,
         )
     )
@@ -141,6 +147,7 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             ),
         ),
         upstreams=(Provider("far", "https://far.example.org/llm", "openai", "FAR_KEY"),),
+        prices=(OwnPrice("m", 1.0, 2.0, None, 3.0),),
     )
     same = Task(goal="mend it", repository="", check=Check(""))
     unchanged = [f.name for f in fields(Task) if getattr(task, f.name) == getattr(same, f.name)]
@@ -357,6 +364,8 @@ def test_the_documentation_has_every_key(table: str) -> None:
             default = "required" if key.required else f"`{value(key.default)}`"
             if table == "strategies.limits":
                 default = "as in `[limits]`"
+            elif table == "prices" and not key.required:
+                default = "as `input`"
             right = key.kind.right[0].upper() + key.kind.right[1:]
-            row = f"| `{key.name}` | {right} | {default} | {key.help.removesuffix(' Left out: as in [limits].')} |"
+            row = f"| `{key.name}` | {right} | {default} | {key.help.partition(' Left out: as ')[0]} |"
             assert row in text, row

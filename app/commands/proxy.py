@@ -11,6 +11,7 @@ from app.output import note
 
 if TYPE_CHECKING:
     from backends.proxy import Upstream
+    from store.domain.own_price import OwnPrice
     from store.domain.replay import Replay
     from store.domain.route import ModelRoute
 
@@ -47,6 +48,13 @@ def _configure(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         help="let another model answer for a name: PROVIDER/MODEL; may be given several times",
+    )
+    parser.add_argument(
+        "--price",
+        metavar="MODEL=USD",
+        action="append",
+        default=[],
+        help="what a model costs: INPUT,OUTPUT[,CACHE_READ[,CACHE_WRITE]], per million tokens; may be repeated",
     )
     parser.add_argument("--replay", metavar="RUN", help="answer from that run's tape, and ask no provider")
     parser.add_argument("--auto", action="store_true", help="with --replay: ask the provider what is not on the tape")
@@ -94,6 +102,7 @@ def _proxy(context: Context, options: Namespace) -> int:
         json=options.json,
         routes=[_route(text) for text in options.route],
         replay=_replay(context, options),
+        prices=[_price(text) for text in options.price],
     )
     return record(context.home, settings)
 
@@ -105,6 +114,15 @@ def _route(text: str) -> "ModelRoute":
         return parse(text)
     except ValueError as error:
         raise CommandError(f"--route: {error}.") from error
+
+
+def _price(text: str) -> "OwnPrice":
+    from store.domain.own_price import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise CommandError(f"--price: {error}.") from error
 
 
 def _replay(context: Context, options: Namespace) -> "Replay | None":

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from store.domain.limits import Limits
+from store.domain.own_price import OwnPrice
 from store.domain.route import ModelRoute, Provider
 from store.domain.strategy import Strategy
 
@@ -70,3 +71,5 @@ class Task:
     """Which models answer in place of others."""
     upstreams: tuple[Provider, ...] = ()
     """Providers that the routes name beside those that are known."""
+    prices: tuple[OwnPrice, ...] = ()
+    """What models cost, in place of the public map."""
