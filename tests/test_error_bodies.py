@@ -22,9 +22,19 @@ HTML = b"content-type: text/html\r\n"
 OPAQUE = "/v1/files"
 
 
-def heard(body: bytes, status: int, *, protocol: str = "anthropic", path: str = OPAQUE, kind: bytes = b"") -> Answer:
+def heard(
+    body: bytes,
+    status: int,
+    *,
+    protocol: str = "anthropic",
+    path: str = OPAQUE,
+    kind: bytes = b"",
+    length: bool = False,
+) -> Answer:
     reader = PROTOCOLS[protocol].reader("POST", path, lambda kind, text: None)
     headers = [(b"content-type", kind)] if kind else JSON
+    if length:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
     hearing = Listener(headers, reader)
     hearing.take(body)
     return hearing.finish(body, status)
@@ -108,7 +118,11 @@ def test_each_protocol_says_what_a_gateway_said(protocol: str, path: str) -> Non
     unread = heard(b'{"detail":"Not Found"}', 404, protocol=protocol, path=path)
     assert (unread.whole, unread.error) == (True, "HTTP 404: Not Found")
     empty = heard(b"", 503, protocol=protocol, path=path)
-    assert "502" not in empty.error and not empty.messages
+    assert empty.error in ("", "HTTP 503") and not empty.messages
+    framed = heard(b"", 503, protocol=protocol, path=path, length=True)
+    assert framed.whole and framed.error in ("", "HTTP 503")
+    moved = heard(b"<title>Moved</title>", 307, protocol=protocol, path=path, kind=b"text/html")
+    assert moved.whole and moved.error in ("", "HTTP 307: Moved")
     error = heard(recorded("openai-429.json"), 429, protocol=protocol, path=path)
     assert error.whole and "Rate limit reached for gpt-4.1" in error.error
 

@@ -107,8 +107,8 @@ class Listener:
             return replace(answer, whole=False, error=f"the answer could not be read: {self._problem}")
         return answer
 
-    def _end(self, body: bytes) -> bytes:
-        """Let the reader have what is left; a body that is no event stream, without its coding."""
+    def _end(self, body: bytes) -> bytes | None:
+        """Let the reader have what is left; a body that is no event stream, without its coding. None without one."""
         if self._events is not None:
             event = self._events.finish()
             if event is not None and self.ended is None:
@@ -122,13 +122,17 @@ class Listener:
             for event in (*events.feed(said), events.finish()):
                 if event is None or self._reader.event(event):
                     break
-        return b""
+        return None
 
-    def _looked_at(self, answer: Answer, said: bytes, status: int) -> Answer:
+    def _looked_at(self, answer: Answer, said: bytes | None, status: int) -> Answer:
         """What the reader made of a body, with what anybody can see in it."""
-        failed = status >= 400
-        if not said:
+        if said is None:
             return answer
+        # A redirect is nothing that a reader of answers knows.
+        failed = status >= 400 or (status >= 300 and bool(answer.error))
+        if not said:
+            empty = failed and not answer.whole
+            return replace(answer, whole=self._framed, error=f"HTTP {status}") if empty else answer
         recognised = answer.whole and answer.error
         if answer.whole and self._json and is_cut(said, thoroughly=failed or not self._framed):
             answer = replace(answer, whole=False)
