@@ -33,18 +33,17 @@ def test_a_run_is_deleted_by_name(here: Here) -> None:
     assert (code, f"no run '{RUN}'" in err) == (Exit.USAGE, True)
 
 
-def test_nothing_is_deleted_unasked(here: Here) -> None:
-    for arguments in (("delete", RUN), ("prune", "--older", "1m")):
-        code, _, err = here(*arguments)
-        assert (code, "say it with --yes" in err) == (Exit.USAGE, True)
-    assert left(here) == {RUN, OTHER}
+@pytest.mark.parametrize("arguments", [("delete", RUN), ("prune", "--older", "0.5h", "--keep-solved")])
+def test_where_nobody_can_be_asked_a_command_is_taken_at_its_word(here: Here, arguments: tuple[str, ...]) -> None:
+    assert here(*arguments)[0] == Exit.FINE
+    assert left(here) < {RUN, OTHER}
 
 
 @pytest.mark.parametrize(("answer", "stays"), [("y", False), ("YES ", False), ("n", True), ("", True), (None, True)])
 def test_the_operator_is_asked(here: Here, monkeypatch: pytest.MonkeyPatch, answer: str | None, stays: bool) -> None:
     asked: list[str] = []
 
-    def read(question: str) -> str:
+    def read(question: str = "") -> str:
         asked.append(question)
         if answer is None:
             raise EOFError
@@ -52,9 +51,9 @@ def test_the_operator_is_asked(here: Here, monkeypatch: pytest.MonkeyPatch, answ
 
     monkeypatch.setattr("builtins.input", read)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    code, out, _ = here("delete", RUN)
-    assert asked[0].startswith(f"Delete run {RUN} (shop ␛[31mred) with its tapes, report and patches? It frees about ")
+    code, out, err = here("delete", RUN)
+    question = f"Delete run {RUN} (shop ␛[31mred) with its tapes, report and patches? It frees about "
+    assert (asked, err.startswith(question)) == ([""], True)
     assert (RUN in left(here)) is stays
     assert code == (Exit.UNSOLVED if stays else Exit.FINE)
     assert ("Nothing was deleted." in out) is stays
@@ -136,9 +135,7 @@ def test_sizes(count: int, told: str) -> None:
 
 
 def test_a_deletion_is_told_as_json(here: Here) -> None:
-    code, _, err = here("delete", RUN, "--json")
-    assert (code, "say it with --yes" in err) == (Exit.USAGE, True)
-    code, out, _ = here("delete", RUN, "--json", "--yes")
+    code, out, _ = here("delete", RUN, "--json")
     told = json.loads(out)
     assert (code, told["runs"]) == (Exit.FINE, [RUN])
     assert told["freed"].keys() == {"store", "files", "kept", "unnamed"}

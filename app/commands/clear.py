@@ -14,6 +14,7 @@ from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import counted, emit, note, say, size, table
 from store.domain.safe_text import safe_line
+from store.domain.secrets import shown
 from store.domain.states import RunState
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class _Old:
 def _configure_delete(parser: ArgumentParser) -> None:
     add_run(parser)
     _add_yes(parser)
-    add_json(parser, "print JSON; with it nothing is asked, and --yes is needed")
+    add_json(parser, "print JSON; with it nothing is asked")
 
 
 def _configure_prune(parser: ArgumentParser) -> None:
@@ -49,11 +50,11 @@ def _configure_prune(parser: ArgumentParser) -> None:
     parser.add_argument("--keep-solved", action="store_true", help="leave runs that solved their task")
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, and how much it would free")
     _add_yes(parser)
-    add_json(parser, "print JSON; with it nothing is asked, and --yes or --dry-run is needed")
+    add_json(parser, "print JSON; with it nothing is asked")
 
 
 def _add_yes(parser: ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser.add_argument("--yes", action="store_true", help="don't ask, as where there is no terminal")
 
 
 def _age(text: str) -> float:
@@ -179,14 +180,14 @@ def _facts(run: _Old) -> dict[str, object]:
 
 
 def _confirmed(options: Namespace, question: str) -> bool:
-    """Whether the operator wants it. CommandError where nobody can be asked."""
-    if options.yes or not question:
+    """Whether the operator wants it. Where nobody can be asked, a command is taken at its word."""
+    if options.yes or options.json or not question or not sys.stdin.isatty():
         return True
-    if options.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CommandError("it can't be taken back, and here nobody can be asked: say it with --yes.")
+    # Not with what is printed, which may go to a file.
+    print(f"{shown(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     answer = ""
     with suppress(EOFError):
-        answer = input(f"{question} [y/N] ")
+        answer = input()
     if answer.strip().lower() in ("y", "yes"):
         return True
     say("Nothing was deleted.")
