@@ -255,7 +255,6 @@ async def test_an_answer_that_is_no_http(tmp_path: Path, wire: bytes) -> None:
         (whole(b"200 OK", b'{"type": "message", "content": [tru'), "the body is no JSON object"),
         (whole(b"200 OK", b"[1, 2]"), "the body is no JSON object"),
         (whole(b"200 OK", b"\xff\xfe\x00"), "the body is no JSON object"),
-        (whole(b"200 OK", b'{"type": "message"}'), "the body is no message"),
         (whole(b"200 OK", b"[" * 100_000), "the body is no JSON object"),
         (streamed(b"event: message_start\ndata: {nonsense\n\n"), "an event 'message_start' is no JSON object"),
         (
@@ -275,6 +274,15 @@ async def test_an_answer_that_is_malformed_passes_and_is_recorded(tmp_path: Path
         call = await r.call()
         assert not call.complete and call.error.startswith(error)
         assert tapes.response(r.store, call) == body
+
+
+async def test_all_of_an_answer_that_is_something_else(tmp_path: Path) -> None:
+    async with rig(tmp_path, whole(b"200 OK", b'{"ok": true}')) as r:
+        client = await r.client()
+        await client.ask()
+        assert (await client.answer())[2] == b'{"ok": true}'
+        call = await r.call()
+        assert (call.complete, call.error, call.usage.total) == (True, "the body is no message", 0)
 
 
 @pytest.mark.parametrize(

@@ -141,4 +141,7 @@ class Listener:
             cut = (self._json or said.lstrip()[:2] in (b'{"', b"[{")) and is_cut(said, thoroughly=True)
             where = "it breaks off: " if cut else ""
             return replace(answer, whole=not cut, error=f"HTTP {status}: {where}{told(said)}".rstrip(": "))
+        if answer.error and not answer.whole and self._framed and said.lstrip()[:1] == b"{":
+            # All of it came, though it is no answer of the protocol's.
+            return replace(answer, whole=not is_cut(said, thoroughly=True))
         return answer
