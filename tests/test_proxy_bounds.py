@@ -332,6 +332,31 @@ async def test_a_compressed_answer_that_repeats_the_real_key_breaks_off(tmp_path
             assert call.error == "the provider's answer has the provider's own key in it"
 
 
+@pytest.mark.parametrize("encoding", ["", "gzip", "zstd"])
+async def test_a_clients_own_key_comes_back_to_it_and_is_not_kept(tmp_path: Path, encoding: str) -> None:
+    said = {"type": "error", "error": {"type": "authentication_error", "message": f"invalid x-api-key: {REAL}"}}
+    plain = json.dumps(said).encode()
+    packed = compress(encoding, plain) if encoding else plain
+    head = JSON + f"x-echo: {REAL}\r\n".encode()
+    head += f"content-encoding: {encoding}\r\n".encode() if encoding else b""
+    async with provided(whole(b"401 Unauthorized", packed, head)) as provider:
+        with prepared(tmp_path / "store.sqlite3") as store:
+            upstreams = {"anthropic": Upstream(provider.base_url, None, own_key=True)}
+            async with serve(Proxy(store, upstreams=upstreams, open_to=SUBAGENT.run)) as address:
+                client = Client(*await asyncio.open_connection(address.host, address.port))
+                await client.ask(headers=f"x-api-key: {REAL}\r\n")
+                status, headers, body, proper = await client.answer()
+                client.close()
+            assert (status, body, proper, dict(headers)[b"x-echo"]) == (401, packed, True, REAL.encode())
+            (call,) = tapes.calls(store)
+            stars = "*" * len(REAL)
+            assert call.error == f"authentication_error: invalid x-api-key: {stars}"
+            assert tapes.response(store, call) == plain.replace(REAL.encode(), stars.encode())
+            assert call.notes == ("stars stand for the client's own key, which this answer repeats",)
+            assert tapes.verify(store, SUBAGENT.run) == []
+    assert REAL.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("store.sqlite3*"))
+
+
 async def test_answers_are_untouched_otherwise(tmp_path: Path) -> None:
     """Whatever begins as the key does, in whatever pieces."""
     body = b"".join(REAL[:n].encode() + b"#" for n in range(len(REAL))) + REAL[:-1].encode()

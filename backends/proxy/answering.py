@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.proxy.headers import Headers, to_upstream
+from backends.proxy.identity import SHORTEST_KEY, own_keys
 from backends.proxy.protocol import ProviderProtocol
-from backends.proxy.reflection import SHORTEST, Unreflected
+from backends.proxy.reflection import Unreflected
 from backends.proxy.upstream import Client
 
 
@@ -22,6 +23,12 @@ class Forward:
     headers: Headers
     body: bytes
     own_key: bool = False
+
+    def brought(self) -> list[bytes]:
+        """The client's own keys that go on."""
+        if not self.own_key or self.api_key is not None:
+            return []
+        return own_keys(self.headers, self.url.partition("?")[2])
 
 
 class Answering(Protocol):
@@ -77,6 +84,6 @@ class Provider:
         if forward.api_key is not None:
             headers += forward.protocol.credentials(forward.api_key)
         answering = await self.client.ask(forward.method, forward.url, headers, forward.body)
-        if forward.api_key is None or len(forward.api_key) < SHORTEST:
+        if forward.api_key is None or len(forward.api_key) < SHORTEST_KEY:
             return answering
         return Unreflected(answering, forward.api_key.encode())

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
 
-from backends.proxy.headers import Headers, get
+from backends.proxy.headers import KEYS, Headers, get
 from store.domain.safe_text import safe_line
 from store.keys import PREFIX
 
@@ -16,6 +16,9 @@ KEY_HEADERS = (b"x-api-key", b"x-goog-api-key", b"api-key")
 
 QUERY_KEYS = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "auth_token"})
 """Parameters of a query that hold a credential."""
+
+SHORTEST_KEY = 16
+"""Characters of a real key. A shorter one, as a test's or a local server's, could be any word of an answer."""
 
 THREAD_HEADERS = (
     b"x-claude-code-agent-id",
@@ -66,6 +69,13 @@ def without_keys(query: str, *, own_key: bool = False) -> str:
 
     out = _PARAMETER.sub(part, query)
     return out if out == query else out.lstrip("&;")
+
+
+def own_keys(headers: Headers, query: str) -> list[bytes]:
+    """The keys that a client has brought for the provider, as they go on, but for short ones."""
+    words = [word for name, value in headers if name.lower().replace(b"_", b"-") in KEYS for word in value.split()]
+    words += [unquote_plus(match[3]).encode() for match in _PARAMETER.finditer(query) if _is_key(match)]
+    return [word for word in words if len(word) >= SHORTEST_KEY and not word.startswith(PREFIX.encode())]
 
 
 def kept_query(query: str) -> str:

@@ -2,11 +2,14 @@
 is the one route by which it could reach a client or the record.
 
 Its bytes become as many stars, so that lengths and framing stay. In a compressed answer nothing can be changed: one
-that has the key in it breaks off. A key that comes back in another form (encoded, or in parts) is not found.
+that has the key in it breaks off. A client that brought a key of its own gets its answer as it is; on the tape are the
+stars. A key that comes back in another form (encoded, or in parts) is not found.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from backends.proxy.decoding import CannotDecodeError, Decoder
 from backends.proxy.headers import Headers, get
@@ -14,9 +17,9 @@ from backends.proxy.upstream import UpstreamError
 
 if TYPE_CHECKING:
     from backends.proxy.answering import Answering
+    from backends.proxy.protocol import Answer
 
-SHORTEST = 16
-"""Characters of a real key. A shorter one, as a test's or a local server's, could be any word of an answer."""
+_CODING = b"content-encoding"
 
 
 class Starred:
@@ -62,7 +65,7 @@ class Unreflected:
         self.headers: Headers = [(name, value.replace(key, b"*" * len(key))) for name, value in answering.headers]
         self._decoder: Decoder | None = None
         self._seen = b""
-        encoding = get(answering.headers, b"content-encoding").decode("latin-1")
+        encoding = get(answering.headers, _CODING).decode("latin-1")
         # What nobody here can read, nobody here can look into.
         with suppress(CannotDecodeError):
             self._decoder = Decoder(encoding)
@@ -100,3 +103,38 @@ class Unreflected:
                 raise UpstreamError("the provider's answer has the provider's own key in it")
             self._seen = plain[-len(self._key) :]
         return piece
+
+
+class Kept:
+    """An answer as the tape keeps it when it repeats one of the keys that its client has brought: what it says, without
+    its coding. `found` is whether it repeats one."""
+
+    def __init__(self, keys: Sequence[bytes], headers: Headers, body: bytes) -> None:
+        self._keys = keys
+        with suppress(CannotDecodeError):
+            body = Decoder(get(headers, _CODING).decode("latin-1")).decode(body)
+        self.found = any(key in part for key in keys for part in (body, *(value for _, value in headers)))
+        self.body = self._starred(body) if self.found else body
+        self.headers: Headers = headers
+        if self.found:
+            self.headers = [(name, self._starred(value)) for name, value in headers if name.lower() != _CODING]
+
+    def answer(self, answer: "Answer") -> "Answer":
+        """What was understood of it."""
+        parts = {name: self._deep(getattr(answer, name)) for name in ("messages", "error", "strange", "notes")}
+        note = "stars stand for the client's own key, which this answer repeats"
+        return replace(answer, **{**parts, "notes": (*parts["notes"], note)})
+
+    def _starred(self, data: bytes) -> bytes:
+        for key in self._keys:
+            data = data.replace(key, b"*" * len(key))
+        return data
+
+    def _deep(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for key in self._keys:
+                value = value.replace(key.decode("latin-1"), "*" * len(key))
+            return value
+        if isinstance(value, dict):
+            return {name: self._deep(item) for name, item in value.items()}
+        return type(value)(map(self._deep, value)) if isinstance(value, list | tuple) else value
