@@ -9,7 +9,7 @@ from backends.observer.shell import changes_files, runs_check
         "make check",
         " make check ",
         "make check 2>&1",
-        "cd /work/clone && make check",
+        "cd /srv/clone && make check",
         "time make check",
         "timeout 60 make check",
         "(make check)",
