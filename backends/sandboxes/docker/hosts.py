@@ -1,0 +1,250 @@
+"""Docker engines by name: which one a name means, and how it is reached. Everything here blocks.
+
+A name is "" (what the `docker` command would use here), an address (`unix://`, `tcp://`, `ssh://`) or a Docker context.
+`ssh://` needs the `ssh` program alone: it forwards the far engine's socket to one of ours, for as long as we live.
+"""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from backends.sandboxes.protocol import SandboxError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+REMOTE_SOCKET = "/var/run/docker.sock"
+"""Where an engine listens on a machine that is reached by ssh, unless the address has a path."""
+ANSWER_SECONDS = 120.0
+"""The most that an engine may take for an answer: one that makes 25 containers at once is slow."""
+SSH_SECONDS = 30.0
+CONNECTIONS = 64
+_TUNNEL = "multitrack-ssh-"
+_ADDRESS = re.compile(r"(unix|tcp|ssh)://\S+")
+_CONTEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+class HostError(SandboxError):
+    """An engine can't be reached, or not be used; the message says what to do."""
+
+
+def malformed(name: str) -> str:
+    """What is wrong with a host's name, "" when it can be one. Looks at nothing but the name."""
+    if _CONTEXT.fullmatch(name):
+        return ""
+    if not _ADDRESS.fullmatch(name):
+        return "is neither a Docker context nor an address (unix://, tcp://, ssh://)"
+    try:
+        parts = urlsplit(name)
+        port = parts.port
+    except ValueError:
+        return "is no address"
+    if parts.password or parts.query or parts.fragment:
+        return "carries a password or a query"
+    if parts.scheme == "unix":
+        return "" if parts.path else "names no socket"
+    if not parts.hostname or parts.hostname.startswith("-") or (parts.username or "").startswith("-"):
+        return "names no machine"
+    return "needs a port" if parts.scheme == "tcp" and not port else ""
+
+
+class Host:
+    """One engine. `name` is as in the task file, "" for the one that is used here."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        self.name = name
+        self._environ = dict(environ)
+        self._opened: DockerClient | None = None
+        self._tunnel: _Tunnel | None = None
+        self._opening = threading.Lock()
+
+    def __str__(self) -> str:
+        return self.name or "here"
+
+    @property
+    def said(self) -> str:
+        """What people are told: `the Docker engine`, and where it is when that was said."""
+        return f"the Docker engine {self.name}" if self.name else "the Docker engine"
+
+    def client(self) -> "DockerClient":
+        """A client of it, shared by all threads, made when it is first asked for. HostError when there is none."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._connected()
+            return self._opened
+
+    def alive(self, seconds: float) -> bool:
+        """Whether it answers within so many seconds."""
+        try:
+            api = self.client().api
+            # Not `ping`: that waits as long as everything else.
+            return bool(api.get(f"{api.base_url}/_ping", timeout=seconds).ok)
+        except Exception:  # noqa: BLE001 - whatever it is, this was no answer
+            return False
+
+    def close(self) -> None:
+        """Let go of it; the next `client` reaches it anew."""
+        with self._opening:
+            if self._opened is not None:
+                with contextlib.suppress(Exception):
+                    self._opened.close()
+            if self._tunnel is not None:
+                self._tunnel.close()
+            self._opened = self._tunnel = None
+
+    def _connected(self) -> "DockerClient":
+        import docker
+        from docker.errors import DockerException
+
+        try:
+            url, tls = self._address()
+            if url.startswith("ssh://"):
+                self._tunnel = _Tunnel(url, self._environ)
+                url, tls = self._tunnel.url, None
+            return docker.DockerClient(
+                base_url=url, tls=tls or False, timeout=int(ANSWER_SECONDS), max_pool_size=CONNECTIONS
+            )
+        except HostError:
+            raise
+        except (DockerException, OSError, ValueError) as error:
+            if self._tunnel is not None:
+                self._tunnel.close()
+                self._tunnel = None
+            raise HostError(unreachable(self.name, error)) from error
+
+    def _address(self) -> tuple[str, Any]:
+        from docker.utils import kwargs_from_env
+
+        if wrong := malformed(self.name) if self.name else "":
+            raise HostError(f'the Docker host "{self.name}" {wrong}')
+        if "://" in self.name:
+            # The certificates that the environment names are those for any address without a context of its own.
+            tls = kwargs_from_env(self._environ).get("tls") if self.name.startswith("tcp://") else None
+            return self.name, tls
+        if not self.name and (given := kwargs_from_env(self._environ)).get("base_url"):
+            return str(given["base_url"]), given.get("tls")
+        return _context(self.name or self._environ.get("DOCKER_CONTEXT", ""))
+
+
+def _context(name: str) -> tuple[str, Any]:
+    """Where a context's engine listens, and how it is known; "" is the one in use."""
+    from docker.context import ContextAPI
+    from docker.utils import parse_host
+
+    try:
+        context = ContextAPI.get_context(name or None)
+    except Exception as error:
+        raise HostError(f'the Docker context "{name}" can\'t be read: {error}') from error
+    if context is None:
+        raise HostError(
+            f'there is no Docker context "{name}": `docker context ls` lists them. '
+            "An address begins with unix://, tcp:// or ssh://."
+        )
+    url = context.Host or ""
+    if url.startswith("ssh://"):
+        return url, None
+    return url or parse_host(None), context.TLSConfig
+
+
+def unreachable(name: str, error: BaseException) -> str:
+    """Why an engine can't be reached, and what to do: by the first cause that the operating system named."""
+    where = f" at {name}" if name else ""
+    said = str(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PermissionError) or "Permission denied" in said:
+            return (
+                f"the Docker engine{where} may not be used by you: join its group (`sudo usermod -aG docker $USER`, "
+                "then log in again), or use a rootless engine"
+            )
+        cause = cause.__cause__ or cause.__context__
+    if "FileNotFoundError" in said or "No such file" in said or "Connection refused" in said:
+        return (
+            f"no Docker engine answers{where}: start it (`sudo systemctl start docker`, or Docker Desktop), or say "
+            'sandbox.kind = "local"'
+        )
+    if "certificate" in said.lower() or "SSLError" in said:
+        return (
+            f"the Docker engine{where} is not who it should be, or doesn't know us: look at the certificates ({said})"
+        )
+    return f"no Docker engine answers{where}: {said[:300]}"
+
+
+class _Tunnel:
+    """A socket of ours that leads to an engine on another machine."""
+
+    def __init__(self, url: str, environ: Mapping[str, str]) -> None:
+        parts = urlsplit(url)
+        self._folder = tempfile.mkdtemp(prefix=_TUNNEL)
+        socket = str(Path(self._folder) / "s")
+        command = [
+            *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none"),
+            *("-o", f"ConnectTimeout={SSH_SECONDS:.0f}", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
+            *("-L", f"{socket}:{parts.path if len(parts.path) > 1 else REMOTE_SOCKET}"),
+            *(("-l", parts.username) if parts.username else ()),
+            *(("-p", str(parts.port)) if parts.port else ()),
+            *("--", parts.hostname or "", "cat"),
+        ]
+        try:
+            # It ends with us however we end: `cat` has nothing more to read then.
+            self._process = subprocess.Popen(
+                command,
+                env=dict(environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise HostError(f"ssh can't be run, and {url} needs it: {error}") from error
+        stopping = threading.Timer(SSH_SECONDS, self._process.kill)
+        stopping.start()
+        try:
+            answer = self._ask()
+        finally:
+            stopping.cancel()
+        if answer != b"\n":
+            assert self._process.stderr is not None
+            self._process.kill()
+            said = self._process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+            self.close()
+            why = said[-1] if said else "it took too long"
+            raise HostError(f"{url} can't be reached: {why}. Try `ssh {parts.hostname} true`: it must ask for nothing.")
+        # Warnings would fill the pipe, and nobody reads them.
+        threading.Thread(target=self._drain, name="ssh-words", daemon=True).start()
+        self.url = f"unix://{socket}"
+
+    def _ask(self) -> bytes:
+        """What comes back of a line: the forwarding is made before."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(b"\n")
+            self._process.stdin.flush()
+            return self._process.stdout.read(1)
+        except OSError:
+            return b""
+
+    def _drain(self) -> None:
+        assert self._process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            while self._process.stderr.read(4096):
+                pass
+
+    def close(self) -> None:
+        """End ssh, and remove the socket."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
