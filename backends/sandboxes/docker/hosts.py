@@ -80,14 +80,21 @@ class Host:
                 self._opened = self._connected()
             return self._opened
 
-    def alive(self, seconds: float) -> bool:
-        """Whether it answers within so many seconds."""
+    def load(self, seconds: float) -> tuple[int, int]:
+        """How many containers run there, and its processors; HostError without an answer in so many seconds."""
+        from docker.errors import DockerException
+
         try:
             api = self.client().api
-            # Not `ping`: that waits as long as everything else.
-            return bool(api.get(f"{api.base_url}/_ping", timeout=seconds).ok)
-        except Exception:  # noqa: BLE001 - whatever it is, this was no answer
-            return False
+            if self._tunnel is not None:
+                self._tunnel.renew()
+            # Not the SDK's own `info`: that waits as long as everything else.
+            answer = api.get(f"{api.base_url}/info", timeout=seconds)
+            answer.raise_for_status()
+            found = answer.json()
+            return int(found["ContainersRunning"]), max(int(found["NCPU"]), 1)
+        except (DockerException, OSError, ValueError, KeyError) as error:
+            raise HostError(unreachable(self.name, error)) from error
 
     def close(self) -> None:
         """Let go of it; the next `client` reaches it anew."""
@@ -182,69 +189,94 @@ class _Tunnel:
 
     def __init__(self, url: str, environ: Mapping[str, str]) -> None:
         parts = urlsplit(url)
+        self._url, self._environ = url, dict(environ)
         self._folder = tempfile.mkdtemp(prefix=_TUNNEL)
         socket = str(Path(self._folder) / "s")
-        command = [
-            *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none"),
+        self.url = f"unix://{socket}"
+        self._where = parts.hostname or ""
+        self._command = [
+            *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "StreamLocalBindUnlink=yes"),
             *("-o", f"ConnectTimeout={SSH_SECONDS:.0f}", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
-            *("-L", f"{socket}:{parts.path if len(parts.path) > 1 else REMOTE_SOCKET}"),
+            *("-o", "ControlPath=none", "-L", f"{socket}:{parts.path if len(parts.path) > 1 else REMOTE_SOCKET}"),
             *(("-l", parts.username) if parts.username else ()),
             *(("-p", str(parts.port)) if parts.port else ()),
-            *("--", parts.hostname or "", "cat"),
+            *("--", self._where, "cat"),
         ]
+        self._renewing = threading.Lock()
+        try:
+            self._process = self._begun()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def renew(self) -> None:
+        """Start ssh again when it has ended; the socket stays where it is. HostError when that can't be done."""
+        with self._renewing:
+            if self._process.poll() is not None:
+                self._process = self._begun()
+
+    def _begun(self) -> "subprocess.Popen[bytes]":
         try:
             # It ends with us however we end: `cat` has nothing more to read then.
-            self._process = subprocess.Popen(
-                command,
-                env=dict(environ),
+            process = subprocess.Popen(
+                self._command,
+                env=self._environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise HostError(f"ssh can't be run, and {url} needs it: {error}") from error
-        stopping = threading.Timer(SSH_SECONDS, self._process.kill)
+            raise HostError(f"ssh can't be run, and {self._url} needs it: {error}") from error
+        stopping = threading.Timer(SSH_SECONDS, process.kill)
         stopping.start()
         try:
-            answer = self._ask()
+            forwarded = _echoes(process)
         finally:
             stopping.cancel()
-        if answer != b"\n":
-            assert self._process.stderr is not None
-            self._process.kill()
-            said = self._process.stderr.read().decode("utf-8", "replace").strip().splitlines()
-            self.close()
+        if not forwarded:
+            assert process.stderr is not None
+            process.kill()
+            said = process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+            _end(process)
             why = said[-1] if said else "it took too long"
-            raise HostError(f"{url} can't be reached: {why}. Try `ssh {parts.hostname} true`: it must ask for nothing.")
+            raise HostError(
+                f"{self._url} can't be reached: {why}. Try `ssh {self._where} true`: it must go without a question."
+            )
         # Warnings would fill the pipe, and nobody reads them.
-        threading.Thread(target=self._drain, name="ssh-words", daemon=True).start()
-        self.url = f"unix://{socket}"
-
-    def _ask(self) -> bytes:
-        """What comes back of a line: the forwarding is made before."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(b"\n")
-            self._process.stdin.flush()
-            return self._process.stdout.read(1)
-        except OSError:
-            return b""
-
-    def _drain(self) -> None:
-        assert self._process.stderr is not None
-        with contextlib.suppress(OSError, ValueError):
-            while self._process.stderr.read(4096):
-                pass
+        threading.Thread(target=_drain, args=[process], name="ssh-words", daemon=True).start()
+        return process
 
     def close(self) -> None:
         """End ssh, and remove the socket."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+        with self._renewing:
+            self._process.kill()
+            _end(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _echoes(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a line comes back from the other side: what is forwarded is so before."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        return process.stdout.read(1) == b"\n"
+    except OSError:
+        return False
+
+
+def _drain(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stderr is not None
+    with contextlib.suppress(OSError, ValueError):
+        while process.stderr.read(4096):
+            pass
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            if pipe is not None:
+                pipe.close()
