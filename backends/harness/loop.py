@@ -65,7 +65,7 @@ class Harness:
         return self._board.finished.state
 
     async def _steps(self) -> None:
-        if not await self._baseline():
+        if not (await self._prepare() and await self._baseline()):
             return
         # An engine that died may have left the file behind the store.
         await match_face(self._journal, self._ports.folder)
@@ -97,6 +97,18 @@ class Harness:
                 case Step.GATE:
                     if not await self._gate(number):
                         return
+
+    async def _prepare(self) -> bool:
+        """Make ready to make sandboxes. False when the operator ended the run first."""
+        if self._ports.prepare is None:
+            return True
+        preparing = asyncio.ensure_future(self._ports.prepare())
+        # Once there are subagents, what they left has to be checked.
+        if self._board.baseline is None and not await self._done_before_stop(preparing):
+            await self._finish(RunState.STOPPED, self._stopping)
+            return False
+        await preparing
+        return True
 
     async def _baseline(self) -> bool:
         """Try the check on the unchanged code. False when that ended the run."""

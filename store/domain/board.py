@@ -24,6 +24,8 @@ from store.domain.events import (
     ObservationsWritten,
     RunCreated,
     RunFinished,
+    SandboxesPrepared,
+    SandboxesPreparing,
     SubagentChecked,
     SubagentContinued,
     SubagentEnded,
@@ -40,6 +42,8 @@ from store.domain.states import Ending, RunState, Step, SubagentState, Validity
 from store.domain.strategy import LanePlan
 from store.domain.task import Task
 
+_PREPARING = 40
+"""Lines kept of what is made ready: more than a screen shows."""
 _COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED}
 _TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
 """Whatever the attempt was, it could not show what it is worth."""
@@ -158,6 +162,8 @@ class Board:
     ended: float | None = None
     order: RunCreated | None = None
     state: RunState = RunState.CHECKING
+    preparing: list[str] = field(default_factory=list)
+    """The latest lines of what is made ready for the sandboxes; none when they can be made."""
     baseline: BaselineChecked | None = None
     generations: dict[int, Generation] = field(default_factory=dict)
     engine: EngineStarted | None = None
@@ -243,7 +249,11 @@ class Board:
                     self.work.start(event.at)
             case EngineStopped():
                 self._rest(event.at)
-                self.engine = None
+                self.engine, self.preparing = None, []
+            case SandboxesPreparing(lines=lines):
+                self.preparing = [*self.preparing, *lines][-_PREPARING:]
+            case SandboxesPrepared():
+                self.preparing = []
             case BaselineChecked():
                 self.baseline, self.state = payload, RunState.CHECKING if payload.refused else RunState.RUNNING
             case GenerationDesigned() if event.generation is not None:

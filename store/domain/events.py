@@ -119,6 +119,22 @@ class EngineStopped(Payload):
 
 
 @dataclass(frozen=True)
+class SandboxesPreparing(Payload):
+    """How far it is with what sandboxes are made of: the latest lines of an image that is built."""
+
+    kind: ClassVar[str] = "sandboxes.preparing"
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SandboxesPrepared(Payload):
+    """Sandboxes can be made; `seconds` is how long that took."""
+
+    kind: ClassVar[str] = "sandboxes.prepared"
+    seconds: float
+
+
+@dataclass(frozen=True)
 class BaselineChecked(Payload):
     """The check on the unchanged code, several times; `refused` says why the run can't go on, "" when it can."""
 
