@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -59,6 +60,17 @@ def record(home: Home, settings: Settings) -> int:
     """Record until an interrupt or SIGTERM; the exit code. CommandError when it can't listen there, StoreError."""
     import uvloop
 
+    with recording(home) as (store, run):
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(home, store, run, settings))
+        _sum_up(store, run, settings)
+    return Exit.FINE
+
+
+@contextmanager
+def recording(home: Home) -> "Iterator[tuple[Store, str]]":
+    """The open store, and a run's name in it that is this process's until the block is left; the run is put on record
+    by `begin`. What recorders that were killed left open is closed. StoreError."""
     from backends.export import exported
     from store.database import open_store
     from store.lock import RunLock
@@ -74,16 +86,11 @@ def record(home: Home, settings: Settings) -> int:
         with RunLock(folder.lock) as lock:
             lock.acquire()
             try:
-                with (
-                    exported(store, run, os.environ),
-                    asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-                ):
-                    runner.run(_serve(home, store, run, settings))
+                with exported(store, run, os.environ):
+                    yield store, run
             except CommandError:
                 shutil.rmtree(folder.path, ignore_errors=True)
                 raise
-        _sum_up(store, run, settings)
-    return Exit.FINE
 
 
 def base_urls(settings: Settings, address: str) -> dict[str, str]:
@@ -124,13 +131,18 @@ def _name(store: "Store") -> str:
     return next(name for name in iter(lambda: new_run_id(random), "") if name not in taken)
 
 
-def _begin(store: "Store", run: str) -> None:
+def begin(store: "Store", run: str, title: str = "") -> None:
     """Put the run on record: once it can be recorded into."""
     from store import runs
 
     at = time.time()
-    title = time.strftime("Recording of %Y-%m-%d %H:%M", time.localtime(at))
+    title = title or titled("Recording of", at)
     store.write(lambda connection: runs.create(connection, run, title, at=at))
+
+
+def titled(what: str, at: float) -> str:
+    """A title with the time in it."""
+    return f"{what} {time.strftime('%Y-%m-%d %H:%M', time.localtime(at))}"
 
 
 def _bury(home: Home, store: "Store") -> None:
@@ -166,7 +178,7 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> No
     teller = threading.Thread(target=_tell, args=(home, store, run, over, settings), name="teller", daemon=True)
     try:
         async with serve(proxy, host=settings.host, port=settings.port) as address:
-            _begin(store, run)
+            begin(store, run)
             _announce(home, run, settings, address)
             teller.start()
             await signalled.wait()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from store.errors import StoreError
 from store.tables import metadata
@@ -30,6 +30,11 @@ class RunRow:
 def create(connection: Connection, run: str, title: str, *, at: float) -> None:
     """Add a run, inside a job. sqlalchemy.exc.IntegrityError when the name is taken."""
     connection.execute(insert(_runs), {"id": run, "title": title, "created": at})
+
+
+def take_back(connection: Connection, run: str) -> None:
+    """Remove a run of which nothing was recorded, inside a job. sqlalchemy.exc.IntegrityError when something was."""
+    connection.execute(delete(_runs).where(_runs.c.id == run))
 
 
 def runs(store: "Store") -> list[RunRow]:

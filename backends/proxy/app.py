@@ -123,6 +123,11 @@ class Proxy:
         if not self._hosts:
             await self.close()
 
+    @property
+    def under_way(self) -> int:
+        """How many calls have begun, and are not recorded to their end."""
+        return len(self._tasks)
+
     def cut(self, subagent: SubagentId, reason: str = "the subagent was killed") -> None:
         """End a subagent's open calls at once. What came of them is recorded, with the reason."""
         for exchange in tuple(self._live.get(subagent, ())):
