@@ -11,6 +11,7 @@ from app.screens.base import NARROW, StudioScreen, bindings, run_banner
 from app.world import Track
 from store.domain.board import Generation, Lane
 from store.domain.commands import Continue, Kill, Pause
+from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets.docview import DocView
 from widgets.ink import Line
@@ -168,6 +169,9 @@ class GridScreen(StudioScreen):
             self.show_panes()
 
 
+_PREPARING = 12
+"""Lines shown of an image that is built."""
+
 _BASELINE = (
     "It has to fail, each time alike, before a subagent is started: a check that passes before anything is changed, or "
     "that disagrees with itself, would make every verdict worthless."
@@ -180,6 +184,9 @@ def _waiting(track: Track | None) -> list[Line]:
                 ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
     if not track.read:
         return [[("Reading the run …", "faint")]]
+    if track.board.preparing:
+        latest = track.board.preparing[-_PREPARING:]
+        return [[("The sandboxes are made ready.", "strong")], [], *([(shown_line(said), "faint")] for said in latest)]
     lines: list[Line] = [[("The check is tried on the unchanged code first.", "strong")], [], [(_BASELINE, "text")]]
     baseline = track.board.baseline
     for result in baseline.results if baseline else ():

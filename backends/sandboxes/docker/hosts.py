@@ -80,6 +80,18 @@ class Host:
                 self._opened = self._connected()
             return self._opened
 
+    def has(self, image: str) -> bool:
+        """Whether an image is there. HostError when it doesn't answer."""
+        from docker.errors import DockerException, ImageNotFound
+
+        try:
+            self.client().images.get(image)
+        except ImageNotFound:
+            return False
+        except (DockerException, OSError) as error:
+            raise HostError(unreachable(self.name, error)) from error
+        return True
+
     def load(self, seconds: float) -> tuple[int, int]:
         """How many containers run there, and its processors; HostError without an answer in so many seconds."""
         from docker.errors import DockerException
