@@ -10,14 +10,20 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from backends.sandboxes.docker.hosts import Host
-from backends.sandboxes.docker.sandbox import DockerSandbox
-from backends.sandboxes.docker.sandboxes import DockerSandboxes
-from backends.sandboxes.docker.stream import Stream
-from backends.sandboxes.protocol import OUTPUT_CAP, Executed, Sandbox, SandboxError
+from backends.sandboxes.protocol import (
+    OUTPUT_CAP,
+    Executed,
+    Inhabitable,
+    Program,
+    Sandbox,
+    SandboxError,
+    Sandboxes,
+)
 
 T = TypeVar("T")
 
@@ -33,10 +39,17 @@ BACK_WITHIN = 60.0
 log = logging.getLogger("multitrack.sandboxes")
 
 
+class OneHost(Sandboxes, Protocol):
+    """The sandboxes of one host."""
+
+    async def prepare(self, said: Callable[[str], None]) -> None:
+        """Make ready to create them, saying how far that is, a line at a time."""
+
+
 class Place:
     """A host, and the run's sandboxes on it. `taken` counts those that are there or being made."""
 
-    def __init__(self, host: Host, sandboxes: DockerSandboxes) -> None:
+    def __init__(self, host: Host, sandboxes: OneHost) -> None:
         self.host, self.sandboxes = host, sandboxes
         self.taken = 0
         self.why = ""
@@ -129,7 +142,7 @@ class PlacedSandboxes:
     def __init__(
         self,
         hosts: Sequence[Host],
-        make: Callable[[Host], DockerSandboxes],
+        make: Callable[[Host], OneHost],
         told: Callable[[str], Awaitable[None]],
         *,
         every: float = EVERY,
@@ -242,7 +255,7 @@ class PlacedSandboxes:
 class PlacedSandbox:
     """A sandbox on one of several hosts. Everything that is asked of it ends when its host goes away."""
 
-    def __init__(self, place: Place, sandbox: DockerSandbox) -> None:
+    def __init__(self, place: Place, sandbox: Sandbox) -> None:
         self._place, self._sandbox = place, sandbox
         self._counted = True
 
@@ -258,9 +271,15 @@ class PlacedSandbox:
         """See `Sandbox.run`."""
         return await self._place.doing(self._sandbox.run(command, seconds=seconds, cap=cap, environment=environment))
 
-    async def stream(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Stream:
-        """See `DockerSandbox.stream`."""
+    async def stream(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Program:
+        """See `Inhabitable.stream`."""
+        assert isinstance(self._sandbox, Inhabitable)
         return await self._place.doing(self._sandbox.stream(argv, environment=environment))
+
+    def reach(self, port: int) -> AbstractAsyncContextManager[str]:
+        """See `Inhabitable.reach`."""
+        assert isinstance(self._sandbox, Inhabitable)
+        return self._sandbox.reach(port)
 
     async def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
