@@ -17,6 +17,13 @@ ALL = {name: Upstream(known.base_url, protocol=known.protocol) for name, known i
         ("/gemini/v1beta/models/g:generateContent", "gemini", "/v1beta/models/g:generateContent"),
         ("/openai/v1/messages", "openai", "/v1/messages"),
         ("/openai/openai/deployments/mine/chat/completions", "openai", "/openai/deployments/mine/chat/completions"),
+        # A client that is given no more than the name, and one that leaves the version to the address.
+        ("/anthropic", "anthropic", "/"),
+        ("/gemini/", "gemini", "/"),
+        ("/anthropic/messages", "anthropic", "/v1/messages"),
+        ("/anthropic/messages/count_tokens", "anthropic", "/v1/messages/count_tokens"),
+        ("/anthropic/messages/batches", "anthropic", "/messages/batches"),
+        ("/openai/messages", "openai", "/messages"),
         # By shape.
         ("/v1/messages", "anthropic", "/v1/messages"),
         ("/v1/messages/count_tokens", "anthropic", "/v1/messages/count_tokens"),
@@ -41,6 +48,11 @@ def test_a_path_goes_to_the_provider_it_names_or_to_the_one_that_speaks_so(path:
     route = find(ALL, path)
     assert (route.provider, route.path) == (provider, left)
     assert route.url("a=1") == f"{KNOWN[provider].base_url}{left}?a=1"
+
+
+def test_a_version_that_the_address_has_is_not_said_twice() -> None:
+    table = {"mine": Upstream("https://gateway.example/v1/")}
+    assert find(table, "/mine/messages").url("") == "https://gateway.example/v1/messages"
 
 
 def test_of_several_that_speak_so_the_first_is_asked() -> None:
