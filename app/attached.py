@@ -62,8 +62,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a recorder has come to. `errors` are calls that failed, without those that their client left; `refused` are
-    requests that never went out; `log` is a file that says more of them."""
+    """What a recorder has come to. `errors` are calls of a model that failed, without those that their client left;
+    `refused` are requests that never went out; `log` is a file that says more of them."""
 
     run: str
     calls: int

@@ -151,7 +151,7 @@ def environment(environ: Mapping[str, str], plan: Plan, base: str, run: str) -> 
     if (claude := plan.targets.get("anthropic")) is not None and claude.url == KNOWN["anthropic"].base_url:
         # Claude Code leaves tools out that a gateway might not know: this one passes everything on.
         told.setdefault("ENABLE_TOOL_SEARCH", "true")
-    if (config := _opencode(environ.get("OPENCODE_CONFIG_CONTENT", ""), plan, base)) is not None:
+    if (config := _opencode(environ, plan, base)) is not None:
         told["OPENCODE_CONFIG_CONTENT"] = config
     if any(told.get(name) for each in ("http_proxy", "all_proxy") for name in (each, each.upper())):
         told |= _unproxied(told)
@@ -168,21 +168,28 @@ def _unproxied(environ: Mapping[str, str]) -> dict[str, str]:
     return {"no_proxy": value, "NO_PROXY": value}
 
 
-_OPENCODE = {"anthropic": ("anthropic", "/v1"), "openai": ("openai", "/v1"), "gemini": ("google", "/v1beta")}
-"""What opencode calls a provider, and what it expects at the end of its address."""
+_OPENCODE = {
+    "gemini": ("google", "/v1beta", ("GOOGLE_GENERATIVE_AI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")),
+    "openrouter": ("openrouter", "/v1", ("OPENROUTER_API_KEY",)),
+}
+"""The providers whose address opencode reads from no variable: what it calls them, what it expects at the address's
+end, and where their keys are. (It takes a provider that is configured for a choice; one without a key is none.)"""
 
 
-def _opencode(given: str, plan: Plan, base: str) -> str | None:
-    """opencode's inline configuration, with that of the caller; None where that can't be read, and stays as it is."""
+def _opencode(environ: Mapping[str, str], plan: Plan, base: str) -> str | None:
+    """opencode's inline configuration, added to that of the caller; None where nothing is to be added, or can be."""
+    keyed = {name for name, (*_, keys) in _OPENCODE.items() if any(environ.get(key) for key in keys)}
+    if not (keyed := keyed & plan.targets.keys()):
+        return None
+    given = environ.get("OPENCODE_CONFIG_CONTENT", "")
     try:
         config: Any = json.loads(given) if given.strip() else {}
     except ValueError:
         return None
     if not isinstance(config, dict) or not isinstance(providers := config.setdefault("provider", {}), dict):
         return None
-    for name, (called, suffix) in _OPENCODE.items():
-        if name not in plan.targets:
-            continue
+    for name in sorted(keyed):
+        called, suffix, _ = _OPENCODE[name]
         provider = providers.setdefault(called, {})
         if not isinstance(provider, dict) or not isinstance(options := provider.setdefault("options", {}), dict):
             return None
@@ -190,14 +197,24 @@ def _opencode(given: str, plan: Plan, base: str) -> str | None:
     return json.dumps(config)
 
 
+CHATGPT = "https://chatgpt.com/backend-api/codex"
+"""Whom codex asks when it is logged in to ChatGPT."""
+
+
+def is_codex(command: Sequence[str]) -> bool:
+    """Whether it is codex, whose address is an argument: it reads no variable. Not where its arguments name a provider
+    already."""
+    own = ("model_provider", "openai_base_url", "--oss", "--local-provider")
+    return PurePath(command[0]).name == "codex" and not any(word in each for each in command[1:] for word in own)
+
+
 def arguments(command: Sequence[str], plan: Plan, base: str) -> list[str]:
-    """The command line, with what a tool must be told there. Only codex, which reads no variable; not where its own
-    arguments name a provider already."""
-    program, *rest = command
-    if PurePath(program).name != "codex" or any("model_provider" in argument for argument in rest):
+    """The command line, with what a tool must be told there. codex keeps its own provider and login so, and its
+    sessions can be resumed without us."""
+    if not is_codex(command):
         return list(command)
-    url = plan.addresses(base)["openai"]
-    return [program, "-c", f'openai_base_url="{url}"', *rest]
+    url = plan.addresses(base)["openai"] if "chatgpt" not in plan.targets else f"{base}/chatgpt"
+    return [command[0], "-c", f'openai_base_url="{url}"', *command[1:]]
 
 
 def why_nothing(command: Sequence[str], environ: Mapping[str, str]) -> str:
@@ -225,11 +242,11 @@ _OWN = {
     "claude": "either it asked no model, or an ANTHROPIC_BASE_URL in the `env` of one of its settings files takes the "
     "place of ours. Set it in your shell instead: there it is followed.",
     "codex": "either it asked no model, or its configuration names a model_provider of its own. Give that one the "
-    "base_url in $MULTITRACK_URL_OPENAI, or say -c model_provider=openai.",
+    "base_url in $MULTITRACK_URL_OPENAI.",
     "gemini": "either it asked no model, or it is logged in with a Google account, and then asks another service. With "
     "an API key (GEMINI_API_KEY) it is recorded.",
-    "opencode": "either it asked no model, or one of another provider than anthropic, openai and google, which are the "
-    "ones that are led here.",
+    "opencode": "either it asked no model, or its configuration has a baseURL, or it asked another provider than "
+    "anthropic, openai, and google and openrouter with a key in the environment.",
     "cursor-agent": "it asks its maker's servers only, and can't be recorded so.",
     "amp": "it asks its maker's servers only, and can't be recorded so.",
 }

@@ -109,8 +109,8 @@ def count(store: "Store", run: str) -> tuple[int, int]:
 
 
 def errors(store: "Store", run: str) -> dict[str, int]:
-    """How many of a run's calls ended with which error; tries aside, for their call tells of them."""
-    own = (_calls.c.run == run) & _calls.c.parent.is_(None) & (_calls.c.error != "")
+    """How many of a run's calls of a model ended with which error; tries aside, for their call tells of them."""
+    own = (_calls.c.run == run) & _calls.c.parent.is_(None) & (_calls.c.model != "") & (_calls.c.error != "")
     with store.read() as connection:
         return dict(connection.execute(select(_calls.c.error, func.count()).where(own).group_by(_calls.c.error)).all())
 

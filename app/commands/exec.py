@@ -1,9 +1,10 @@
 """`exec`: run a command, and record what it asks its models."""
 
 import json
+import subprocess
 import time
 from argparse import REMAINDER, ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,9 @@ from store.domain.secrets import masked
 if TYPE_CHECKING:
     from app.attached import Attached, Order, Summary
     from app.pointing import Plan
+
+LOGIN_SECONDS = 5.0
+"""The most that codex may take to say how it is logged in: a fifth of a second is usual."""
 
 _MORE = """\
 multitrack exec -- claude
@@ -57,7 +61,8 @@ def _exec(context: Context, options: Namespace) -> int:
         raise CommandError("name the command to run: multitrack exec -- claude")
     try:
         file = found(command[0], context.environ)
-        planned = plan(context.environ, {name: (protocol, url) for name, protocol, url in options.upstream})
+        named = {name: (protocol, url) for name, protocol, url in options.upstream}
+        planned = plan(context.environ, named | _chatgpt(command, file, context.environ, named))
         order = _order(context, options, command, planned)
         with _opened(options.json) as told, closing(Attached(order)) as recorder:
             environ = environment(context.environ, planned, recorder.address, recorder.run)
@@ -75,6 +80,22 @@ def _exec(context: Context, options: Namespace) -> int:
         note(f"multitrack: {error}.")
         return error.status
     return code
+
+
+def _chatgpt(
+    command: list[str], file: str, environ: Mapping[str, str], named: Mapping[str, tuple[str, str]]
+) -> dict[str, tuple[str, str]]:
+    """The provider that codex asks with a login to ChatGPT, where it has one and nobody named another."""
+    from app.pointing import CHATGPT, is_codex
+
+    if not is_codex(command) or "openai" in named or "chatgpt" in named or environ.get("CODEX_API_KEY"):
+        return {}
+    try:
+        asked = [file, "login", "status"]
+        told = subprocess.run(asked, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=LOGIN_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"chatgpt": ("openai", CHATGPT)} if b"ChatGPT" in told.stdout + told.stderr else {}
 
 
 def _order(context: Context, options: Namespace, command: list[str], planned: "Plan") -> "Order":
@@ -141,7 +162,7 @@ def _finish(context: Context, options: Namespace, command: list[str], recorder: 
         )
     else:
         note(f"multitrack: nothing was recorded: {why_nothing(command, context.environ)}")
-    if summary is not None and summary.refused:
+    if summary is not None and not summary.calls and summary.refused:
         note(f"multitrack: {counted(summary.refused, 'request')} refused; {summary.log} says why.")
     return summary
 
