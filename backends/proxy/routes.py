@@ -95,7 +95,7 @@ class Route:
 
 
 def _meant(upstream: Upstream, path: str) -> str:
-    """A path as the provider has it. Vercel's SDK takes its address from the variable of Anthropic's SDK, and leaves the
+    """A path as the provider has it. Vercel's SDK takes its address from the variable of Anthropic's, and leaves the
     version out that that one puts in: where the provider's address has none either, there is no such path."""
     unversioned = upstream.protocol == "anthropic" and path.partition("?")[0] in ("/messages", "/messages/count_tokens")
     return f"/v1{path}" if unversioned and not upstream.base_url.rstrip("/").endswith("/v1") else path
