@@ -1,4 +1,4 @@
-"""Whether containers can be made, looked at before a run starts: each thing that is missing, and what to do about it."""
+"""Whether containers can be made, looked at before a run starts: what is missing, and what to do about it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
