@@ -10,7 +10,7 @@ from app.screens.ask import Ask, Number
 from app.screens.base import NARROW, StudioScreen, bindings, run_banner
 from app.world import Track
 from store.domain.board import Generation, Lane
-from store.domain.commands import Continue, Kill, Pause
+from store.domain.commands import Continue, Kill, Pause, Restart
 from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets.docview import DocView
@@ -99,7 +99,7 @@ class GridScreen(StudioScreen):
 
     def why_not(self, action: str) -> str:
         generation, lane = self.generation, self.lane
-        if action in ("kill", "pause", "continue", "tape") and lane is None:
+        if action in ("kill", "pause", "continue", "restart", "tape") and lane is None:
             return "no subagent is selected"
         if lane is not None and action in ("kill", "pause", "continue"):
             state, label = lane.state, lane.id.label
@@ -109,6 +109,11 @@ class GridScreen(StudioScreen):
                 return f"subagent {label} is paused already; c lets it go on"
             if action == "continue" and state is not SubagentState.PAUSED:
                 return f"subagent {label} is not paused"
+        if action == "restart" and lane is not None:
+            if lane.state is not SubagentState.FAILED:
+                return f"subagent {lane.id.label} could work; only one that could not is started anew"
+            if generation is None or self.track is None or generation.number != self.track.latest or generation.passed:
+                return "only a subagent of the latest generation can be started anew"
         if action == "earlier" and (generation is None or generation.number <= 1):
             return "this is the first generation"
         if action == "later" and (generation is None or self.track is None or generation.number >= self.track.latest):
@@ -142,6 +147,11 @@ class GridScreen(StudioScreen):
         if self.lane is not None:
             who = self.lane.id
             self.studio.order(who.run, Continue(who.generation, who.lane), f"continue {who.label}")
+
+    def do_restart(self) -> None:
+        if self.lane is not None:
+            who = self.lane.id
+            self.studio.order(who.run, Restart(who.generation, who.lane), f"restart {who.label}")
 
     def do_earlier(self) -> None:
         if self.generation is not None:

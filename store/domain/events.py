@@ -310,6 +310,14 @@ class SubagentContinued(Payload):
 
 
 @dataclass(frozen=True)
+class SubagentRestarted(Payload):
+    """It could not work, and begins anew in a new sandbox: its end and its verdict don't count, and its generation is
+    not over."""
+
+    kind: ClassVar[str] = "subagent.restarted"
+
+
+@dataclass(frozen=True)
 class SubagentEnded(Payload):
     """It has stopped working; the check comes next."""
 
