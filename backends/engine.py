@@ -138,7 +138,13 @@ class Engine:
         placed = PlacedSandboxes([Host(name, os.environ) for name in settings.hosts or ("",)], on, told)
         try:
             await placed.begin()
-            yield placed, lambda: self._prepared(placed.prepare)
+            try:
+                yield placed, lambda: self._prepared(placed.prepare)
+            except BaseException:
+                # Another engine may go on; until then nothing of it runs.
+                with contextlib.suppress(SandboxError):
+                    await placed.leave()
+                raise
         finally:
             await placed.close()
 

@@ -41,6 +41,9 @@ class Locally(LocalSandboxes):
     async def prepare(self, said: Callable[[str], None]) -> None:
         said("made")
 
+    async def leave(self) -> None:
+        await self.sweep()
+
 
 class Rig:
     """Hosts, their sandboxes, and what was told."""

@@ -80,6 +80,15 @@ class Host:
                 self._opened = self._connected()
             return self._opened
 
+    def version(self) -> str:
+        """The engine's version. HostError when it doesn't answer."""
+        from docker.errors import DockerException
+
+        try:
+            return str(self.client().version()["Version"])
+        except (DockerException, OSError, KeyError) as error:
+            raise HostError(unreachable(self.name, error)) from error
+
     def has(self, image: str) -> bool:
         """Whether an image is there. HostError when it doesn't answer."""
         from docker.errors import DockerException, ImageNotFound

@@ -45,6 +45,9 @@ class OneHost(Sandboxes, Protocol):
     async def prepare(self, said: Callable[[str], None]) -> None:
         """Make ready to create them, saying how far that is, a line at a time."""
 
+    async def leave(self) -> None:
+        """Remove what runs, and leave the workspaces for the engine that goes on with the run."""
+
 
 class Place:
     """A host, and the run's sandboxes on it. `taken` counts those that are there or being made."""
@@ -208,10 +211,18 @@ class PlacedSandboxes:
         here = [place for place in self._places.values() if not place.why]
         return sum(await asyncio.gather(*(place.doing(place.sandboxes.sweep()) for place in here)))
 
+    async def leave(self) -> None:
+        """Remove what runs, and leave the workspaces for the engine that goes on with the run. SandboxError as `remove`
+        has it."""
+        await self._everywhere(lambda sandboxes: sandboxes.leave())
+
     async def remove(self) -> None:
         """See `Sandboxes.remove`. SandboxError for what could not be removed, when everything else is."""
+        await self._everywhere(lambda sandboxes: sandboxes.remove())
+
+    async def _everywhere(self, work: Callable[[OneHost], Coroutine[Any, Any, None]]) -> None:
         here = [place for place in self._places.values() if not place.why]
-        done = await asyncio.gather(*(place.doing(place.sandboxes.remove()) for place in here), return_exceptions=True)
+        done = await asyncio.gather(*(place.doing(work(place.sandboxes)) for place in here), return_exceptions=True)
         left = [f"{place.host} ({place.why})" for place in self._places.values() if place.why]
         for error in done:
             if isinstance(error, SandboxError):
