@@ -196,3 +196,15 @@ mkdir -p -- "${{t%/*}}" || exit 75
 head -c "$2" >"$t"
 """
 """Fills the file $1 with $2 bytes of standard input, and makes the folders above it."""
+
+PROBE = f"""
+echo shell=yes
+echo "git=$(git --version 2>/dev/null)"
+l=
+for t in cat grep head mkfifo mktemp readlink rm sleep sort stat tr wc xargs; do
+    command -v $t >/dev/null || l="$l $t"
+done
+echo "lacks=$l"
+echo "free=$(df -Pk {WORKSPACE} 2>/dev/null | {{ read -r _; read -r _ _ _ f _; echo "$f"; }})"
+"""
+"""Says what is there, a name and a value a line. It waits for nothing."""
