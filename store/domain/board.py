@@ -45,7 +45,7 @@ from store.domain.task import Task
 
 _PREPARING = 40
 """Lines kept of what is made ready: more than a screen shows."""
-_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED}
+_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 _TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
 """Whatever the attempt was, it could not show what it is worth."""
 

@@ -241,6 +241,8 @@ class CallStarted(Payload):
     call: str
     model: str
     parent: str = ""
+    thread: str = ""
+    """What the agent itself says of who is calling: its session, its own subagent."""
 
 
 @dataclass(frozen=True)
@@ -262,10 +264,13 @@ class CallFinished(Payload):
 
 @dataclass(frozen=True)
 class TurnStarted(Payload):
-    """A turn begins; turns count from 1."""
+    """A turn begins; turns count from 1. Where an agent has subagents of its own, `thread` says whose turn it is, as
+    the turn's calls do, and `under` which tool call began that one, "" where it is the agent's own."""
 
     kind: ClassVar[str] = "turn.started"
     turn: int
+    thread: str = ""
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -293,6 +298,16 @@ class ToolFinished(Payload):
     result: str
     summary: str
     """The first telling line of the result."""
+
+
+@dataclass(frozen=True)
+class ProgramSaid(Payload):
+    """The subagent's program, where it is one of its own, has printed this: lines that are safe to show, some of them
+    left out where it printed many."""
+
+    kind: ClassVar[str] = "program.said"
+    lines: tuple[str, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
