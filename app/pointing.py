@@ -257,9 +257,10 @@ def title(command: Sequence[str], folder: PurePath) -> str:
     which may be anything, keys too."""
     program = PurePath(command[0]).name
     script = next((argument for argument in command[1:] if not argument.startswith("-")), "")
-    if _RUNS_SCRIPTS.fullmatch(program) and PurePath(script).suffix:
+    if _RUNS_SCRIPTS.fullmatch(program) and _SCRIPT.fullmatch(script):
         program = PurePath(script).name
     return f"{program} in {folder.name}," if folder.name else f"{program},"
 
 
 _RUNS_SCRIPTS = re.compile(r"(?:python|node|bun|deno|ruby|perl|bash|sh|zsh)[\d.]*")
+_SCRIPT = re.compile(r"\S+\.(?:py|[cm]?[jt]s|rb|pl|sh)")

@@ -39,14 +39,16 @@ def found(program: str, environ: Mapping[str, str]) -> str:
     path = environ.get("PATH", os.defpath)
     if (file := shutil.which(program, path=path)) is not None:
         return file
-    named = [Path(program)] if "/" in program else [Path(folder or ".") / program for folder in path.split(os.pathsep)]
-    for each in named:
-        if each.is_dir():
-            if "/" in program:
-                raise CommandNotRun(f"{program} is a folder", NOT_EXECUTABLE)
-        elif each.exists():
+    if "/" in program:
+        if Path(program).is_dir():
+            raise CommandNotRun(f"{program} is a folder", NOT_EXECUTABLE)
+        if Path(program).exists():
+            raise CommandNotRun(f"{program} is not executable", NOT_EXECUTABLE)
+        raise CommandNotRun(f"{program}: there is no such file", NOT_FOUND)
+    for folder in path.split(os.pathsep):
+        if (each := Path(folder or ".") / program).is_file():
             raise CommandNotRun(f"{each} is not executable", NOT_EXECUTABLE)
-    raise CommandNotRun(f"{program}: no such file" if "/" in program else f"{program}: not found", NOT_FOUND)
+    raise CommandNotRun(f"{program}: there is no such command", NOT_FOUND)
 
 
 class Supervised:
