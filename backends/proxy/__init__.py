@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backends.proxy.admission import Admit, Refusal
+    from backends.proxy.admission import Admit, BeforeTurn, Refusal
     from backends.proxy.app import Proxy
     from backends.proxy.prices import Extras, Prices
     from backends.proxy.replay import Tape
@@ -23,6 +23,7 @@ __all__ = [
     "KNOWN",
     "Address",
     "Admit",
+    "BeforeTurn",
     "Extras",
     "Prices",
     "Proxy",
@@ -36,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Address": "server",
     "Admit": "admission",
+    "BeforeTurn": "admission",
     "Extras": "prices",
     "KNOWN": "routes",
     "Prices": "prices",
