@@ -1,7 +1,8 @@
 """The connection of an exec: what the program writes comes in frames, what we write is its input. Blocks.
 
-The engine's answer may be followed at once by the program's first output, which a client could have read ahead of us.
-So every program that is started here first waits for a line of ours.
+Every program that is started here first waits for a line of ours, and then says one byte. Without the line, the SDK
+could read what it says first together with the engine's answer. Without the byte, nobody knew whether it is there: an
+engine answers before it has started it, and what is not there yet can't be found and killed.
 """
 
 import contextlib
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 STDOUT, STDERR = 1, 2
 _HEAD = struct.Struct(">BxxxI")
 _CHUNK = 64 * 1024
+STARTS_WITHIN = 120.0
+"""Seconds that a loaded engine may take to start a program."""
+HERE = b"."
+
+
+class NotStartedError(Exception):
+    """A program could not be started; the message is the engine's, if any."""
 
 
 class Attached:
@@ -27,22 +35,37 @@ class Attached:
         self.exec_id = exec_id
         self._wire, self._keep = wire, keep
         self._buffer = bytearray()
+        self._first: list[tuple[int, bytes]] = []
         self._closed = False
         # Two threads may not be inside one TLS connection.
         self._tls = threading.Lock() if isinstance(wire, ssl.SSLSocket) else None
 
     @classmethod
-    def start(cls, api: "APIClient", container: str, argv: list[str], **how: Any) -> "Attached":
-        """Start a program in a container, by `exec_create`'s arguments. The SDK's errors."""
+    def start(cls, api: "APIClient", container: str, argv: list[str], line: bytes, **how: Any) -> "Attached":
+        """Start a program in a container, by `exec_create`'s arguments, and wait until it is there. The SDK's errors;
+        NotStartedError with what is said instead."""
         made = api.exec_create(container, argv, stdin=True, stdout=True, stderr=True, tty=False, **how)
         answer: Any = api.exec_start(made["Id"], socket=True)
         # The SDK hands out a reader over the socket; the socket itself can be shut down from another thread.
         wire = answer if isinstance(answer, ssl.SSLSocket) else answer._sock
-        wire.settimeout(None)
-        return cls(made["Id"], wire, answer)
+        attached = cls(made["Id"], wire, answer)
+        wire.settimeout(STARTS_WITHIN)
+        words: list[tuple[int, bytes]] = []
+        with contextlib.suppress(ConnectionError):
+            attached.write(line + b"\n")
+        while (piece := attached.read()) is not None:
+            if piece[0] == STDOUT and piece[1].startswith(HERE):
+                wire.settimeout(None)
+                attached._first = [(STDOUT, piece[1][len(HERE) :]), *reversed(words)]
+                return attached
+            words.append(piece)
+        attached.close()
+        raise NotStartedError(b"".join(said for _, said in words).decode(errors="replace").strip())
 
     def read(self) -> tuple[int, bytes] | None:
         """The next piece and which stream it is of; None at the end, or when the connection broke."""
+        if self._first:
+            return self._first.pop()
         try:
             while len(self._buffer) < _HEAD.size:
                 if not self._more():

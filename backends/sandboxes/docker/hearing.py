@@ -27,11 +27,7 @@ class Hearing:
         return self.code is not None
 
     def listen(self) -> None:
-        """Tell the command to begin, and listen to the end. Blocks."""
-        try:
-            self._attached.write(self._end + b"\n")
-        except ConnectionError:
-            return
+        """Listen to the end. Blocks."""
         while (piece := self._attached.read()) is not None:
             kind, data = piece
             if kind == STDOUT and self.take(data):

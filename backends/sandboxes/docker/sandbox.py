@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
-from backends.sandboxes.docker.attached import STDOUT, Attached
+from backends.sandboxes.docker.attached import STDOUT, Attached, NotStartedError
 from backends.sandboxes.docker.causes import end_of_container, memory_ran_out
-from backends.sandboxes.docker.engine import BusyError, Engine, MissingError, in_thread
+from backends.sandboxes.docker.engine import BusyError, Engine, MissingError, in_thread, plain
 from backends.sandboxes.docker.hearing import Hearing
 from backends.sandboxes.docker.scripts import (
     APPLY,
@@ -61,6 +61,10 @@ _ERRNO = {
 }
 
 
+class NoRoomError(SandboxError):
+    """A container in which nothing more can be started."""
+
+
 class DockerSandbox:
     """A container with a workspace that outlives it. See `Sandbox`. `revive` starts the container again when it has
     ended, or another on the same workspace."""
@@ -93,7 +97,10 @@ class DockerSandbox:
         if len(command.encode("utf-8", "replace")) > _ARGUMENT:
             return Executed(126, b"the command is too long", 0, 0.0)
         token, end = secrets.token_hex(8), secrets.token_hex(16)
-        attached = await self._attach(RUN, [command, token], token, environment)
+        try:
+            attached = await self._attach(RUN, [command, token], token, environment, line=end)
+        except NoRoomError as error:
+            return Executed(126, str(error).encode(), 0, 0.0)
         started = time.monotonic()
         hearing = Hearing(attached, end, cap)
         listening = asyncio.ensure_future(in_thread(hearing.listen))
@@ -132,13 +139,7 @@ class DockerSandbox:
         async def kill() -> None:
             await _undisturbed(self._kill(token))
 
-        stream = Stream(self._engine, attached, kill)
-        try:
-            await in_thread(attached.write, b"\n")
-        except BaseException:
-            await _undisturbed(stream.kill())
-            raise
-        return stream
+        return Stream(self._engine, attached, kill)
 
     def reach(self, port: int) -> AbstractAsyncContextManager[str]:
         """See `Inhabitable.reach`."""
@@ -243,25 +244,40 @@ class DockerSandbox:
         token: str = "",
         environment: Mapping[str, str] | None = None,
         workdir: str = ROOT,
+        line: str = "",
     ) -> Attached:
-        """Start a script. SandboxError that says what became of the container when it doesn't run."""
+        """Start a script, which is given the line. SandboxError that says what became of the container when it doesn't
+        run."""
         if self._closed:
             raise SandboxError(f"the sandbox of {self._name} is gone: it was removed")
         marked = {**(environment or {}), **({COMMAND_MARKER: token} if token else {})}
         marked.pop(MARKER, None)
         argv = ["/bin/sh", "-c", script, "sh", *arguments]
-        how = {"user": self._settings.user, "workdir": workdir, "environment": marked}
-        task = asyncio.ensure_future(self._engine.call(lambda api: Attached.start(api, self._called, argv, **how)))
+        how: dict[str, Any] = {"user": self._settings.user, "workdir": workdir, "environment": marked}
+        task = asyncio.ensure_future(
+            self._engine.call(lambda api: Attached.start(api, self._called, argv, line.encode(), **how))
+        )
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if not task.cancelled() and task.exception() is None:
-                # It waits for a line, and gets none.
-                task.result().close()
+            await _undisturbed(self._abandon(task, token))
             raise
+        except NotStartedError as error:
+            if not await self._runs():
+                raise await self._lost() from error
+            said = safe_line(str(error), 300) or "the engine does not say why"
+            raise NoRoomError(f"nothing can be started in the container: {plain(said, 'Docker')}") from error
         except (MissingError, BusyError) as error:
             raise await self._lost() from error
+
+    async def _abandon(self, task: "asyncio.Future[Attached]", token: str) -> None:
+        """End what somebody has started who does not want it any more."""
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            attached = task.result()
+            if token:
+                await self._kill(token)
+            await in_thread(attached.close)
 
     async def _script(
         self, script: str, arguments: Sequence[str], *, stdin: bytes = b"", cap: int = 0, workdir: str = ROOT
@@ -273,7 +289,7 @@ class DockerSandbox:
 
         def work() -> None:
             with contextlib.suppress(ConnectionError):  # it says why by its exit code
-                attached.write(b"\n" + stdin)
+                attached.write(stdin)
             while (piece := attached.read()) is not None and len(out) <= cap:
                 if piece[0] == STDOUT:
                     out.extend(piece[1])

@@ -1,6 +1,7 @@
 """The shell scripts that do our work inside a container, as the subagent's user. POSIX sh, its usual tools, and Git.
 
-Each first reads a line of ours (see `attached`). What goes wrong is an exit code or the last words on standard error.
+Each first reads a line of ours and says that it is there (see `attached`). What goes wrong is an exit code, or the last
+words on standard error.
 """
 
 from backends.sandboxes.environment import COMMAND_MARKER
@@ -12,18 +13,26 @@ TMP = f"{WORKSPACE}/tmp"  # noqa: S108 - in the container
 MIRRORS = "/multitrack"
 MIRROR = f"{MIRRORS}/mirror.git"
 
-PROGRAM = 'IFS= read -r _ || exit 125; exec "$@"'
+_BEGIN = "IFS= read -r end && printf . || exit 125"
+
+PROGRAM = f'{_BEGIN}; exec "$@"'
 """Becomes the program that its arguments name."""
 
-RUN = """
-IFS= read -r end || exit 125
+RUN = f"""
+{_BEGIN}
 exec 2>/dev/null
 ulimit -c 0; ulimit -S -n 4096
 p=/tmp/.multitrack-$2
-mkfifo -m 600 "$p" || { p=$TMPDIR/.multitrack-$2; mkfifo -m 600 "$p" || p=; }
-if [ -n "$p" ]; then cat <"$p" & r=$!; exec 5>"$p"; else exec 5>&1; fi
+mkfifo -m 600 "$p" || {{ p=$TMPDIR/.multitrack-$2; mkfifo -m 600 "$p" || p=; }}
+if [ -n "$p" ]; then
+    exec 7<>"$p" 5>"$p" 6<"$p" 7>&-
+    rm -f "$p"
+    cat <&6 5>&- 6<&- & r=$!
+else
+    exec 5>&1 6</dev/null
+fi
 if command -v bash >/dev/null; then s=bash; else s=sh; fi
-sh -c '{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null; exec "$0" -c "$1" 2>&1' "$s" "$1" </dev/null >&5 5>&-
+sh -c '{{ echo 500 >/proc/self/oom_score_adj; }} 2>/dev/null; exec "$0" -c "$1" 2>&1' "$s" "$1" </dev/null >&5 5>&- 6<&-
 c=$?
 o=0
 for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
@@ -32,11 +41,9 @@ done
 printf '%s %s %s\\n' "$end" "$c" "$o" >&5
 [ -n "$p" ] || exit "$c"
 IFS= read -r _
-exec 6<"$p"
-cat <&6 >/dev/null 5>&- &
+cat <&6 >/dev/null 5>&- 6<&- &
 exec 5>&- 6<&-
 kill "$r"
-rm -f "$p"
 exit "$c"
 """
 """Runs the command $1, known by the token $2; the line that is read is a secret word, which ends the output together
@@ -44,7 +51,7 @@ with exit code and how often memory has run out. The output goes through a pipe 
 background can go on printing when nobody reads it any more."""
 
 KILL = f"""
-IFS= read -r _
+{_BEGIN}
 n=0 clean=0
 while [ $clean -lt 2 ]; do
     n=$((n + 1)); [ $n -lt 300 ] || exit 1
@@ -69,8 +76,8 @@ exit 0
 """
 """Kills all that has the token $1 in its environment, and their descendants, until nothing is found twice."""
 
-INTERRUPT = """
-IFS= read -r _
+INTERRUPT = f"""
+{_BEGIN}
 n=0
 while :; do
     kill -9 -1 2>/dev/null
@@ -92,7 +99,7 @@ plain() { git -c safe.directory='*' -c core.fsmonitor=false -c core.logAllRefUpd
 """
 
 CLONE = f"""
-IFS= read -r _
+{_BEGIN}
 set -e
 {_ENVIRONMENT}
 plain -c advice.detachedHead=false clone --quiet --shared --no-checkout --template= --origin=mirror \
@@ -141,7 +148,7 @@ done to the clone's own. $1 is the revision, $2 the size of the patch on standar
 files. Exit code 65 is more than that: their sum, then the largest."""
 
 PATCH = f"""
-IFS= read -r _
+{_BEGIN}
 {_INDEX}
 plain diff-index --cached -p --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color \
     --src-prefix=a/ --dst-prefix=b/ "$1" --
@@ -149,7 +156,7 @@ plain diff-index --cached -p --binary --full-index --no-renames --no-ext-diff --
 """Writes what differs from the revision $1."""
 
 APPLY = f"""
-IFS= read -r _
+{_BEGIN}
 {_INDEX}
 plain apply --index --whitespace=nowarn "$t/patch"
 plain diff-files --name-only -z >"$t/differing"
@@ -171,7 +178,7 @@ case $t/ in {ROOT}/*) ;; *) exit 70;; esac
 """Where the path $1 leads from the clone, links followed, in $t. Exit code 70 is outside, 71 nowhere."""
 
 READ = f"""
-IFS= read -r _
+{_BEGIN}
 cd {ROOT} || exit 77
 {_PLACE}
 [ ! -d "$t" ] || exit 72
@@ -186,7 +193,7 @@ head -c "$2" <"$t"
 too large, 77 no clone."""
 
 WRITE = f"""
-IFS= read -r _
+{_BEGIN}
 cd {ROOT} || exit 77
 {_PLACE}
 [ ! -d "$t" ] || exit 72
