@@ -95,6 +95,8 @@ class SecondEngine:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        # What a killed one left there is taken for a containerd that lives, and waited for.
+        subprocess.run(["rm", "-rf", f"{self._folder}/exec-root/containerd"], check=True)
         places = [f"--{name}={self._folder}/{name}" for name in ("data-root", "exec-root")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
