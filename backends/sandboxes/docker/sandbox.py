@@ -348,6 +348,9 @@ class DockerSandbox:
         return SandboxError(f"the sandbox of {self._name} is lost: {why}")
 
     def _answered(self, code: int, path: str, words: bytes) -> None:
+        if code and b"fork" in words:
+            said = f"can't be used now: the container has the {self._settings.pids} processes that it may have"
+            raise OSError(errno.EAGAIN, said, path)
         if code in _SAID:
             raise ValueError(f"{path} {_SAID[code]}")
         if code in _ERRNO:
