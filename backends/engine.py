@@ -15,12 +15,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
 from sqlalchemy import Connection
 
+from backends.agents.hiring import hire, installed, spoken
 from backends.export import exported
 from backends.finishing import last_command
 from backends.harness.journal import Journal, every
@@ -31,7 +33,8 @@ from backends.harness.strategies import PORTFOLIO
 from backends.observer import observe
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
-from backends.proxy import KNOWN, Prices, Proxy, Tape, Upstream, serve
+from backends.providers import others
+from backends.proxy import Prices, Proxy, Tape, Upstream, serve
 from backends.sandboxes import SandboxError, Sandboxes
 from store import blobs, commands, events, runs, tapes
 from store.database import Store, StoreError, open_store
@@ -88,7 +91,9 @@ class Engine:
         if self._board.order is None:
             raise StoreError(f"There is no run {run} in {store.path}. `multitrack runs` lists those that exist.")
         self._order = self._board.order
-        self._others = self._routed() if self._asks else {}
+        task = self._order.task
+        led_to = {one.upstream for route in task.routes for one in route.tried} if self._asks else set()
+        self._others = others(task, led_to | spoken(task), os.environ, asked=self._asks)
 
     async def work(self) -> RunState:
         """Work on the run until it is over. Cancelled, it leaves the run so that another engine can go on."""
@@ -119,8 +124,9 @@ class Engine:
     @contextlib.asynccontextmanager
     async def _sandboxes(self) -> AsyncIterator[tuple[Sandboxes, Prepare | None]]:
         """The sandboxes of the run, and what makes them ready."""
-        run, folder, settings = self._board.run, self._folder, self._order.task.docker
-        if self._order.task.sandbox is not SandboxKind.DOCKER:
+        run, folder, task = self._board.run, self._folder, self._order.task
+        settings = replace(task.docker, install=installed(task.agent))
+        if task.sandbox is not SandboxKind.DOCKER:
             from backends.sandboxes.local import LocalSandboxes
 
             yield LocalSandboxes(run, folder.sandboxes, folder.mirror, os.environ), None
@@ -178,9 +184,7 @@ class Engine:
 
     async def _harness(self, sandboxes: Sandboxes, prepare: Prepare | None, orphans: int) -> None:
         """Run the harness between a proxy and a model."""
-        from backends.agents.builtin import BuiltinAgent
-
-        agent = BuiltinAgent()
+        agent, before_turn = hire(self._order.task.agent, self._store)
         # The SDK takes seconds to import: that goes on while the check is tried and the clones are made.
         warming = asyncio.create_task(asyncio.to_thread(agent.warm_up))
         async with contextlib.AsyncExitStack() as stack:
@@ -198,6 +202,7 @@ class Engine:
                 tail=tail,
                 prices=Prices.default().with_own(SCRIPTED_PRICES),
                 tape=tape,
+                before_turn=before_turn,
                 model_routes=self._order.task.routes if self._asks else (),
                 scribe=scribe,
             )
@@ -257,20 +262,6 @@ class Engine:
         """Providers may be asked: no tape answers alone, and no model of our own."""
         order = self._order
         return not order.scripted and (order.replay is None or order.replay.on_mismatch is not OnMismatch.STOP)
-
-    def _routed(self) -> dict[str, Upstream]:
-        """The providers that the task's routes lead to, beside its own, with their keys, which nobody else is to find
-        in the environment."""
-        named = {one.name: one for one in self._order.task.upstreams}
-        upstreams: dict[str, Upstream] = {}
-        for name in {one.upstream for route in self._order.task.routes for one in route.tried} - {"anthropic"}:
-            if (own := named.get(name)) is not None:
-                key = os.environ.pop(own.key, "") if own.key else ""
-                upstreams[name] = Upstream(own.url, key or None, own.protocol)
-            else:
-                key = next((found for variable in KNOWN[name].keys if (found := os.environ.pop(variable, ""))), "")
-                upstreams[name] = Upstream(KNOWN[name].base_url, key or None, KNOWN[name].protocol)
-        return upstreams
 
     async def _upstream(self, stack: contextlib.AsyncExitStack) -> Upstream:
         order = self._order

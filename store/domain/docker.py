@@ -15,6 +15,8 @@ class DockerSettings:
     """The path of a Dockerfile that the image is built from; its folder is the context. "" is none."""
     build_arguments: tuple[tuple[str, str], ...] = ()
     """Names and values for the Dockerfile's `ARG`s."""
+    install: tuple[str, ...] = ()
+    """Lines of a Dockerfile that put what the agent needs on top of the image; the engine's to say."""
     memory: int = 4 * GIB
     """Bytes, swap included."""
     cpus: float = 2.0

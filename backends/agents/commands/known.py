@@ -6,16 +6,23 @@ Each is kept from what has nothing to do with its work: updates, telemetry, ques
 
 from backends.agents.commands.declaration import Declaration
 
-_NODE = (
-    "RUN command -v npm >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "
-    "--no-install-recommends nodejs npm >/dev/null && rm -rf /var/lib/apt/lists/*; }"
-)
-"""Node's package manager, where the image has none."""
+
+def _apt(program: str, *packages: str) -> str:
+    """Debian's packages, where the image lacks the program."""
+    install = f"apt-get install -y -qq --no-install-recommends {' '.join(packages)} >/dev/null"
+    return (
+        f"RUN {program} >/dev/null 2>&1 || {{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive {install} "
+        "&& rm -rf /var/lib/apt/lists/*; }"
+    )
 
 
-def _npm(package: str, version: str) -> tuple[str, ...]:
-    install = f"npm install -g --no-fund --no-audit --loglevel=error {package}@$VERSION"
-    return (_NODE, f"ARG VERSION={version}", f"RUN {install} && rm -rf /root/.npm")
+def _npm(package: str, version: str, program: str) -> tuple[str, ...]:
+    install = f"npm install -g --no-fund --no-audit --loglevel=error {package}@$VERSION && rm -rf /root/.npm"
+    return (
+        _apt(f"command -v {program} || command -v npm", "nodejs", "npm"),
+        f"ARG VERSION={version}",
+        f"RUN command -v {program} >/dev/null || {{ {install}; }}",
+    )
 
 
 def _venv(name: str, package: str, version: str, program: str, *more: str) -> tuple[str, ...]:
@@ -23,7 +30,12 @@ def _venv(name: str, package: str, version: str, program: str, *more: str) -> tu
     folder = f"/opt/{name}"
     wanted = " ".join((f"{package}==$VERSION", *more))
     made = f"python3 -m venv {folder} && {folder}/bin/pip install -q --no-cache-dir {wanted}"
-    return (f"ARG VERSION={version}", f"RUN {made} && ln -s {folder}/bin/{program} /usr/local/bin/{program}")
+    install = f"{made} && ln -s {folder}/bin/{program} /usr/local/bin/{program}"
+    return (
+        _apt(f"command -v {program} || python3 -m ensurepip --version", "python3", "python3-venv"),
+        f"ARG VERSION={version}",
+        f"RUN command -v {program} >/dev/null || {{ {install}; }}",
+    )
 
 
 CLAUDE_CODE = Declaration(
@@ -41,7 +53,7 @@ CLAUDE_CODE = Declaration(
         "DISABLE_AUTOUPDATER": "1",
     },
     provider="anthropic",
-    install=_npm("@anthropic-ai/claude-code", "2.1.330"),
+    install=_npm("@anthropic-ai/claude-code", "2.1.330", "claude"),
 )
 
 _CODEX = (
@@ -57,7 +69,7 @@ CODEX = Declaration(
     command=f"codex exec{_CODEX}<{{prompt}}",
     again=f"codex exec resume --last{_CODEX}<{{again}}",
     provider="openai",
-    install=_npm("@openai/codex", "0.169.0"),
+    install=_npm("@openai/codex", "0.169.0", "codex"),
 )
 
 MINI_SWE_AGENT = Declaration(
@@ -118,7 +130,7 @@ OPENCODE = Declaration(
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
     },
     model="{provider}/{model}",
-    install=_npm("opencode-ai", "1.18.33"),
+    install=_npm("opencode-ai", "1.18.33", "opencode"),
 )
 
 KNOWN = {one.name: one for one in (CLAUDE_CODE, CODEX, MINI_SWE_AGENT, AIDER, OPENCODE)}

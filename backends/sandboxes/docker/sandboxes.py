@@ -24,7 +24,8 @@ from backends.sandboxes.docker.container import (
 )
 from backends.sandboxes.docker.engine import BusyError, Engine, MissingError
 from backends.sandboxes.docker.hosts import Host
-from backends.sandboxes.docker.image import Say, image_of
+from backends.sandboxes.docker.image import Say
+from backends.sandboxes.docker.layers import layered
 from backends.sandboxes.docker.sandbox import DockerSandbox
 from backends.sandboxes.docker.scripts import MIRROR, MIRRORS, WORKSPACE
 from backends.sandboxes.protocol import SandboxError
@@ -156,7 +157,7 @@ class DockerSandboxes:
         async with self._preparing:
             if self._prepared is None:
                 info = await self._engine.call(lambda api: api.info())
-                image = await image_of(self._engine, self._settings, said)
+                image = await layered(self._engine, self._settings, said)
                 mirror = await self._engine.call(lambda api: self._bring(api, image))
                 self._prepared = _Prepared(image, mirror, int(info.get("NCPU") or 1))
             return self._prepared
