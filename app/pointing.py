@@ -158,6 +158,13 @@ def environment(environ: Mapping[str, str], plan: Plan, base: str, run: str) -> 
     return told
 
 
+def gone_around(environ: Mapping[str, str]) -> str:
+    """The variable that names a proxy of the network for what clients ask elsewhere, which a recorder doesn't take; ""
+    where there is none."""
+    names = (name for each in ("https_proxy", "all_proxy") for name in (each, each.upper()))
+    return next((name for name in names if environ.get(name)), "")
+
+
 def _unproxied(environ: Mapping[str, str]) -> dict[str, str]:
     """Loopback is not asked of a proxy of the network."""
     kept = next((environ[name] for name in ("no_proxy", "NO_PROXY") if environ.get(name)), "")

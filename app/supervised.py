@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from app.failure import CommandError
@@ -76,7 +77,9 @@ class Supervised:
                 elif (code := self._changed()) is not None:
                     return code
         finally:
-            self._let_go()
+            # A second Ctrl-C, which came when it had ended, was not for us either.
+            with suppress(KeyboardInterrupt):
+                self._let_go()
 
     def _changed(self) -> int | None:
         """Follow what became of it: its exit code when it has ended."""

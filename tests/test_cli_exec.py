@@ -75,7 +75,7 @@ async def test_what_a_command_asks_is_on_a_tape_of_its_own(tmp_path: Path) -> No
     assert (facts["run"], facts["exit"], facts["calls"], facts["errors"], facts["tries"]) == (newest.id, 0, 1, 0, 0)
     assert (facts["tokens"], facts["cost"], facts["priced"]) == (call.usage.total, call.usd, True)
     assert facts["began"] <= call.started <= facts["ended"]
-    assert recorders(tmp_path / "home") == []
+    await no_recorder(tmp_path / "home")
     assert holder(Home(tmp_path / "home").folder(newest.id).lock) is None
 
 
@@ -104,6 +104,13 @@ async def test_an_address_that_the_environment_has_is_where_it_asks(tmp_path: Pa
         code, _, said = await run(tmp_path, [], *PYTHON, environ=environ)
     assert (code, "1 call" in said) == (0, True), "and no proxy of the network was asked for loopback"
     assert [asked.line for asked in provider.asked] == [b"POST /gateway/v1/messages HTTP/1.1"]
+
+
+async def test_a_proxy_of_the_network_that_is_not_taken_is_said_where_calls_fail(tmp_path: Path) -> None:
+    options = ["--upstream", "anthropic=http://127.0.0.1:1"]
+    _, _, said = await run(tmp_path, options, *PYTHON, environ={"HTTPS_PROXY": "http://192.0.2.1:1"})
+    assert ", 1 error. " in said
+    assert "HTTPS_PROXY is set, but the recorder asks providers without that proxy" in said
 
 
 async def test_errors_are_counted(tmp_path: Path) -> None:
@@ -224,7 +231,7 @@ async def test_a_command_that_is_killed_in_the_middle_of_a_call(tmp_path: Path) 
     assert (code, "1 call, 0 tokens" in said, "error" in said) == (128 + signal.SIGKILL, True, False)
     (call,) = calls(tmp_path)
     assert call.error == "the client hung up"
-    assert recorders(tmp_path) == []
+    await no_recorder(tmp_path)
 
 
 def _children(pid: int) -> list[str]:

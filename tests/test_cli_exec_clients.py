@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.execrig import OWN, answers, calls, on_disk, recordings, run, upstream
+from tests.execrig import OWN, answers, calls, line, on_disk, recordings, run, upstream
 from tests.proxyrig import Asked, recorded, streamed
+from tests.terminal import terminal
 
 ANTHROPIC = """
 import anthropic
@@ -93,9 +97,9 @@ async def tool(installed: Path, package: str, name: str) -> str:
     if not program.exists():
         if shutil.which("npm") is None:
             pytest.skip(f"{package} needs npm, and there is none here")
-        line = ("npm", "install", "--prefix", str(installed), "--no-audit", "--no-fund", package)
+        order = ("npm", "install", "--prefix", str(installed), "--no-audit", "--no-fund", package)
         pipe = asyncio.subprocess.PIPE
-        npm = await asyncio.create_subprocess_exec(*line, stdout=pipe, stderr=pipe)
+        npm = await asyncio.create_subprocess_exec(*order, stdout=pipe, stderr=pipe)
         try:
             _, err = await asyncio.wait_for(npm.communicate(), 180)
         except TimeoutError:
@@ -139,6 +143,40 @@ async def test_claude_code(tmp_path: Path, installed: Path) -> None:
     assert row.title.startswith("claude in ")
 
 
+async def test_claude_code_in_a_terminal(tmp_path: Path, installed: Path) -> None:
+    """Its screen, its keys, its way to step aside and to end: all as without us."""
+    claude = await tool(installed, "@anthropic-ai/claude-code", "claude")
+    environ = alone(tmp_path) | {"ANTHROPIC_API_KEY": OWN}
+    # As after its first start, which asks for a theme, and looks whether Anthropic can be reached.
+    known: dict[str, Any] = {"hasCompletedOnboarding": True, "theme": "dark"}
+    known["customApiKeyResponses"] = {"approved": [OWN[-20:]], "rejected": []}
+    known["projects"] = {str(Path.cwd()): {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}}
+    (tmp_path / "me" / ".claude.json").write_text(json.dumps(known))
+    (tmp_path / "rc").write_text("PS1='$? ready> '\n")
+
+    def drive(options: list[str]) -> None:
+        with terminal(["bash", "--rcfile", str(tmp_path / "rc"), "-i"], environ, 120, 45) as screen:
+            screen.shows("ready>")
+            screen.type(f"clear; {shlex.join(line(tmp_path / 'home', *options))} -- {claude}", "Enter")
+            screen.shows("Claude Code v", "? for shortcuts")
+            screen.type("why", "Enter")
+            screen.shows("Let me read both files", "look at the callers", "? for shortcuts")
+            screen.type("C-z")
+            screen.shows("has been suspended", "Stopped", "ready>")
+            screen.type("clear; fg", "Enter")
+            screen.shows("look at the callers", "? for shortcuts")
+            screen.type("C-c")
+            screen.shows("Press Ctrl-C again to exit")
+            screen.type("C-c")
+            screen.shows("multitrack: ", " calls, ", "0 ready>")
+
+    async with upstream(acting) as (_, options):
+        await asyncio.to_thread(drive, options)
+    asks = [call for call in calls(tmp_path / "home") if call.model]
+    assert len(asks) >= 2 and all(call.complete for call in asks)
+    assert OWN.encode() not in on_disk(tmp_path / "home")
+
+
 @pytest.mark.parametrize("login", ["key", "chatgpt"])
 async def test_codex(tmp_path: Path, installed: Path, login: str) -> None:
     codex = await tool(installed, "@openai/codex", "codex")
@@ -147,8 +185,8 @@ async def test_codex(tmp_path: Path, installed: Path, login: str) -> None:
         if login == "chatgpt":
             # As where it is logged in so: the address is then another.
             options = [*options, f"--upstream=chatgpt={provider.base_url}/backend-api/codex"]
-        line = (codex, "exec", "--skip-git-repo-check", "-C", str(tmp_path), "hi")
-        code, out, said = await run(tmp_path / "home", options, *line, environ=environ)
+        order = (codex, "exec", "--skip-git-repo-check", "-C", str(tmp_path), "hi")
+        code, out, said = await run(tmp_path / "home", options, *order, environ=environ)
     assert (code, b"How can I assist you" in out) == (0, True), said
     (call,) = [call for call in calls(tmp_path / "home") if call.model]
     provided = {"key": ("openai", "/v1/responses"), "chatgpt": ("chatgpt", "/responses")}

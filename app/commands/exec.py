@@ -138,7 +138,7 @@ def _opened(path: Path | None) -> "Iterator[IO[str] | None]":
 
 def _finish(context: Context, options: Namespace, command: list[str], recorder: "Attached") -> "Summary | None":
     """What came of it, which is said, too."""
-    from app.pointing import why_nothing
+    from app.pointing import gone_around, why_nothing
 
     try:
         summary = recorder.end()
@@ -160,6 +160,8 @@ def _finish(context: Context, options: Namespace, command: list[str], recorder: 
         note(
             f"multitrack: {counted(summary.calls, 'call')}, {used}. {look} lists them, `multitrack{store}` shows them."
         )
+        if summary.errors and (variable := gone_around(context.environ)):
+            note(f"multitrack: {variable} is set, but the recorder asks providers without that proxy.")
     else:
         note(f"multitrack: nothing was recorded: {why_nothing(command, context.environ)}")
     if summary is not None and not summary.calls and summary.refused:
