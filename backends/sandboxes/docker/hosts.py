@@ -5,6 +5,8 @@ A name is "" (what the `docker` command would use here), an address (`unix://`, 
 """
 
 import contextlib
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -158,27 +160,43 @@ class Host:
             return self.name, tls
         if not self.name and (given := kwargs_from_env(self._environ)).get("base_url"):
             return str(given["base_url"]), given.get("tls")
-        return _context(self.name or self._environ.get("DOCKER_CONTEXT", ""))
+        return self._context(self.name or self._environ.get("DOCKER_CONTEXT", ""))
+
+    def _context(self, name: str) -> tuple[str, Any]:
+        """Where a context's engine listens, and how we know each other; "" is the one in use. Read from the docker
+        command's own files: the SDK finds them only beside a config.json, which nobody needs to have."""
+        from docker.tls import TLSConfig
+        from docker.utils import parse_host
+
+        folder = Path(self._environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        try:
+            name = name or str(_json(folder / "config.json").get("currentContext") or "default")
+            if name == "default":
+                return str(parse_host(None)), None
+            place = hashlib.sha256(name.encode()).hexdigest()
+            endpoint = _json(folder / "contexts" / "meta" / place / "meta.json")["Endpoints"]["docker"]
+            url, trusting = str(endpoint["Host"]), bool(endpoint.get("SkipTLSVerify"))
+        except FileNotFoundError:
+            raise HostError(
+                f'there is no Docker context "{name}": `docker context ls` lists them. '
+                "An address begins with unix://, tcp:// or ssh://."
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HostError(f'the Docker context "{name}" can\'t be read from {folder}: {error!r}') from error
+        files = {one: folder / "contexts" / "tls" / place / "docker" / f"{one}.pem" for one in ("ca", "cert", "key")}
+        has = {one: str(file) for one, file in files.items() if file.is_file()}
+        if not has and not trusting:
+            return url, None
+        pair = (has["cert"], has["key"]) if "cert" in has and "key" in has else None
+        return url, TLSConfig(client_cert=pair, ca_cert=has.get("ca"), verify=not trusting)
 
 
-def _context(name: str) -> tuple[str, Any]:
-    """Where a context's engine listens, and how it is known; "" is the one in use."""
-    from docker.context import ContextAPI
-    from docker.utils import parse_host
-
-    try:
-        context = ContextAPI.get_context(name or None)
-    except Exception as error:
-        raise HostError(f'the Docker context "{name}" can\'t be read: {error}') from error
-    if context is None:
-        raise HostError(
-            f'there is no Docker context "{name}": `docker context ls` lists them. '
-            "An address begins with unix://, tcp:// or ssh://."
-        )
-    url = context.Host or ""
-    if url.startswith("ssh://"):
-        return url, None
-    return url or parse_host(None), context.TLSConfig
+def _json(file: Path) -> dict[str, Any]:
+    """A file of the docker command's; nothing is in the main one when it is not there."""
+    if file.name == "config.json" and not file.exists():
+        return {}
+    found: dict[str, Any] = json.loads(file.read_bytes())
+    return found
 
 
 def unreachable(name: str, error: BaseException) -> str:

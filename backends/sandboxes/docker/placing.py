@@ -33,6 +33,8 @@ ANSWERS_WITHIN = 10.0
 """Seconds that a host may take to say that it lives."""
 MISSED = 3
 """Looks in a row without an answer after which a host that is merely slow is taken to be away."""
+SETTLES_WITHIN = 30.0
+"""Seconds that work may take to its end which was under way when its host went away, once that is back."""
 BACK_WITHIN = 60.0
 """Seconds that a new sandbox waits when all hosts are away: an engine that is started anew is back by then."""
 
@@ -60,6 +62,8 @@ class Place:
         self._others = 0
         self._cpus = 1
         self._missed = 0
+        self._left: set[asyncio.Future[Any]] = set()
+        """Work that was under way when it went away."""
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Of its own, so that a host that doesn't answer holds up no other.
         self._thread = ThreadPoolExecutor(1, f"host-{host}")
@@ -108,7 +112,13 @@ class Place:
                 task.cancel()
                 # What a host that answers nothing has begun comes to no end.
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                task.add_done_callback(_forget)
+                if not task.done():
+                    self._left.add(task)
+                    task.add_done_callback(self._forget)
+
+    def when_gone(self, then: Callable[[], None]) -> None:
+        """Call this when it goes away, at once when it has."""
+        self._gone.add_done_callback(lambda _: then())
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until it goes away."""
@@ -117,6 +127,17 @@ class Place:
         else:
             await asyncio.wait({self._gone}, timeout=seconds)
 
+    def _forget(self, task: "asyncio.Future[Any]") -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def settled(self) -> None:
+        """Wait for what was begun before it went away, and goes on when it is back: that must not make anew what is
+        removed now."""
+        if self._left:
+            await asyncio.wait(self._left, timeout=SETTLES_WITHIN)
+
     def lost(self) -> SandboxError:
         """That whatever was here is lost."""
         return SandboxError(f"its Docker host went away ({self.host}): {self.why}")
@@ -124,11 +145,6 @@ class Place:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.host.close()
-
-
-def _forget(task: "asyncio.Future[Any]") -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 def _tell(said: Callable[[str], None], place: Place, line: str) -> None:
@@ -222,6 +238,7 @@ class PlacedSandboxes:
 
     async def _everywhere(self, work: Callable[[OneHost], Coroutine[Any, Any, None]]) -> None:
         here = [place for place in self._places.values() if not place.why]
+        await asyncio.gather(*(place.settled() for place in here))
         done = await asyncio.gather(*(place.doing(work(place.sandboxes)) for place in here), return_exceptions=True)
         left = [f"{place.host} ({place.why})" for place in self._places.values() if place.why]
         for error in done:
@@ -285,7 +302,8 @@ class PlacedSandbox:
     async def stream(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Program:
         """See `Inhabitable.stream`."""
         assert isinstance(self._sandbox, Inhabitable)
-        return await self._place.doing(self._sandbox.stream(argv, environment=environment))
+        program = await self._place.doing(self._sandbox.stream(argv, environment=environment))
+        return PlacedProgram(self._place, program)
 
     def reach(self, port: int) -> AbstractAsyncContextManager[str]:
         """See `Inhabitable.reach`."""
@@ -321,3 +339,39 @@ class PlacedSandbox:
         if self._place.why:
             raise self._place.lost()
         await self._place.doing(self._sandbox.close())
+
+
+class PlacedProgram:
+    """A program on one of several hosts: its output ends with a ConnectionError when its host goes away."""
+
+    def __init__(self, place: Place, program: Program) -> None:
+        self._place, self._program = place, program
+        place.when_gone(self._broken)
+
+    @property
+    def output(self) -> asyncio.StreamReader:
+        """See `Program.output`."""
+        return self._program.output
+
+    @property
+    def said(self) -> bytes:
+        """See `Program.said`."""
+        return self._program.said
+
+    async def write(self, data: bytes) -> None:
+        """See `Program.write`."""
+        await self._place.doing(self._program.write(data))
+
+    async def ended(self) -> int | None:
+        """See `Program.ended`. SandboxError when its host went away."""
+        return await self._place.doing(self._program.ended())
+
+    async def kill(self) -> None:
+        """See `Program.kill`. On a host that is away there is nothing that could be reached."""
+        if not self._place.why:
+            with contextlib.suppress(SandboxError):
+                await self._place.doing(self._program.kill())
+
+    def _broken(self) -> None:
+        if not self.output.at_eof():
+            self.output.set_exception(ConnectionResetError(str(self._place.lost())))
