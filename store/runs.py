@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, exists, insert, select
 
 from store.errors import StoreError
 from store.tables import metadata
@@ -33,8 +33,9 @@ def create(connection: Connection, run: str, title: str, *, at: float) -> None:
 
 
 def take_back(connection: Connection, run: str) -> None:
-    """Remove a run of which nothing was recorded, inside a job. sqlalchemy.exc.IntegrityError when something was."""
-    connection.execute(delete(_runs).where(_runs.c.id == run))
+    """Remove a run of which nothing was recorded, inside a job; one that has anything stays."""
+    told = [exists().where(table.c.run == run) for table in (metadata.tables["calls"], metadata.tables["events"])]
+    connection.execute(delete(_runs).where(_runs.c.id == run, *(~each for each in told)))
 
 
 def runs(store: "Store") -> list[RunRow]:
