@@ -237,6 +237,8 @@ class PlacedSandboxes:
         await self._everywhere(lambda sandboxes: sandboxes.remove())
 
     async def _everywhere(self, work: Callable[[OneHost], Coroutine[Any, Any, None]]) -> None:
+        # One that was away at the last look may be back.
+        await asyncio.gather(*(place.look(patient=False) for place in self._places.values() if place.why))
         here = [place for place in self._places.values() if not place.why]
         await asyncio.gather(*(place.settled() for place in here))
         done = await asyncio.gather(*(place.doing(work(place.sandboxes)) for place in here), return_exceptions=True)
