@@ -289,7 +289,7 @@ def _lives(pid: int) -> bool:
 
 
 def _sum_up(store: "Store", home: "Home", run: str, refused: int) -> Summary:
-    from backends.proxy.relay import HUNG_UP
+    from backends.proxy import HUNG_UP
     from store import tapes
 
     (calls, tries), spend = tapes.count(store, run), tapes.spend(store, run)

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from backends.proxy.admission import Admit, BeforeTurn, Refusal
     from backends.proxy.app import Proxy
     from backends.proxy.prices import Extras, Prices
+    from backends.proxy.relay import HUNG_UP
     from backends.proxy.replay import Tape
     from backends.proxy.routes import KNOWN, Upstream
     from backends.proxy.server import Address, serve
     from backends.proxy.upstream import Timeouts
 
 __all__ = [
+    "HUNG_UP",
     "KNOWN",
     "Address",
     "Admit",
@@ -39,6 +41,7 @@ _HOMES = {
     "Admit": "admission",
     "BeforeTurn": "admission",
     "Extras": "prices",
+    "HUNG_UP": "relay",
     "KNOWN": "routes",
     "Prices": "prices",
     "Proxy": "app",
