@@ -93,7 +93,12 @@ class Attached:
             )
         self._came = b""
         self._say(asdict(order))
-        told = self._hear(START_SECONDS)
+        try:
+            told = self._hear(START_SECONDS)
+        except TimeoutError as error:
+            self._process.kill()
+            message = f"the recorder did not begin within {START_SECONDS:.0f} s: is the machine busy, or its disk?"
+            raise CommandError(message, Exit.ENVIRONMENT) from error
         if told is None or "failed" in told:
             self.close()
             message = "the recorder ended before it could begin. With --debug it says why."

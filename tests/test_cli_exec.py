@@ -125,6 +125,7 @@ async def test_errors_are_counted(tmp_path: Path) -> None:
     [
         (["true"], 0),
         (["sh", "-c", "exit 5"], 5),
+        (["sh", "-c", 'test "$*" = "-- --json --debug"', "sh", "--", "--json", "--debug"], 0),
         (["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
         (["sh", "-c", "kill -KILL $$"], 128 + signal.SIGKILL),
         (["./no-first-line", "7"], 7),
