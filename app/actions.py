@@ -79,6 +79,14 @@ ACTIONS: tuple[Action, ...] = (
         "continue", "Continue", "Let the paused subagent go on.", ("c",), ("grid",), "multitrack continue RUN SUBAGENT"
     ),
     Action(
+        "restart",
+        "Restart",
+        "Start the selected subagent anew, which could not work.",
+        ("s",),
+        ("grid",),
+        "multitrack restart RUN SUBAGENT",
+    ),
+    Action(
         "resume",
         "Resume",
         "Start an engine for a run that has none.",

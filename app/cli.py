@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Never raises for what an operator, a machine or a store can do wrong."""
     prepare()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in arguments or os.environ.get("MULTITRACK_DEBUG", "") not in ("", "0")
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    debug = "--debug" in own or os.environ.get("MULTITRACK_DEBUG", "") not in ("", "0")
     try:
         code = _run(arguments, debug=debug)
         sys.stdout.flush()
@@ -171,26 +172,30 @@ def _open_app(context: Context, parser: ArgumentParser) -> int:
 
 def _explain(error: Exception) -> int:
     """Say what ended the command, in a sentence; the exit code that goes with it."""
-    module = type(error).__module__.partition(".")[0]
-    if isinstance(error, CommandError):
-        if error.placed:
-            note(str(error))
-            return error.code
-        message, code = str(error), error.code
-    elif isinstance(error, _UsageError):
-        message, code = str(error), Exit.USAGE
-    elif module == "store":
-        message, code = str(error), Exit.STORE
-    elif module in ("sqlalchemy", "sqlite3"):
-        message, code = f"the store can't be used: {_first_line(error)}", Exit.STORE
-    elif isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        message, code = f"{where}{error.strerror or error}", Exit.ENVIRONMENT
-    else:
-        message = f"a fault of its own: {type(error).__name__}: {_first_line(error)}. With --debug it says where."
-        code = Exit.FAULT
+    if isinstance(error, CommandError) and error.placed:
+        note(str(error))
+        return error.code
+    message, code = explained(error)
     note(f"multitrack: {message}")
     return code
+
+
+def explained(error: Exception) -> tuple[str, int]:
+    """What an error is to a person, in a sentence, and its exit code."""
+    module = type(error).__module__.partition(".")[0]
+    if isinstance(error, CommandError):
+        return str(error), error.code
+    if isinstance(error, _UsageError):
+        return str(error), Exit.USAGE
+    if module == "store":
+        return str(error), Exit.STORE
+    if module in ("sqlalchemy", "sqlite3"):
+        return f"the store can't be used: {_first_line(error)}", Exit.STORE
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", Exit.ENVIRONMENT
+    message = f"a fault of its own: {type(error).__name__}: {_first_line(error)}. With --debug it says where."
+    return message, Exit.FAULT
 
 
 def _first_line(error: Exception) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 TASK_FILE = "multitrack.toml"
 NOTHING_YET = (
-    "`multitrack demo` makes a first run, `multitrack run` one on your own repository, and `multitrack proxy` records "
-    "any tool."
+    "`multitrack demo` makes a first run, `multitrack run` one on your own repository, and `multitrack exec -- "
+    "COMMAND` records any command."
 )
 
 

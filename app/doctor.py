@@ -13,11 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app import containers
 from app.disk import Disk, free, in_store
 from app.failure import CommandError
 from app.output import counted, size
+from store.domain.docker import DockerSettings
 from store.domain.safe_text import safe_line
-from store.domain.task import Dirt, Task
+from store.domain.task import Dirt, SandboxKind, Task
 
 if TYPE_CHECKING:
     from store.home import Home
@@ -51,11 +53,11 @@ def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterat
     yield _looked("store", lambda: _store(home))
     yield _looked("disk", lambda: _disk(home))
     yield _terminal(environ)
-    yield Finding(Level.OK, "sandboxes", "local (a folder of its own for each subagent; no wall)")
     from app.taskfile import load, located
 
     task_file = located(task_file)
     if not task_file.exists():
+        yield from _sandboxes(environ, None)
         yield _key(environ, None)
         yield Finding(Level.OK, "task file", f"there is no {task_file} here", "`multitrack init` writes one")
         return
@@ -65,6 +67,7 @@ def examine(home: "Home", environ: Mapping[str, str], task_file: Path) -> Iterat
         yield Finding(Level.OK, "task file", str(task_file))
     except CommandError as error:
         yield Finding(Level.FAIL, "task file", str(error))
+    yield from _sandboxes(environ, task)
     yield _key(environ, task)
     if task is not None:
         yield from _repository(task, task_file, environ)
@@ -153,6 +156,40 @@ def _terminal(environ: Mapping[str, str]) -> Finding:
     if "256color" not in term and environ.get("COLORTERM") not in ("truecolor", "24bit"):
         return Finding(Level.WARN, "terminal", f"{term}: few colours", "in tmux: set -g default-terminal tmux-256color")
     return Finding(Level.OK, "terminal", f"{term}, {columns} by {rows}")
+
+
+def _sandboxes(environ: Mapping[str, str], task: Task | None) -> Iterator[Finding]:
+    """Where the task's commands would run, and what is wrong with that; without a task, what there could be."""
+    local = "local (a folder of its own for each subagent; no wall)"
+    if task is not None and task.sandbox is SandboxKind.LOCAL:
+        yield Finding(Level.OK, "sandboxes", local)
+        return
+    from backends.sandboxes.docker import Host, HostError, ready
+
+    settings = task.docker if task is not None else DockerSettings()
+    made_of = settings.dockerfile or settings.image
+    missing = Level.FAIL if task is not None and task.sandbox is SandboxKind.DOCKER else Level.WARN
+    hosts, answering = [Host(name, environ) for name in settings.hosts or ("",)], []
+    try:
+        for host in hosts:
+            try:
+                found = host.version()
+                answering.append(host)
+                yield Finding(Level.OK, "docker", f"{found} answers" + (f" on {host}" if host.name else ""))
+            except HostError as error:
+                yield Finding(missing if made_of else Level.OK, "docker", str(error))
+        if not made_of:
+            todo = "name an image in [docker] for a container each" if answering else ""
+            yield Finding(Level.OK, "sandboxes", local, todo)
+        elif not answering:
+            yield Finding(missing, "sandboxes", "none" if missing is Level.FAIL else local)
+        else:
+            looked = ready(settings, environ, hosts=answering)
+            yield from (Finding(Level(one.level), one.name, one.said, one.todo) for one in looked)
+            yield Finding(Level.OK, "sandboxes", f"docker ({containers.made_of(settings)})")
+    finally:
+        for host in hosts:
+            host.close()
 
 
 def _key(environ: Mapping[str, str], task: Task | None) -> Finding:

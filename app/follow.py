@@ -21,6 +21,8 @@ from store.domain.events import (
     GenerationObserved,
     RunCreated,
     RunFinished,
+    SandboxesPrepared,
+    SandboxesPreparing,
     SubagentChecked,
     SubagentEnded,
 )
@@ -128,6 +130,10 @@ def lines(board: Board, event: Event) -> list[str]:
             return [f"Run {board.run}: {shown_line(order.title)}", f"  {model}, seed {order.seed}"]
         case EngineStarted() as engine if engine.orphans:
             return [f"An engine goes on with the run; {engine.orphans} processes of the one before it were ended."]
+        case SandboxesPreparing(lines=preparing):
+            return [f"  {shown_line(line, 160)}" for line in preparing]
+        case SandboxesPrepared(seconds=seconds) if seconds >= 1:
+            return [f"  Sandboxes can be made, after {duration(seconds)}."]
         case BaselineChecked() as baseline:
             return _baseline(baseline)
         case GenerationDesigned() if generation:

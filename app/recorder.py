@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -65,7 +65,21 @@ def record(home: Home, settings: Settings) -> int:
     """Record until an interrupt or SIGTERM; the exit code. CommandError when it can't listen there, StoreError."""
     import uvloop
 
-    from backends.export import exported
+    with recording(home) as (store, run):
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            told = runner.run(_serve(home, store, run, settings))
+        if told:
+            _sum_up(store, run, settings)
+    if not told:
+        # Nobody reads what is printed, though the pipe is open. Python's own end would wait for that, too.
+        os._exit(Exit.FINE)
+    return Exit.FINE
+
+
+@contextmanager
+def recording(home: Home) -> "Iterator[tuple[Store, str]]":
+    """The open store, and a run's name in it that is this process's until the block is left; the run is put on record
+    by `begin`. What recorders that were killed left open is closed. StoreError."""
     from store.database import open_store
     from store.lock import RunLock
     from store.settling import settle
@@ -80,20 +94,20 @@ def record(home: Home, settings: Settings) -> int:
         with RunLock(folder.lock) as lock:
             lock.acquire()
             try:
-                with (
-                    exported(store, run, os.environ),
-                    asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-                ):
-                    told = runner.run(_serve(home, store, run, settings))
+                with _exported(store, run):
+                    yield store, run
             except CommandError:
                 shutil.rmtree(folder.path, ignore_errors=True)
                 raise
-        if told:
-            _sum_up(store, run, settings)
-    if not told:
-        # Nobody reads what is printed, though the pipe is open. Python's own end would wait for that, too.
-        os._exit(Exit.FINE)
-    return Exit.FINE
+
+
+def _exported(store: "Store", run: str) -> "AbstractContextManager[object]":
+    """Its spans to an endpoint, where the environment names one; else all that is spared, a tenth of the start."""
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        return nullcontext()
+    from backends.export import exported
+
+    return exported(store, run, os.environ)
 
 
 def base_urls(settings: Settings, address: str) -> dict[str, str]:
@@ -134,13 +148,18 @@ def _name(store: "Store") -> str:
     return next(name for name in iter(lambda: new_run_id(random), "") if name not in taken)
 
 
-def _begin(store: "Store", run: str) -> None:
+def begin(store: "Store", run: str, title: str = "") -> None:
     """Put the run on record: once it can be recorded into."""
     from store import runs
 
     at = time.time()
-    title = time.strftime("Recording of %Y-%m-%d %H:%M", time.localtime(at))
+    title = title or titled("Recording of", at)
     store.write(lambda connection: runs.create(connection, run, title, at=at))
+
+
+def titled(what: str, at: float) -> str:
+    """A title with the time in it."""
+    return f"{what} {time.strftime('%Y-%m-%d %H:%M', time.localtime(at))}"
 
 
 def _bury(home: Home, store: "Store") -> None:
@@ -190,7 +209,7 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> bo
     try:
         async with serve(proxy, host=settings.host, port=settings.port) as address:
             listening = True
-            _begin(store, run)
+            begin(store, run)
             # Whoever read the output went away: recording goes on.
             with suppress(BrokenPipeError):
                 _announce(home, run, settings, address)

@@ -284,7 +284,7 @@ class Studio(App[None]):
                     return "there is nothing to stop"
             case "resume":
                 if track is not None and track.recording:
-                    return "a recording can't be resumed: `multitrack proxy` begins another"
+                    return "a recording can't be resumed: `multitrack exec` and `proxy` begin others"
                 if track is None or not track.interrupted:
                     return "an engine works on this run" if track and track.alive else "this run is over"
                 if track.id in self._starting:

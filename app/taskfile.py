@@ -14,7 +14,7 @@ from app.failure import CommandError, Exit
 from app.taskkeys import ARRAYS, KEYS, PROTOCOLS, TABLES, Key, build_strategy, build_task
 from app.taskkinds import UnfitError
 from app.tomllines import lines
-from store.domain.task import Task
+from store.domain.task import SandboxKind, Task
 
 Place = tuple[str | int, ...]
 
@@ -206,6 +206,20 @@ class _Reader:
             if not repository.is_dir():
                 self._wrong(("task", "repository"), f"there is no folder {repository}", "it should be a Git repository")
             values["task"]["repository"] = str(repository)
+        self._docker(values["docker"], values["sandbox"].get("kind"))
+
+    def _docker(self, docker: dict[str, Any], kind: str | None) -> None:
+        """An image where there have to be containers, and a Dockerfile that is there."""
+        if dockerfile := docker.get("dockerfile"):
+            file = (self.folder / Path(dockerfile).expanduser()).resolve()
+            if not file.is_file():
+                self._wrong(("docker", "dockerfile"), f"there is no file {file}", "it should be a Dockerfile")
+            docker["dockerfile"] = str(file)
+        elif docker.get("build_arguments"):
+            self._wrong(("docker", "build_arguments"), "is for a Dockerfile", "name one as docker.dockerfile")
+        elif kind == SandboxKind.DOCKER and docker.get("image") == "":
+            right = "docker.image should name one, or docker.dockerfile what one is built from"
+            self._wrong(("sandbox", "kind"), 'is "docker", which needs an image', right)
 
     def _wrong(self, place: Place, wrong: str, right: str) -> None:
         key = ".".join(str(part) if isinstance(part, str) else str(part + 1) for part in place)

@@ -4,14 +4,32 @@ that `multitrack init` writes and the documentation follow this list."""
 from dataclasses import dataclass
 from typing import Any
 
-from app.taskkinds import Kind, address, choice, deployments, flag, number, patterns, text, texts, variable, whole, word
+from app.taskkinds import (
+    Bytes,
+    Kind,
+    address,
+    arguments,
+    choice,
+    deployments,
+    flag,
+    hosts,
+    number,
+    patterns,
+    size,
+    text,
+    texts,
+    user,
+    variable,
+    whole,
+    word,
+)
+from store.domain.docker import DockerSettings
 from store.domain.limits import Limits
 from store.domain.own_price import OwnPrice
 from store.domain.route import MOST_RETRIES, ModelRoute, Provider
 from store.domain.strategy import Strategy
-from store.domain.task import Check, Dirt, Memory, Task
+from store.domain.task import Check, Dirt, Memory, SandboxKind, Task
 
-SANDBOXES = ("local",)
 AGENTS = ("builtin",)
 
 
@@ -40,6 +58,7 @@ TABLES: dict[str, str] = {
     "limits": "The most that each subagent may use.",
     "run_limits": "The most that the whole run may use.",
     "sandbox": "Where the subagents' commands run.",
+    "docker": "The subagents' containers, where they have any. Each limit is for one of them.",
     "observer": "What is carried from one generation to the next.",
     "finish": "What happens at the end.",
     "routes": "Which models answer in place of others; one [[routes]] for each name that is asked for.",
@@ -53,6 +72,7 @@ PROTOCOLS = ("anthropic", "openai", "gemini", "ollama")
 
 _YEAR = 365 * 24 * 3600.0
 _MUCH = 1_000_000.0
+_DOCKER = DockerSettings()
 _DEFAULT = Task(goal="", repository="", check=Check(""))
 
 
@@ -142,13 +162,49 @@ KEYS: tuple[Key, ...] = (
     Key("model", "upstream", address(), 'Base URL of the provider; "" is its own.', _DEFAULT.upstream),
     *_limits("limits", _DEFAULT.limits, none=True),
     *_limits("run_limits", _DEFAULT.run_limits, none=True),
-    Key("sandbox", "kind", choice(*SANDBOXES), "local: a clone in a folder of its own. No wall.", _DEFAULT.sandbox),
+    Key(
+        "sandbox",
+        "kind",
+        choice(*SandboxKind),
+        "docker: a container for each. local: a clone in a folder of its own, no wall. "
+        "auto: docker where [docker] names an image and an engine answers, else local.",
+        _DEFAULT.sandbox,
+    ),
     Key(
         "sandbox",
         "tool_seconds",
         number(1.0, 86_400.0, "seconds"),
         "The most that one command of a subagent may take.",
         _DEFAULT.tool_seconds,
+    ),
+    Key("docker", "image", text("an image's name"), "The image: Git and a shell, and what the check needs.", ""),
+    Key(
+        "docker",
+        "dockerfile",
+        text("the path of a file"),
+        "A Dockerfile to build the image from, as a path from this file's folder; its own folder is the context.",
+        "",
+    ),
+    Key("docker", "build_arguments", arguments(), "What the Dockerfile's ARGs are.", {}),
+    Key("docker", "memory", size(64 << 20), "Memory.", Bytes(_DOCKER.memory)),
+    Key("docker", "cpus", number(0.1, 1024.0, "processors"), "Processor time.", _DOCKER.cpus),
+    Key("docker", "pids", whole(16, 1_000_000), "Processes and threads.", _DOCKER.pids),
+    Key(
+        "docker",
+        "disk",
+        size(64 << 20, none=True),
+        "What a workspace may hold, where the engine can hold it to that: `multitrack doctor` says.",
+        Bytes(_DOCKER.disk),
+    ),
+    Key("docker", "read_only", flag(), "Whether the image's own files can't be written to.", _DOCKER.read_only),
+    Key("docker", "user", user(), "Whom their programs run as.", _DOCKER.user),
+    Key("docker", "runtime", text("a runtime's name"), 'Such as runsc or kata; "" is the engine\'s own.', ""),
+    Key(
+        "docker",
+        "hosts",
+        hosts(),
+        "Engines to spread them over; without any, the one that the docker command would use.",
+        _DOCKER.hosts,
     ),
     Key(
         "observer",
@@ -208,6 +264,11 @@ def build_strategy(values: dict[str, Any], limits: dict[str, Any]) -> Strategy:
     return Strategy(**values, limits=Limits(**limits))
 
 
+def _docker(values: dict[str, Any]) -> DockerSettings:
+    sizes = {name: int(values[name]) for name in ("memory", "disk")}
+    return DockerSettings(**{**values, **sizes, "build_arguments": tuple(values["build_arguments"] or ())})
+
+
 def build_task(
     values: dict[str, dict[str, Any]], strategies: tuple[Strategy, ...], arrays: dict[str, list[dict[str, Any]]]
 ) -> Task:
@@ -230,7 +291,8 @@ def build_task(
         upstream=model["upstream"],
         limits=Limits(**values["limits"]),
         run_limits=Limits(**values["run_limits"]),
-        sandbox=values["sandbox"]["kind"],
+        sandbox=SandboxKind(values["sandbox"]["kind"]),
+        docker=_docker(values["docker"]),
         tool_seconds=values["sandbox"]["tool_seconds"],
         injected_tokens=values["observer"]["injected_tokens"],
         on_finish=values["finish"]["command"],

@@ -7,12 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from store.domain.docker import DockerSettings
 from store.domain.route import Deployment, deployment
 
 NO_LIMIT = "none"
 
 _WORD = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+
+
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]iB|B)")
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+
+
+class Bytes(int):
+    """A number of bytes that people read: `4 GiB`, and `none` for 0."""
+
+    def __str__(self) -> str:
+        unit = next(unit for unit, size in reversed(_UNITS.items()) if self % size == 0)
+        return f"{self // _UNITS[unit]} {unit}" if self else NO_LIMIT
 
 
 class UnfitError(Exception):
@@ -152,6 +166,68 @@ def _number(what: str, least: float, most: float, cls: type[int] | type[float], 
         return cls(value)
 
     return Kind(f"{what} from {bounds}" + (f', or "{NO_LIMIT}"' if none else ""), read)
+
+
+def size(least: int, *, none: bool = False) -> Kind:
+    """Bytes, at least so many, as a number or as text with a unit; with `none` also no limit at all, which is 0."""
+
+    def read(value: Any) -> int:
+        if none and value == NO_LIMIT:
+            return 0
+        match = _BYTES.fullmatch(value.strip()) if isinstance(value, str) else None
+        found = int(float(match[1]) * _UNITS[match[2]]) if match else value
+        if isinstance(found, bool) or not isinstance(found, int) or not least <= found < 1 << 63:
+            raise UnfitError(f"is {_shown(value)}")
+        return found
+
+    return Kind(f'a size from "{Bytes(least)}" on' + (f', or "{NO_LIMIT}"' if none else ""), read)
+
+
+def arguments() -> Kind:
+    """Names with a text each, for a Dockerfile's `ARG`s."""
+
+    def read(value: Any) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, dict):
+            raise UnfitError(f"is {_named(value)}")
+        for name, given in value.items():
+            if not _ARGUMENT.fullmatch(name):
+                raise UnfitError(f"has the name {_shown(name)}")
+            if not isinstance(given, str):
+                raise UnfitError(f"has {_named(given)} as {name}")
+        return tuple(value.items())
+
+    return Kind("a table of names and texts", read)
+
+
+def hosts() -> Kind:
+    """Docker engines, each once."""
+    plain = texts("an array of Docker contexts or addresses (unix://, tcp://, ssh://)")
+
+    def read(value: Any) -> tuple[str, ...]:
+        from backends.sandboxes.docker import malformed
+
+        said: tuple[str, ...] = plain.read(value)
+        for host in said:
+            if wrong := malformed(host):
+                raise UnfitError(f"holds {_shown(host)}, which {wrong}")
+        if len(set(said)) < len(said):
+            raise UnfitError("names one twice")
+        return said
+
+    return Kind(plain.right, read)
+
+
+def user() -> Kind:
+    """Whom a container's programs run as."""
+
+    def read(value: Any) -> str:
+        try:
+            _ = DockerSettings(user=value).ids
+        except (ValueError, AttributeError) as error:
+            raise UnfitError(f"is {_shown(value)}") from error
+        return str(value)
+
+    return Kind("numbers of a user and a group that are not root's", read)
 
 
 def address(*, empty: bool = True) -> Kind:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from app.taskkeys import ARRAYS, KEYS, TABLES, Key
-from app.taskkinds import NO_LIMIT
+from app.taskkinds import NO_LIMIT, Bytes
 
 WIDTH = 100
 
@@ -169,6 +169,11 @@ def value(given: Any) -> str:
     match given:
         case None:
             return f'"{NO_LIMIT}"'
+        case Bytes():
+            return f'"{given}"'
+        case dict():
+            inner = ", ".join(f"{name} = {value(item)}" for name, item in given.items())
+            return f"{{ {inner} }}" if inner else "{}"
         case bool():
             return str(given).lower()
         case Enum():

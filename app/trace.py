@@ -32,7 +32,7 @@ from widgets.ink import Line
 from widgets.outline import Item, Outline
 from widgets.states import SUBAGENT
 
-_FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED}
+_FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,9 @@ class Trace:
         self.taken = 0
         """How many events have been applied."""
         self._turns: dict[SubagentId, Item] = {}
+        self._of_thread: dict[tuple[SubagentId, str], Item] = {}
+        """The last turn of each of an agent's threads: it may have subagents of its own."""
+        self._tools: dict[tuple[SubagentId, str], Item] = {}
         self._of_call: dict[str, Item] = {}
         line: Line = [(run, "strong"), (f"  {shown_line(title)}", "faint")]
         self.outline.add(Item(run, line, open=True, data=OfRun(run)))
@@ -219,9 +222,11 @@ class Trace:
             case SubagentPaused():
                 _mark(lane, SubagentState.PAUSED)
             case TurnStarted() as payload:
-                self._turn(who, lane, payload.turn)
+                above = self._tools.get((who, payload.under), lane)
+                self._of_thread[who, payload.thread] = self._turn(who, above, payload.turn)
             case CallStarted() as payload:
-                if turn := self._of_call.get(payload.parent) or self._turns.get(who):
+                known = self._of_call.get(payload.parent) or self._of_thread.get((who, payload.thread))
+                if turn := known or self._turns.get(who):
                     self._call_started(who, turn, payload)
             case CallFinished() as payload:
                 self._call_finished(event, who, payload)
@@ -312,6 +317,7 @@ class Trace:
         item = Item(key, [("› ", "tool"), (named(payload.name, payload.summary), "tool")], open=True)
         item.data = OfTool(who, data, payload)
         self.outline.add(item, turn)
+        self._tools[who, payload.tool_call] = item
 
     def _tool_finished(self, who: SubagentId, payload: ToolFinished) -> None:
         item = self.outline.find(_tool_key(who, payload.turn, payload.tool_call))

@@ -13,14 +13,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
 from sqlalchemy import Connection
 
+from backends.agents.hiring import hire, installed, spoken
 from backends.export import exported
+from backends.finishing import last_command
 from backends.harness.journal import Journal, every
 from backends.harness.loop import Harness
 from backends.harness.played import Played
@@ -29,18 +33,28 @@ from backends.harness.strategies import PORTFOLIO
 from backends.observer import observe
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
-from backends.proxy import KNOWN, Prices, Proxy, Tape, Upstream, serve
+from backends.providers import others
+from backends.proxy import Prices, Proxy, Tape, Upstream, serve
 from backends.sandboxes import SandboxError, Sandboxes
-from store import blobs, commands, events, tapes
+from store import blobs, commands, events, runs, tapes
 from store.database import Store, StoreError, open_store
 from store.domain.board import Board
-from store.domain.events import EngineStarted, EngineStopped, FinishRan, FinishStarted
+from store.domain.events import (
+    Alert,
+    EngineStarted,
+    EngineStopped,
+    FinishRan,
+    FinishStarted,
+    RunFinished,
+    SandboxesPrepared,
+    SandboxesPreparing,
+)
 from store.domain.ids import SubagentId
 from store.domain.own_price import by_model
 from store.domain.replay import OnMismatch
-from store.domain.safe_text import safe, safe_line
+from store.domain.safe_text import safe_line
 from store.domain.states import RunState
-from store.domain.task import Memory
+from store.domain.task import Memory, SandboxKind
 from store.home import Home
 from store.lock import RunLock
 from store.scribe import Scribe
@@ -49,17 +63,16 @@ from store.tail import TailWriter, tail_path
 
 log = logging.getLogger("multitrack.engine")
 
+Prepare = Callable[[], Awaitable[None]]
+
 KEY = "ANTHROPIC_API_KEY"
 PROVIDER = "https://api.anthropic.com"
 SCRIPTED_PRICES = {MODEL: (3.0, 15.0)}
 """US dollars a million tokens, in and out: a mid-size model's, so that the costs of a demo have a scale."""
 FLUSH = 0.1
 """Seconds between two writes of the text in progress."""
-FINISH_SECONDS = 600.0
-"""The most that the operator's own command may take at the end of a run."""
-FINISH_OUTPUT = 4096
-"""Bytes kept of the end of what it prints."""
-
+PREPARING = 40
+"""Lines of one event about what is made ready: whoever prints faster is not read."""
 SWITCH = 0.0005
 """Seconds between two threads' turns. With Python's own 5 ms a commit waits ten times as long while another thread
 imports or parses (measured: 14 ms against 0.1 ms, median)."""
@@ -79,26 +92,15 @@ class Engine:
         if self._board.order is None:
             raise StoreError(f"There is no run {run} in {store.path}. `multitrack runs` lists those that exist.")
         self._order = self._board.order
-        self._others = self._routed() if self._asks else {}
+        task = self._order.task
+        led_to = {one.upstream for route in task.routes for one in route.tried} if self._asks else set()
+        self._others = others(task, led_to | spoken(task), os.environ, asked=self._asks)
 
     async def work(self) -> RunState:
         """Work on the run until it is over. Cancelled, it leaves the run so that another engine can go on."""
-        from backends.sandboxes.local import LocalSandboxes
-
-        sandboxes = LocalSandboxes(
-            run=self._board.run, folder=self._folder.sandboxes, mirror=self._folder.mirror, environ=os.environ
-        )
         try:
-            orphans = await sandboxes.sweep()
-            await self._store.writer.write(
-                lambda connection: tapes.orphans(connection, self._board.run, at=time.time())
-            )
-            if self._board.finished is None:
-                await self._harness(sandboxes, orphans)
-            else:
-                await self._journal.record(self._started("", orphans))
-            await self._finish()
-            await self._tidy(sandboxes)
+            async with self._sandboxes() as (sandboxes, prepare):
+                await self._within(sandboxes, prepare)
         except asyncio.CancelledError:
             await self._journal.record(EngineStopped("It was told to leave; the run can be resumed."))
             raise
@@ -110,15 +112,80 @@ class Engine:
         assert self._board.finished is not None
         return self._board.finished.state
 
+    async def _within(self, sandboxes: Sandboxes, prepare: Prepare | None) -> None:
+        orphans = await sandboxes.sweep()
+        await self._store.writer.write(lambda connection: tapes.orphans(connection, self._board.run, at=time.time()))
+        if self._board.finished is None:
+            await self._harness(sandboxes, prepare, orphans)
+        else:
+            await self._journal.record(self._started("", orphans))
+        await self._finish()
+        await self._tidy(sandboxes)
+
+    @contextlib.asynccontextmanager
+    async def _sandboxes(self) -> AsyncIterator[tuple[Sandboxes, Prepare | None]]:
+        """The sandboxes of the run, and what makes them ready."""
+        run, folder, task = self._board.run, self._folder, self._order.task
+        settings = replace(task.docker, install=installed(task.agent))
+        if task.sandbox is not SandboxKind.DOCKER:
+            from backends.sandboxes.local import LocalSandboxes
+
+            yield LocalSandboxes(run, folder.sandboxes, folder.mirror, os.environ), None
+            return
+        from backends.sandboxes.docker import DockerSandboxes, Host, PlacedSandboxes
+
+        def on(host: Host) -> DockerSandboxes:
+            return DockerSandboxes(
+                run, folder.sandboxes, folder.mirror, settings, os.environ, host=host, over=self._over
+            )
+
+        async def told(sentence: str) -> None:
+            await self._journal.record(Alert("host", sentence))
+
+        placed = PlacedSandboxes([Host(name, os.environ) for name in settings.hosts or ("",)], on, told)
+        try:
+            await placed.begin()
+            try:
+                yield placed, lambda: self._prepared(placed.prepare)
+            except BaseException:
+                # Another engine may go on; until then nothing of it runs.
+                with contextlib.suppress(SandboxError):
+                    await placed.leave()
+                raise
+        finally:
+            await placed.close()
+
+    def _over(self, run: str) -> bool:
+        """Whether nothing more will come of a run of this home."""
+        if all(row.id != run for row in runs.runs(self._store)):
+            return True
+        return any(isinstance(event.payload, RunFinished) for event in events.read(self._store, run=run))
+
+    async def _prepared(self, prepare: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
+        """Make sandboxes ready, and record how far that is."""
+        lines: deque[str] = deque(maxlen=PREPARING)
+        began = time.monotonic()
+
+        async def tell() -> None:
+            if new := tuple(safe_line(lines.popleft(), 200) for _ in range(len(lines))):
+                await self._journal.record(SandboxesPreparing(new))
+
+        telling = asyncio.create_task(every(FLUSH, tell))
+        try:
+            await prepare(lines.append)
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+            await tell()
+        await self._journal.record(SandboxesPrepared(round(time.monotonic() - began, 3)))
+
     def _started(self, proxy: str, orphans: int) -> EngineStarted:
         with self._store.read() as connection:
             return EngineStarted(os.getpid(), self._version, proxy, orphans, blobs.newest(connection))
 
-    async def _harness(self, sandboxes: Sandboxes, orphans: int) -> None:
+    async def _harness(self, sandboxes: Sandboxes, prepare: Prepare | None, orphans: int) -> None:
         """Run the harness between a proxy and a model."""
-        from backends.agents.builtin import BuiltinAgent
-
-        agent = BuiltinAgent()
+        agent, before_turn = hire(self._order.task.agent, self._store)
         # The SDK takes seconds to import: that goes on while the check is tried and the clones are made.
         warming = asyncio.create_task(asyncio.to_thread(agent.warm_up))
         async with contextlib.AsyncExitStack() as stack:
@@ -136,6 +203,7 @@ class Engine:
                 tail=tail,
                 prices=Prices.default().with_own({**SCRIPTED_PRICES, **by_model(self._order.task.prices)}),
                 tape=tape,
+                before_turn=before_turn,
                 model_routes=self._order.task.routes if self._asks else (),
                 scribe=scribe,
             )
@@ -161,6 +229,7 @@ class Engine:
                     folder=self._folder,
                     shuffled=other_memory() if board.task.memory is Memory.SHUFFLED else None,
                     played=played,
+                    prepare=prepare,
                 ),
             )
             stop.append(harness.stop)
@@ -194,20 +263,6 @@ class Engine:
         """Providers may be asked: no tape answers alone, and no model of our own."""
         order = self._order
         return not order.scripted and (order.replay is None or order.replay.on_mismatch is not OnMismatch.STOP)
-
-    def _routed(self) -> dict[str, Upstream]:
-        """The providers that the task's routes lead to, beside its own, with their keys, which nobody else is to find
-        in the environment."""
-        named = {one.name: one for one in self._order.task.upstreams}
-        upstreams: dict[str, Upstream] = {}
-        for name in {one.upstream for route in self._order.task.routes for one in route.tried} - {"anthropic"}:
-            if (own := named.get(name)) is not None:
-                key = os.environ.pop(own.key, "") if own.key else ""
-                upstreams[name] = Upstream(own.url, key or None, own.protocol)
-            else:
-                key = next((found for variable in KNOWN[name].keys if (found := os.environ.pop(variable, ""))), "")
-                upstreams[name] = Upstream(KNOWN[name].base_url, key or None, KNOWN[name].protocol)
-        return upstreams
 
     async def _upstream(self, stack: contextlib.AsyncExitStack) -> Upstream:
         order = self._order
@@ -251,42 +306,12 @@ class Engine:
         await self._store.writer.write(refuse)
 
 
-async def last_command(command: str, folder: Path, environ: dict[str, str]) -> tuple[int | None, str]:
-    """Run a shell command in a folder, where `on_finish.log` takes its output: its exit code, None when it was killed
-    after FINISH_SECONDS or could not be started, and the end of what it printed."""
-    log_file = folder / "on_finish.log"
-    try:
-        with log_file.open("wb") as file:
-            process = await asyncio.create_subprocess_shell(
-                command,
-                cwd=folder,
-                env=environ,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
-    except OSError as error:
-        return None, str(error)
-    try:
-        code = await asyncio.wait_for(process.wait(), FINISH_SECONDS)
-    except BaseException as error:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        if not isinstance(error, TimeoutError):
-            raise
-        return None, f"killed after {FINISH_SECONDS:g} s"
-    with log_file.open("rb") as file:
-        file.seek(max(os.fstat(file.fileno()).st_size - FINISH_OUTPUT, 0))
-        return code, safe(file.read().decode("utf-8", "replace"))
-
-
 def said(error: BaseException) -> str:
     """What went wrong, in a line: the first cause where several things failed together."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return safe_line(str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", 1000)
+    plain = isinstance(error, StoreError | SandboxError)
+    return safe_line(str(error) if plain else f"{type(error).__name__}: {error}", 1000)
 
 
 async def until_signalled(work: Coroutine[Any, Any, RunState]) -> RunState | None:
@@ -338,7 +363,7 @@ def main(arguments: list[str] | None = None) -> int:
                 state = runner.run(until_signalled(engine.work()))
             log.info("left run %s: %s", options.run, state or "not over")
             return 0
-    except StoreError as error:
+    except (StoreError, SandboxError) as error:
         log.error("%s", said(error))
         return FAILED
     except Exception as error:

@@ -205,7 +205,7 @@ def _record(connection: AnyConnection, start: CallStart, end: CallEnd | None, va
     )
     INSERT.gather(driver, [row])
     if subagent is not None:
-        started = (start.at, CallStarted(start.id, model, start.parent or ""))
+        started = (start.at, CallStarted(start.id, model, start.parent or "", start.thread))
         events.tell(driver, subagent, [started, _finished(end, start.at, start.parent)] if end else [started])
 
 

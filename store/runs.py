@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, exists, insert, select
 
 from store.errors import StoreError
 from store.tables import metadata
@@ -30,6 +30,12 @@ class RunRow:
 def create(connection: Connection, run: str, title: str, *, at: float) -> None:
     """Add a run, inside a job. sqlalchemy.exc.IntegrityError when the name is taken."""
     connection.execute(insert(_runs), {"id": run, "title": title, "created": at})
+
+
+def take_back(connection: Connection, run: str) -> None:
+    """Remove a run of which nothing was recorded, inside a job; one that has anything stays."""
+    told = [exists().where(table.c.run == run) for table in (metadata.tables["calls"], metadata.tables["events"])]
+    connection.execute(delete(_runs).where(_runs.c.id == run, *(~each for each in told)))
 
 
 def runs(store: "Store") -> list[RunRow]:

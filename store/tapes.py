@@ -108,6 +108,13 @@ def count(store: "Store", run: str) -> tuple[int, int]:
     return every - tries, tries
 
 
+def errors(store: "Store", run: str) -> dict[str, int]:
+    """How many of a run's calls of a model ended with which error; tries aside, for their call tells of them."""
+    own = (_calls.c.run == run) & _calls.c.parent.is_(None) & (_calls.c.model != "") & (_calls.c.error != "")
+    with store.read() as connection:
+        return dict(connection.execute(select(_calls.c.error, func.count()).where(own).group_by(_calls.c.error)).all())
+
+
 def standing(store: "Store", run: str) -> tuple[int, set[str]]:
     """The last row of the table, and the calls of a run that are under way: where `recorded` goes on from."""
     rowid: ColumnElement[int] = literal_column("calls.rowid")

@@ -193,7 +193,7 @@ def test_a_run_goes_on_when_who_follows_it_is_interrupted(
     monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
     monkeypatch.setattr("app.engines.start", start)
     monkeypatch.setattr("app.follow.follow", interrupt)
-    assert main(["demo", "--headless"]) == Exit.INTERRUPTED
+    assert main(["demo", "--sandbox", "local", "--headless"]) == Exit.INTERRUPTED
     told = capsys.readouterr().err
     run = json.loads((main(["runs", "--json"]), capsys.readouterr().out)[1])[0]["run"]
     assert f"Run {run} goes on. `multitrack watch {run}` follows it, `multitrack stop {run}` ends it." in told

@@ -109,7 +109,11 @@ def test_rows_say_their_kind_and_version_and_hold_plain_json(store: Store) -> No
     store.write(lambda c: events.append(c, "r", [TurnStarted(4)], at=1.0))
     with store.read() as connection:
         row = connection.exec_driver_sql("SELECT kind, version, data FROM events").one()
-    assert (row.kind, row.version, json.loads(row.data)) == ("turn.started", SCHEMA, {"turn": 4})
+    assert (row.kind, row.version, json.loads(row.data)) == (
+        "turn.started",
+        SCHEMA,
+        {"turn": 4, "thread": "", "under": ""},
+    )
     assert "turn.started" in PAYLOADS
 
 

@@ -147,7 +147,7 @@ def test_the_installed_command_runs_among_packages_of_the_same_names(
 
 def test_the_installed_demo_runs_headless(installed: Path, decoys: Path, tmp_path: Path) -> None:
     """One generation of it: the practice bug, the migrations, the scripted model and the report are all inside."""
-    arguments = ("demo", "--headless", "--json", "--generations", "1")
+    arguments = ("demo", "--sandbox", "local", "--headless", "--json", "--generations", "1")
     done = multitrack(installed, decoys, *arguments, home=tmp_path / "home", check=False)
     assert done.returncode in (0, 1), done.stderr
     summary = json.loads(done.stdout)

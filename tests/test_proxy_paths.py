@@ -17,6 +17,13 @@ ALL = {name: Upstream(known.base_url, protocol=known.protocol) for name, known i
         ("/gemini/v1beta/models/g:generateContent", "gemini", "/v1beta/models/g:generateContent"),
         ("/openai/v1/messages", "openai", "/v1/messages"),
         ("/openai/openai/deployments/mine/chat/completions", "openai", "/openai/deployments/mine/chat/completions"),
+        # A client that is given no more than the name, and one that leaves the version to the address.
+        ("/anthropic", "anthropic", "/"),
+        ("/gemini/", "gemini", "/"),
+        ("/anthropic/messages", "anthropic", "/v1/messages"),
+        ("/anthropic/messages/count_tokens", "anthropic", "/v1/messages/count_tokens"),
+        ("/anthropic/messages/batches", "anthropic", "/messages/batches"),
+        ("/openai/messages", "openai", "/messages"),
         # By shape.
         ("/v1/messages", "anthropic", "/v1/messages"),
         ("/v1/messages/count_tokens", "anthropic", "/v1/messages/count_tokens"),
@@ -65,6 +72,11 @@ def test_that_a_path_tells_nothing_is_known() -> None:
     assert find(ALL, "/v1/models").guessed and find(ALL, "/somebody/v1/messages").guessed
     assert not find(ALL, "/openai/v1/models").guessed and not find(ALL, "/v1/messages").guessed
     assert not find({"one": Upstream("http://127.0.0.1:9000")}, "/v1/models").guessed
+
+
+def test_a_version_that_the_address_has_is_not_put_in() -> None:
+    table = {"mine": Upstream("https://gateway.example/v1/")}
+    assert find(table, "/mine/messages").url("") == "https://gateway.example/v1/messages"
 
 
 def test_of_several_that_speak_so_the_first_is_asked() -> None:

@@ -10,11 +10,12 @@ from app.failure import CommandError, Exit
 from app.taskfile import TaskFileError, load, located
 from app.taskkeys import KEYS, TABLES
 from app.template import Guess, guess, named, template, value
+from store.domain.docker import DockerSettings
 from store.domain.limits import Limits
 from store.domain.own_price import OwnPrice
 from store.domain.route import Deployment, ModelRoute, Provider
 from store.domain.strategy import Strategy
-from store.domain.task import Check, Dirt, Memory, Task
+from store.domain.task import Check, Dirt, Memory, SandboxKind, Task
 
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -47,6 +48,7 @@ def test_least_file_leaves_everything_else_at_its_default(tmp_path: Path) -> Non
 
 def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
     (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "Dockerfile").touch()
     task = load(
         written(
             tmp_path,
@@ -79,8 +81,20 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             usd = "none"
             tokens = 1_000
             [sandbox]
-            kind = "local"
+            kind = "docker"
             tool_seconds = 5
+            [docker]
+            image = "theirs"
+            dockerfile = "repo/Dockerfile"
+            build_arguments = { BASE = "debian:12", EMPTY = "" }
+            memory = "1.5 GiB"
+            cpus = 0.5
+            pids = 64
+            disk = 1_073_741_824
+            read_only = false
+            user = "1001:100"
+            runtime = "runsc"
+            hosts = ["big", "ssh://me@small/run/docker.sock"]
             [observer]
             injected_tokens = 100
             [finish]
@@ -134,7 +148,20 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
         upstream="http://127.0.0.1:9/v",
         limits=Limits(turns=9, tokens=None, usd=1.0, seconds=60.5),
         run_limits=Limits(tokens=1000, seconds=8 * 3600.0),
-        sandbox="local",
+        sandbox=SandboxKind.DOCKER,
+        docker=DockerSettings(
+            image="theirs",
+            dockerfile=str(tmp_path / "repo" / "Dockerfile"),
+            build_arguments=(("BASE", "debian:12"), ("EMPTY", "")),
+            memory=3 << 29,
+            cpus=0.5,
+            pids=64,
+            disk=1 << 30,
+            read_only=False,
+            user="1001:100",
+            runtime="runsc",
+            hosts=("big", "ssh://me@small/run/docker.sock"),
+        ),
         tool_seconds=5.0,
         injected_tokens=100,
         on_finish="notify",
@@ -151,7 +178,9 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
     )
     same = Task(goal="mend it", repository="", check=Check(""))
     unchanged = [f.name for f in fields(Task) if getattr(task, f.name) == getattr(same, f.name)]
-    assert unchanged == ["goal", "agent", "sandbox"], "each other field can be something else than its default"
+    assert unchanged == ["goal", "agent"], "each other field can be something else than its default"
+    plain = DockerSettings()
+    assert not [f.name for f in fields(plain) if getattr(task.docker, f.name) == getattr(plain, f.name)]
 
 
 def test_all_mistakes_are_told_at_once_with_line_and_key(tmp_path: Path) -> None:
@@ -240,7 +269,19 @@ turns = "none"
         ('strategies = "all"\n' + LEAST, 1, "is no array of tables"),
         (LEAST + "[check.more]\na = 1\n", 5, "is unknown"),
         (LEAST.replace("mend it", "  "), 2, "is empty"),
-        (LEAST + "[sandbox]\nkind = 'cloud'\n", 6, 'it should be "local"'),
+        (LEAST + "[sandbox]\nkind = 'cloud'\n", 6, 'it should be "auto" or "docker" or "local"'),
+        (LEAST + "[sandbox]\nkind = 'docker'\n", 6, 'sandbox.kind: is "docker", which needs an image; docker.image'),
+        (LEAST + "[docker]\ndockerfile = 'none'\n", 6, "it should be a Dockerfile"),
+        (LEAST + "[docker]\nbuild_arguments = { A = 'b' }\n", 6, "is for a Dockerfile; name one as docker.docker"),
+        (LEAST + "[docker]\nbuild_arguments = { A = 5 }\n", 6, "has a number as A"),
+        (LEAST + "[docker]\nmemory = '4 gigs'\n", 6, 'is "4 gigs"; it should be a size from "64 MiB" on'),
+        (LEAST + "[docker]\nmemory = 'none'\n", 6, 'is "none"'),
+        (LEAST + "[docker]\nmemory = 12\n", 6, "is 12"),
+        (LEAST + "[docker]\nuser = 'root'\n", 6, "numbers of a user and a group that are not root's"),
+        (LEAST + "[docker]\nuser = '0:0'\n", 6, 'is "0:0"'),
+        (LEAST + "[docker]\nhosts = ['tcp://there']\n", 6, 'holds "tcp://there", which needs a port'),
+        (LEAST + "[docker]\nhosts = ['ssh://me:pw@there']\n", 6, "which carries a password"),
+        (LEAST + "[docker]\nhosts = ['a', 'a']\n", 6, "names one twice"),
     ],
 )
 def test_one_mistake(tmp_path: Path, text: str, line: int, part: str) -> None:

@@ -30,7 +30,7 @@ def turns(screen: str) -> list[str]:
 
 def test_five_panes_move_then_the_gate_waits_for_a_key(home: Home) -> None:
     environ = {"MULTITRACK_HOME": str(home.root)}
-    with terminal(multitrack("demo", "--seed", "1", "--pace", "400"), environ, 160, 45) as screen:
+    with terminal(multitrack("demo", "--sandbox", "local", "--seed", "1", "--pace", "400"), environ, 160, 45) as screen:
         first = screen.shows(*LABELS, "scripted")
         moved = screen.until(lambda now: len(turns(now)) >= 5 and turns(now) != turns(first), "panes that move")
         assert len(turns(moved)) >= 5

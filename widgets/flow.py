@@ -13,10 +13,12 @@ from functools import lru_cache
 from store.domain.events import (
     CallFinished,
     Event,
+    ProgramSaid,
     SubagentChecked,
     SubagentContinued,
     SubagentEnded,
     SubagentPaused,
+    SubagentRestarted,
     ToolFinished,
     ToolStarted,
     TurnStarted,
@@ -62,7 +64,7 @@ class Flow:
         payload = event.payload
         match payload:
             case TurnStarted():
-                self._add("turn", f"turn {payload.turn}")
+                self._add("turn", f"turn {payload.turn}{' of a subagent of its own' if payload.under else ''}")
             case CallFinished():
                 self._finish(payload, said or {})
             case ToolStarted():
@@ -70,10 +72,17 @@ class Flow:
             case ToolFinished():
                 kind = "failure" if went_wrong(payload) else "result"
                 self._add(kind, payload.summary or ("done" if payload.ok else "failed"))
+            case ProgramSaid():
+                for line in payload.lines:
+                    self._add("note", line)
+                if payload.left_out:
+                    self._add("note", f"… {count(payload.left_out, 'line')} left out …")
             case SubagentPaused():
                 self._add("note", "paused")
             case SubagentContinued():
                 self._add("note", "goes on")
+            case SubagentRestarted():
+                self._add("note", "starts anew")
             case SubagentEnded():
                 self._add(
                     "note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value

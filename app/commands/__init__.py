@@ -85,6 +85,16 @@ def add_run_json(parser: ArgumentParser) -> None:
 
 def all_groups() -> tuple[Group, ...]:
     """Every group, in the order of `--help`."""
-    from app.commands import begin, clear, look, prepare, proxy, replay, steer, tapes
+    from app.commands import begin, clear, look, prepare, replay, steer, tapes
+    from app.commands import exec as record
 
-    return begin.GROUP, replay.GROUP, prepare.GROUP, proxy.GROUP, look.GROUP, tapes.GROUP, steer.GROUP, clear.GROUP
+    return (
+        begin.GROUP,
+        replay.GROUP,
+        prepare.GROUP,
+        record.GROUP,
+        look.GROUP,
+        tapes.GROUP,
+        steer.GROUP,
+        clear.GROUP,
+    )

@@ -14,7 +14,7 @@ from app.failure import CommandError, Exit
 from app.output import note
 from store.domain.replay import OnMismatch
 from store.domain.safe_text import safe_line
-from store.domain.task import Dirt, Memory, Task
+from store.domain.task import Dirt, Memory, SandboxKind, Task
 
 _CONTROLS = {Memory.NONE: ", without memory", Memory.SHUFFLED: ", with another bug's memory"}
 """What the title of a control says, so that it is told from the runs beside it."""
@@ -43,7 +43,16 @@ def _configure_demo(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--pace", metavar="N", type=_pace, help="words a second of the scripted model; 0 is as fast as it can"
     )
-    parser.add_argument("--sandbox", metavar="KIND", choices=("local",), default="local", help="local")
+    parser.add_argument(
+        "--sandbox",
+        choices=[str(kind) for kind in SandboxKind],
+        default=SandboxKind.AUTO,
+        help="a container for each subagent, none, or one where Docker has an image to build on (auto)",
+    )
+    parser.add_argument("--base", metavar="IMAGE", default="", help="what the containers' image is built on")
+    parser.add_argument(
+        "--host", metavar="HOST", action="append", default=[], help="a Docker context or address; may be given again"
+    )
 
 
 def _configure_run(parser: ArgumentParser) -> None:
@@ -80,6 +89,7 @@ def _headless(options: Namespace) -> bool:
 
 
 def _demo(context: Context, options: Namespace) -> int:
+    from app.containers import demo_settled
     from app.credentials import VARIABLE
     from app.demo import GENERATIONS, LIVE_PACE, demo_task
 
@@ -94,10 +104,13 @@ def _demo(context: Context, options: Namespace) -> int:
             memory=options.memory or Memory.OWN,
             generations=options.generations or GENERATIONS,
         )
-        task = replace(task, sandbox=options.sandbox)
+        task = replace(task, sandbox=SandboxKind(options.sandbox))
     except ValueError as error:
         raise CommandError(f"{error}.") from error
+    task, said = demo_settled(task, options.base, options.host, context.environ)
     cost = "The scripted model answers in place of a real one: this run costs nothing, and the costs shown are made up."
+    for sentence in said:
+        note(sentence)
     environ = {name: value for name, value in context.environ.items() if name != VARIABLE}
     name = f"Practice bug {options.practice}{_CONTROLS.get(task.memory, '')}"
     code = _begin(context, options, task, name, environ=environ, scripted=options.practice, pace=pace, cost=cost)
@@ -106,6 +119,7 @@ def _demo(context: Context, options: Namespace) -> int:
 
 
 def _run(context: Context, options: Namespace) -> int:
+    from app.containers import settled
     from app.cost import described, worst_case
     from app.credentials import provider_environ
     from app.taskfile import load, located
@@ -115,6 +129,9 @@ def _run(context: Context, options: Namespace) -> int:
     if options.uncommitted:
         task = replace(task, uncommitted=Dirt(options.uncommitted))
     environ = provider_environ(context.environ, task)
+    task, said = settled(task, context.environ)
+    for sentence in said:
+        note(sentence)
     cost = described(worst_case(task))
     return _begin(context, options, task, title(task.goal), environ=environ, besides=[file], cost=cost)
 
@@ -157,6 +174,7 @@ def _begin(
 
 
 def _resume(context: Context, options: Namespace) -> int:
+    from app.containers import settled
     from app.credentials import provider_environ
 
     with context.store() as store:
@@ -170,6 +188,8 @@ def _resume(context: Context, options: Namespace) -> int:
     strict = board.order.replay is not None and board.order.replay.on_mismatch is OnMismatch.STOP
     keyless = bool(board.order.scripted) or strict or board.finished is not None
     environ = dict(context.environ) if keyless else provider_environ(context.environ, board.order.task)
+    if board.order.task.sandbox is SandboxKind.DOCKER:
+        settled(board.order.task, context.environ)
     return launch(context, options, run, environ)
 
 

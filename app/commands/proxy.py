@@ -4,7 +4,7 @@ import ipaddress
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from app.commands import Command, Group, whole
+from app.commands import Command, whole
 from app.context import Context, find_run
 from app.failure import CommandError
 from app.output import note
@@ -34,6 +34,17 @@ It ends with Ctrl-C or SIGTERM; calls that are then under way are recorded as fa
 def _configure(parser: ArgumentParser) -> None:
     parser.add_argument("--port", metavar="N", type=whole(0, 65_535), default=PORT, help=f"0 for any free one ({PORT})")
     parser.add_argument("--host", metavar="ADDR", type=_address, default="127.0.0.1", help="one address (127.0.0.1)")
+    add_providers(parser)
+    parser.add_argument("--replay", metavar="RUN", help="answer from that run's tape, and ask no provider")
+    parser.add_argument("--auto", action="store_true", help="with --replay: ask the provider what is not on the tape")
+    parser.add_argument("--soft", action="store_true", help="with --replay: let a call answer that is only built alike")
+    parser.add_argument("--pace", action="store_true", help="with --replay: answer at the recorded pace")
+    parser.add_argument("--quiet", action="store_true", help="no line for each call")
+    parser.add_argument("--json", action="store_true", help="print each call as a line of JSON")
+
+
+def add_providers(parser: ArgumentParser) -> None:
+    """The options that say whom a recording proxy asks."""
     parser.add_argument(
         "--upstream",
         metavar="PROVIDER=URL",
@@ -56,12 +67,6 @@ def _configure(parser: ArgumentParser) -> None:
         default=[],
         help="what a model costs: INPUT,OUTPUT[,CACHE_READ[,CACHE_WRITE]], per million tokens; may be repeated",
     )
-    parser.add_argument("--replay", metavar="RUN", help="answer from that run's tape, and ask no provider")
-    parser.add_argument("--auto", action="store_true", help="with --replay: ask the provider what is not on the tape")
-    parser.add_argument("--soft", action="store_true", help="with --replay: let a call answer that is only built alike")
-    parser.add_argument("--pace", action="store_true", help="with --replay: answer at the recorded pace")
-    parser.add_argument("--quiet", action="store_true", help="no line for each call")
-    parser.add_argument("--json", action="store_true", help="print each call as a line of JSON")
 
 
 def _address(text: str) -> str:
@@ -102,7 +107,7 @@ def _proxy(context: Context, options: Namespace) -> int:
         json=options.json,
         routes=[_route(text) for text in options.route],
         replay=_replay(context, options),
-        prices=[_price(text) for text in options.price],
+        prices=prices(options.price),
     )
     return record(context.home, settings)
 
@@ -116,11 +121,12 @@ def _route(text: str) -> "ModelRoute":
         raise CommandError(f"--route: {error}.") from error
 
 
-def _price(text: str) -> "OwnPrice":
+def prices(texts: list[str]) -> "list[OwnPrice]":
+    """What models cost, as `--price` says it. CommandError."""
     from store.domain.own_price import parse
 
     try:
-        return parse(text)
+        return [parse(text) for text in texts]
     except ValueError as error:
         raise CommandError(f"--price: {error}.") from error
 
@@ -163,7 +169,4 @@ def _upstreams(
     return upstreams, keys
 
 
-GROUP = Group(
-    "record any tool",
-    (Command("proxy", "Record what any tool asks its models, without a run.", _proxy, _configure, _MORE),),
-)
+COMMAND = Command("proxy", "Record what any tool asks its models, without a run.", _proxy, _configure, _MORE)

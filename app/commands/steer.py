@@ -1,4 +1,4 @@
-"""`launch`, `stop`, `kill`, `pause`, `continue`: orders to a run's engine, through the store."""
+"""`launch`, `stop`, `kill`, `pause`, `continue`, `restart`: orders to a run's engine, through the store."""
 
 import time
 from argparse import ArgumentParser, Namespace
@@ -47,6 +47,10 @@ def _continue(context: Context, options: Namespace) -> int:
     return _order(context, options, lambda run: orders.Continue(*_lane(run, options.subagent)))
 
 
+def _restart(context: Context, options: Namespace) -> int:
+    return _order(context, options, lambda run: orders.Restart(*_lane(run, options.subagent)))
+
+
 def _lane(run: str, text: str) -> tuple[int, int]:
     subagent = subagent_of(run, text)
     return subagent.generation, subagent.lane
@@ -88,5 +92,6 @@ GROUP = Group(
         Command("kill", twin_help("kill"), _kill, _configure_lane),
         Command("pause", twin_help("pause"), _pause, _configure_lane),
         Command("continue", twin_help("continue"), _continue, _configure_lane),
+        Command("restart", twin_help("restart"), _restart, _configure_lane),
     ),
 )

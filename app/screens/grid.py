@@ -10,7 +10,8 @@ from app.screens.ask import Ask, Number
 from app.screens.base import NARROW, StudioScreen, bindings, run_banner
 from app.world import Track
 from store.domain.board import Generation, Lane
-from store.domain.commands import Continue, Kill, Pause
+from store.domain.commands import Continue, Kill, Pause, Restart
+from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets.docview import DocView
 from widgets.ink import Line
@@ -98,7 +99,7 @@ class GridScreen(StudioScreen):
 
     def why_not(self, action: str) -> str:
         generation, lane = self.generation, self.lane
-        if action in ("kill", "pause", "continue", "tape") and lane is None:
+        if action in ("kill", "pause", "continue", "restart", "tape") and lane is None:
             return "no subagent is selected"
         if lane is not None and action in ("kill", "pause", "continue"):
             state, label = lane.state, lane.id.label
@@ -108,6 +109,11 @@ class GridScreen(StudioScreen):
                 return f"subagent {label} is paused already; c lets it go on"
             if action == "continue" and state is not SubagentState.PAUSED:
                 return f"subagent {label} is not paused"
+        if action == "restart" and lane is not None:
+            if lane.state is not SubagentState.FAILED:
+                return f"subagent {lane.id.label} could work; only one that could not is started anew"
+            if generation is None or self.track is None or generation.number != self.track.latest or generation.passed:
+                return "only a subagent of the latest generation can be started anew"
         if action == "earlier" and (generation is None or generation.number <= 1):
             return "this is the first generation"
         if action == "later" and (generation is None or self.track is None or generation.number >= self.track.latest):
@@ -142,6 +148,11 @@ class GridScreen(StudioScreen):
             who = self.lane.id
             self.studio.order(who.run, Continue(who.generation, who.lane), f"continue {who.label}")
 
+    def do_restart(self) -> None:
+        if self.lane is not None:
+            who = self.lane.id
+            self.studio.order(who.run, Restart(who.generation, who.lane), f"restart {who.label}")
+
     def do_earlier(self) -> None:
         if self.generation is not None:
             self._look(self.generation.number - 1)
@@ -168,6 +179,9 @@ class GridScreen(StudioScreen):
             self.show_panes()
 
 
+_PREPARING = 12
+"""Lines shown of an image that is built."""
+
 _BASELINE = (
     "It has to fail, each time alike, before a subagent is started: a check that passes before anything is changed, or "
     "that disagrees with itself, would make every verdict worthless."
@@ -180,6 +194,9 @@ def _waiting(track: Track | None) -> list[Line]:
                 ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
     if not track.read:
         return [[("Reading the run …", "faint")]]
+    if track.board.preparing:
+        latest = track.board.preparing[-_PREPARING:]
+        return [[("The sandboxes are made ready.", "strong")], [], *([(shown_line(said), "faint")] for said in latest)]
     lines: list[Line] = [[("The check is tried on the unchanged code first.", "strong")], [], [(_BASELINE, "text")]]
     baseline = track.board.baseline
     for result in baseline.results if baseline else ():

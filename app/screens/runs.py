@@ -164,7 +164,7 @@ def about(track: Track, weight: Weight | None = None) -> list[Line]:
         recording = weight.recordings.get(track.id) if weight else None
         return [
             [(shown_line(track.title), "strong")],
-            [("Calls of tools outside a run, as `multitrack proxy` recorded them.", "text")],
+            [("Calls of tools outside a run, as `multitrack exec` or `proxy` recorded them.", "text")],
             *pairs(("used", _used(recording)), ("disk", _taken(own))),
             [("  multitrack calls ", "accent"), (track.id, "accent"), ("   lists them", "text")],
         ]

@@ -27,13 +27,19 @@ INTERRUPTED = (
 
 
 def system_prompt(assignment: Assignment) -> str:
-    """The whole system prompt of a subagent."""
+    """The whole system prompt of the built-in subagent."""
+    limits = f"{most(assignment.limits)} for the whole attempt; {assignment.tool_seconds:g} seconds for one command."
+    return told(assignment, _role(assignment), limits)
+
+
+def told(assignment: Assignment, role: str, limits: str) -> str:
+    """What any subagent is told, as sections."""
     sections = [
-        ("Role", _role(assignment)),
+        ("Role", role),
         ("Goal", assignment.goal.strip()),
         ("Check", _check(assignment.check, assignment.protected)),
-        ("Strategy", _strategy(assignment.strategy)),
-        ("Limits", _limits(assignment.limits, assignment.tool_seconds)),
+        ("Strategy", in_words(assignment.strategy)),
+        ("Limits", limits),
     ]
     if assignment.observations.strip():
         sections.append(("What earlier attempts learned", _learned(assignment.observations)))
@@ -60,7 +66,8 @@ def _check(command: str, protected: Sequence[str]) -> str:
     return said
 
 
-def _strategy(strategy: Strategy) -> str:
+def in_words(strategy: Strategy) -> str:
+    """A strategy as a section's text."""
     parts = [f"Approach: {strategy.approach}"]
     if strategy.triage:
         parts.append("Triage order:\n" + "\n".join(f"{n}. {line}" for n, line in enumerate(strategy.triage, 1)))
@@ -69,7 +76,8 @@ def _strategy(strategy: Strategy) -> str:
     return "\n\n".join(parts)
 
 
-def _limits(limits: Limits, tool_seconds: float) -> str:
+def most(limits: Limits) -> str:
+    """Limits in words."""
     said = [
         f"{limits.turns} turns" if limits.turns is not None else "",
         f"{limits.tokens:,} tokens" if limits.tokens is not None else "",
@@ -77,7 +85,7 @@ def _limits(limits: Limits, tool_seconds: float) -> str:
         f"{limits.seconds:g} seconds" if limits.seconds is not None else "",
     ]
     whole = ", ".join(part for part in said if part) or "no limit"
-    return f"At most {whole} for the whole attempt; {tool_seconds:g} seconds for one command."
+    return f"At most {whole}"
 
 
 def _learned(observations: str) -> str:

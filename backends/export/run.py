@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CHUNK = 2000
 """Events that are read at once."""
 
-_FAULTS = frozenset({Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED})
+_FAULTS = frozenset({Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED})
 """Ends of a subagent that kept it from its work."""
 
 _MODEL = re.compile(rb'"model(?:Version)?"\s*:\s*"((?:[^"\\]|\\.){1,200})"')

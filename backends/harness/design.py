@@ -16,7 +16,14 @@ from store.domain.task import Memory
 CHECK_OFTEN = "Run the check before the first edit and after every edit."
 ONE_CHANGE = "Start from what earlier attempts found to help, then try one further change at a time."
 
-_NOT_ITS_FAULT = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED, Ending.KILLED}
+_NOT_ITS_FAULT = {
+    Ending.NEVER_STARTED,
+    Ending.PROVIDER,
+    Ending.RATE_LIMITED,
+    Ending.LOGIN_LOST,
+    Ending.CRASHED,
+    Ending.KILLED,
+}
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,9 @@ class LaneRunner:
         if self._ended_by is not None:
             return Outcome(*self._ended_by)
         played = self._ports.played
-        afresh = self.lane.attempt > 0 and played is not None and played.rewind(self.subagent)
+        afresh = self.lane.attempt > 0 and (
+            not self.lane.sandbox or (played is not None and played.rewind(self.subagent))
+        )
         try:
             sandbox = self._sandbox = await self._open(afresh=afresh)
             return await self._launch_and_work(sandbox, afresh=afresh)
@@ -149,7 +151,7 @@ class LaneRunner:
         # The proxy holds the limits too: an agent of somebody else's need not look at them. A tape's answers are free.
         played = self._ports.played
         free = played is not None and played.strict
-        allowance = Allowance() if free else Allowance.of(self.lane.limits, model)
+        allowance = Allowance() if free else Allowance.of(self.lane.limits, model).beyond(self.lane.lost)
         launched = SubagentLaunched(
             sandbox=sandbox.handle,
             model=model,

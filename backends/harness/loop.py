@@ -43,7 +43,8 @@ class Harness:
         self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._lanes: dict[SubagentId, LaneRunner] = {}
         self._stopping = STOPPED if self._board.stopped else ""
-        self._operator = Operator(journal, ports, self._lanes, self.stop)
+        self._working: asyncio.TaskGroup | None = None
+        self._operator = Operator(journal, ports, self._lanes, self.stop, self._begin)
 
     def stop(self, reason: str) -> None:
         """End the run: subagents are killed, their tapes still observed, the report still written."""
@@ -65,7 +66,7 @@ class Harness:
         return self._board.finished.state
 
     async def _steps(self) -> None:
-        if not await self._baseline():
+        if not (await self._prepare() and await self._baseline()):
             return
         # An engine that died may have left the file behind the store.
         await match_face(self._journal, self._ports.folder)
@@ -98,6 +99,18 @@ class Harness:
                     if not await self._gate(number):
                         return
 
+    async def _prepare(self) -> bool:
+        """Make ready to make sandboxes. False when the operator ended the run first."""
+        if self._ports.prepare is None:
+            return True
+        preparing = asyncio.ensure_future(self._ports.prepare())
+        # Once there are subagents, what they left has to be checked.
+        if self._board.baseline is None and not await self._done_before_stop(preparing):
+            await self._finish(RunState.STOPPED, self._stopping)
+            return False
+        await preparing
+        return True
+
     async def _baseline(self) -> bool:
         """Try the check on the unchanged code. False when that ended the run."""
         if self._board.baseline is None:
@@ -116,18 +129,29 @@ class Harness:
 
     async def _work(self, number: int) -> None:
         """Every lane of a generation as far as it goes, all at once."""
-        generation = self._board.generations[number]
-        for lane in generation.lanes.values():
-            self._lanes[lane.id] = LaneRunner(self._journal, self._ports, self._checker, lane.id, self._checks)
-        if self._stopping:
-            for runner in self._lanes.values():
-                runner.end(Ending.KILLED, self._stopping)
         try:
-            async with asyncio.TaskGroup() as group:
-                for runner in list(self._lanes.values()):
-                    group.create_task(runner.run())
+            async with asyncio.TaskGroup() as self._working:
+                for lane in self._board.generations[number].lanes.values():
+                    self._begin(lane.id)
         finally:
+            self._working = None
             self._lanes.clear()
+
+    def _begin(self, subagent: SubagentId) -> None:
+        """Take a lane as far as it goes, while its generation is at work; otherwise the loop comes to it."""
+        if self._working is None:
+            self._journal.wake()
+            return
+        runner = LaneRunner(self._journal, self._ports, self._checker, subagent, self._checks)
+        self._lanes[subagent] = runner
+        if self._stopping:
+            runner.end(Ending.KILLED, self._stopping)
+        work = runner.run()
+        try:
+            self._working.create_task(work)
+        except RuntimeError:
+            # The last of them has just ended: the loop comes to it.
+            work.close()
 
     async def _gate(self, number: int) -> bool:
         """Hold at the gate, or end the run where there is nothing to go on to. False when it ended."""
@@ -149,7 +173,10 @@ class Harness:
             alerts = [Alert("stalled", stalled)] if stalled else []
             await self._journal.record(*alerts, GateOpened(waits=not self._board.gates_open), generation=number)
         if self._board.waiting:
-            await self._journal.until(lambda: generation.passed is not None or bool(self._stopping))
+            await self._journal.until(
+                # A lane that is started anew takes the gate back.
+                lambda: generation.passed is not None or generation.gate is None or bool(self._stopping)
+            )
         elif generation.passed is None:
             await self._journal.record(GatePassed("auto"), generation=number)
         return True

@@ -10,8 +10,8 @@ from backends.harness.ports import Ports
 from backends.harness.writing import Settling, save_edit
 from store import commands
 from store.commands import PendingCommand
-from store.domain.commands import Continue, EditObservations, Kill, Launch, Pause, Stop
-from store.domain.events import GatePassed, Payload, SubagentContinued, SubagentPaused
+from store.domain.commands import Continue, EditObservations, Kill, Launch, Pause, Restart, Stop
+from store.domain.events import GatePassed, Payload, SubagentContinued, SubagentPaused, SubagentRestarted
 from store.domain.ids import SubagentId
 from store.domain.states import Ending, Step, SubagentState
 
@@ -27,8 +27,10 @@ class Operator:
         ports: Ports,
         lanes: Mapping[SubagentId, LaneRunner],
         stop: Callable[[str], None],
+        begin: Callable[[SubagentId], None],
     ) -> None:
         self._journal, self._ports, self._lanes, self._stop = journal, ports, lanes, stop
+        self._begin = begin
 
     async def look(self) -> None:
         """Carry out what waits."""
@@ -57,6 +59,8 @@ class Operator:
                 await self._hold(pending, self._id(pending.command))
             case Continue():
                 await self._go_on(pending, self._id(pending.command))
+            case Restart():
+                await self._restart(pending, self._id(pending.command))
             case EditObservations():
                 await self._edit(pending, pending.command)
             case _:
@@ -85,6 +89,21 @@ class Operator:
             return
         await self._settle(pending, True, f"{subagent.label} goes on.", SubagentContinued(), subagent)
 
+    async def _restart(self, pending: PendingCommand, subagent: SubagentId) -> None:
+        board = self._journal.board
+        generation, lane = board.generation, board.lane(subagent)
+        step = board.next_step()
+        if generation is None or lane is None or subagent.generation != generation.number or generation.passed:
+            await self._settle(pending, False, f"{subagent.label} is none of the generation at work.")
+        elif lane.state is not SubagentState.FAILED:
+            await self._settle(pending, False, f"{subagent.label} could work: only one that could not is started anew.")
+        elif step is not None and step[1] is Step.OBSERVE:
+            # The observer reads the generation: the order is carried out after that.
+            return
+        else:
+            await self._settle(pending, True, f"{subagent.label} starts anew.", SubagentRestarted(), subagent)
+            self._begin(subagent)
+
     async def _edit(self, pending: PendingCommand, edit: EditObservations) -> None:
         if self._observing():
             # It would be overwritten by what the observer adds to the version that it has read; when that is saved,
@@ -100,7 +119,7 @@ class Operator:
         step = self._journal.board.next_step()
         return step is not None and step[1] is Step.OBSERVE
 
-    def _id(self, command: Kill | Pause | Continue) -> SubagentId:
+    def _id(self, command: Kill | Pause | Continue | Restart) -> SubagentId:
         return SubagentId(self._journal.run, command.generation, command.lane)
 
     async def _settle(

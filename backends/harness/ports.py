@@ -1,6 +1,6 @@
 """What the harness needs from the other trades, as the engine hands it over."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,3 +49,5 @@ class Ports:
     folder: RunFolder
     shuffled: Injection | None = None
     played: Played | None = None
+    prepare: Callable[[], Awaitable[None]] | None = None
+    """Makes ready what sandboxes need. SandboxError when none can be made."""

@@ -25,6 +25,8 @@ def judge(attempt: Attempt) -> tuple[Validity, str]:
         return Validity.INFRASTRUCTURE, f"It broke off through no fault of the attempt{told}"
     if not acted and attempt.ending is Ending.RATE_LIMITED:
         return Validity.RATE_LIMITED, f"The provider's rate limit ended it before it tried anything{told}"
+    if not acted and attempt.ending is Ending.LOGIN_LOST:
+        return Validity.INFRASTRUCTURE, f"The provider refused its key or its account before it tried anything{told}"
     if not acted and (attempt.ending is Ending.PROVIDER or (not attempt.answers and attempt.failed_calls)):
         why = told or f": {attempt.failed_calls[-1]}" if attempt.failed_calls else told
         return Validity.INFRASTRUCTURE, f"The model could not be reached{why}"
@@ -36,7 +38,7 @@ def judge(attempt: Attempt) -> tuple[Validity, str]:
         return Validity.NEVER_STARTED, "It made no whole model call"
     if not acted:
         return Validity.NEVER_STARTED, "It ran nothing and edited nothing"
-    if attempt.ending in (*_CUT, Ending.PROVIDER, Ending.RATE_LIMITED):
+    if attempt.ending in (*_CUT, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST):
         return Validity.VALID, f"It tried things before {_words(attempt.ending, inside=True)} ended it"
     return Validity.VALID, "It ran its course"
 
@@ -62,6 +64,8 @@ def _words(ending: Ending | None, *, inside: bool = False) -> str:
             words = "The operator"
         case Ending.PROVIDER:
             words = "An error of the provider's"
+        case Ending.LOGIN_LOST:
+            words = "The provider's refusal of its key"
         case Ending.RATE_LIMITED:
             words = "The provider's rate limit"
         case _:

@@ -17,6 +17,9 @@ MODEL = "scripted-debugger"
 TASKS = ("one", "two")
 """The practice tasks by name; `renamed:SEED` is the first with every name in it replaced."""
 
+DOCKERFILE = Path(__file__).parent / "image" / "Dockerfile"
+"""What an image for the practice tasks is built from; its argument BASE is the image to build on."""
+
 
 @dataclass(frozen=True)
 class PracticeTask:

@@ -11,18 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backends.proxy.admission import Admit, Refusal
+    from backends.proxy.admission import Admit, BeforeTurn, Refusal
     from backends.proxy.app import Proxy
     from backends.proxy.prices import Extras, Prices
+    from backends.proxy.relay import HUNG_UP
     from backends.proxy.replay import Tape
     from backends.proxy.routes import KNOWN, Upstream
     from backends.proxy.server import Address, serve
     from backends.proxy.upstream import Timeouts
 
 __all__ = [
+    "HUNG_UP",
     "KNOWN",
     "Address",
     "Admit",
+    "BeforeTurn",
     "Extras",
     "Prices",
     "Proxy",
@@ -36,7 +39,9 @@ __all__ = [
 _HOMES = {
     "Address": "server",
     "Admit": "admission",
+    "BeforeTurn": "admission",
     "Extras": "prices",
+    "HUNG_UP": "relay",
     "KNOWN": "routes",
     "Prices": "prices",
     "Proxy": "app",

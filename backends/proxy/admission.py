@@ -1,13 +1,14 @@
 """Who is calling, and whether the call may go out: the key, its limits, and what the engine itself has to say."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.proxy.budget import Admitted, Budgets, DeniedError
-from backends.proxy.identity import Addressed
+from backends.proxy.headers import Headers
+from backends.proxy.identity import Addressed, thread
 from backends.proxy.incoming import Asked, RefusedError
 from backends.proxy.prices import Prices
 from backends.proxy.routes import Route
@@ -38,6 +39,11 @@ Admit = Callable[[SubagentId, str], Refusal | None]
 """Asked before a request goes out, with its model ("" where it names none). None lets it. It must not wait."""
 
 
+BeforeTurn = Callable[[SubagentId, str, bytes], Awaitable[str]]
+"""Awaited before a model call goes out that may, with what the agent says of who is calling (`Call.thread`) and the
+request's body. It may wait, for a pause to end for instance. "" lets the call out; anything else says why not."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who makes a call: the run that it is recorded in, and by which key, None for a client of a bare recording."""
@@ -54,11 +60,19 @@ class Admission:
     """Lets calls out or refuses them, and puts on record that it did."""
 
     def __init__(
-        self, store: Store, prices: Prices, clock: Callable[[], float], *, admit: Admit | None, open_to: str | None
+        self,
+        store: Store,
+        prices: Prices,
+        clock: Callable[[], float],
+        *,
+        admit: Admit | None,
+        open_to: str | None,
+        before_turn: BeforeTurn | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._admit = admit
+        self._before_turn = before_turn
         self._open_to = open_to
         self.keyless = True
         """A client of the bare recording needs no key at all. Where other machines are, it is to bring its own."""
@@ -83,9 +97,11 @@ class Admission:
             raise RefusedError(401, "the key is unknown, or was revoked with its subagent")
         return Caller(key.subagent.run, key)
 
-    async def ask(self, caller: Caller, asked: Asked, route: Route, method: str, *, peer: str) -> Admitted | None:
+    async def ask(
+        self, caller: Caller, asked: Asked, route: Route, method: str, *, peer: str, headers: Headers
+    ) -> Admitted | None:
         """Let a call out; what it gives is told how the call ends (None: nobody counts). `peer` is the client's
-        address. RefusedError."""
+        address, `headers` are those of the request. RefusedError."""
         key = caller.key
         if key is None:
             return None
@@ -94,10 +110,20 @@ class Admission:
             await self._note(key.subagent, Bound.OTHER, refusal.message)
             raise RefusedError(refusal.status, refusal.message, refusal.kind)
         try:
-            return self._budgets.admit(key, asked, route, method, peer=peer, at=self._clock())
+            admitted = self._budgets.admit(key, asked, route, method, peer=peer, at=self._clock())
         except DeniedError as denied:
             await self._note(key.subagent, denied.bound, str(denied))
             raise
+        if self._before_turn is not None and route.protocol.is_call(method, route.path):
+            try:
+                why = await self._before_turn(key.subagent, thread(headers), asked.plain)
+            except BaseException:
+                admitted.release()
+                raise
+            if why:
+                admitted.release()
+                raise RefusedError(402, why)
+        return admitted
 
     def refused(self, subagent: SubagentId) -> dict[Bound, int]:
         """How many calls of a subagent were refused, by reason."""

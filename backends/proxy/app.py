@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from backends.proxy import routes
-from backends.proxy.admission import Admission, Admit, Caller
+from backends.proxy.admission import Admission, Admit, BeforeTurn, Caller
 from backends.proxy.answering import Answerer, Forward, Provider
 from backends.proxy.budget import Admitted
 from backends.proxy.headers import Headers, get, kept
@@ -79,6 +79,7 @@ class Proxy:
         clock: Callable[[], float] = time.time,
         prices: Prices | None = None,
         admit: Admit | None = None,
+        before_turn: BeforeTurn | None = None,
         timeouts: Timeouts | None = None,
         open_to: str | None = None,
         tape: Tape | None = None,
@@ -86,9 +87,10 @@ class Proxy:
         scribe: Scribe | None = None,
     ) -> None:
         """`upstreams` by name; a path that names none of them goes to the first. `tail` gets the streaming text.
-        `open_to` is a run that also takes the calls of clients without a virtual key: a bare recording. `tape` answers
-        in the providers' place. `model_routes` name who else answers for a model. ValueError for a route that leads to
-        no upstream. A `scribe` records calls in a process of its own, and is its owner's to close."""
+        `before_turn` is awaited before a subagent's model call goes out. `open_to` is a run that also takes the calls
+        of clients without a virtual key: a bare recording. `tape` answers in the providers' place. `model_routes` name
+        who else answers for a model. ValueError for a route that leads to no upstream. A `scribe` records calls in a
+        process of its own, and is its owner's to close."""
         if not upstreams:
             raise ValueError("a proxy needs an upstream")
         self._hosts: list[str] = []
@@ -100,7 +102,7 @@ class Proxy:
         self._tail = tail
         self._clock = clock
         self._prices = prices or Prices.default()
-        self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to)
+        self.admission = Admission(store, self._prices, clock, admit=admit, open_to=open_to, before_turn=before_turn)
         self._timeouts = timeouts or Timeouts()
         self._room = Room()
         self._scribe = scribe
@@ -122,6 +124,11 @@ class Proxy:
             self._names = LOOPBACK.union(self._hosts)
         if not self._hosts:
             await self.close()
+
+    @property
+    def under_way(self) -> int:
+        """How many calls have begun, and are not recorded to their end."""
+        return len(self._tasks)
 
     def cut(self, subagent: SubagentId, reason: str = "the subagent was killed") -> None:
         """End a subagent's open calls at once. What came of them is recorded, with the reason."""
@@ -175,7 +182,7 @@ class Proxy:
             peer = scope["client"][0] if scope["client"] else ""
             admitted = None
             if attempt is None:
-                admitted = await self.admission.ask(caller, asked, route, scope["method"], peer=peer)
+                admitted = await self.admission.ask(caller, asked, route, scope["method"], peer=peer, headers=headers)
         except HungUpError:
             return
         except RefusedError as refused:

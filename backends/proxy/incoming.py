@@ -94,7 +94,8 @@ def check(scope: Scope, path: str, hosts: Collection[str]) -> None:
     if scope["method"] not in METHODS:
         raise RefusedError(405, f"the method {scope['method']} is not taken")
     if b"upgrade" in names:
-        raise RefusedError(400, "this proxy changes to no other protocol")
+        # The status after which clients of WebSocket (codex) go on without it.
+        raise RefusedError(426, "this proxy changes to no other protocol")
     if b"transfer-encoding" in names and get(headers, b"transfer-encoding").lower() != b"chunked":
         # Its server takes chunks off and nothing else, and would pass on what is left for the body.
         raise RefusedError(400, "the only transfer coding that is taken is chunked")

@@ -110,12 +110,19 @@ class Route:
         return base + self.path + (f"?{query}" if query else "")
 
 
+def _meant(upstream: Upstream, path: str) -> str:
+    """A path as the provider has it. Vercel's SDK takes its address from the variable of Anthropic's, and leaves the
+    version out that that one puts in: where the provider's address has none either, there is no such path."""
+    unversioned = upstream.protocol == "anthropic" and path.partition("?")[0] in ("/messages", "/messages/count_tokens")
+    return f"/v1{path}" if unversioned and not upstream.version else path
+
+
 def find(upstreams: Mapping[str, Upstream], path: str) -> Route:
     """The provider that the path names in its first segment, `/anthropic/v1/…`; else the first one in the table whose
     protocol has such a path; else the table's first."""
-    name, slash, rest = path[1:].partition("/")
-    if slash and name in upstreams and not path.startswith(_AZURE):
-        return Route(name, upstreams[name], slash + rest)
+    name, _, rest = path[1:].partition("/")
+    if name in upstreams and not path.startswith(_AZURE):
+        return Route(name, upstreams[name], _meant(upstreams[name], f"/{rest}"))
     protocols = next((protocols for shape, protocols in _SHAPES if shape.search(path)), ())
     speaking = (name for protocol in protocols for name, each in upstreams.items() if each.protocol == protocol)
     spoken = next(speaking, None)

@@ -19,7 +19,7 @@ ALLOWED = frozenset({
 })  # fmt: skip
 """What comes over from the operator besides PATH and LC_*: language, certificates, where toolchains lie. No secrets."""
 
-_FIXED = {
+FIXED = {
     "TERM": "dumb",
     "NO_COLOR": "1",
     "PAGER": "cat",
@@ -45,7 +45,7 @@ def sandbox_environment(environ: Mapping[str, str], *, run: str, name: str, home
     kept = {key: value for key, value in environ.items() if key in ALLOWED or key.startswith("LC_")}
     # A clone without its `.git` must not be taken for a part of a repository further up.
     places = {"HOME": str(home), "TMPDIR": str(tmp), "GIT_CEILING_DIRECTORIES": str(home.parent)}
-    return kept | {"PATH": search_path(environ)} | _FIXED | places | {MARKER: f"{run}.{name}"}
+    return kept | {"PATH": search_path(environ)} | FIXED | places | {MARKER: f"{run}.{name}"}
 
 
 def search_path(environ: Mapping[str, str]) -> str:

@@ -11,13 +11,14 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.sandboxes.clone import Clone
 from backends.sandboxes.environment import COMMAND_MARKER, MARKER, git_environment, sandbox_environment
 from backends.sandboxes.process import Pipe, end, execute
+from backends.sandboxes.program import LocalProgram
 from backends.sandboxes.protocol import FILE_CAP, OUTPUT_CAP, Executed, SandboxError
 
 T = TypeVar("T")
@@ -126,6 +127,24 @@ class LocalSandbox:
             # Those that have left the process group.
             await in_thread(end, COMMAND_MARKER, token)
         return executed
+
+    async def stream(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> LocalProgram:
+        """See `Inhabitable.stream`."""
+        token = secrets.token_hex(8)
+        merged = {**self._environment, **(environment or {}), MARKER: self._marker, COMMAND_MARKER: token}
+
+        async def kill() -> None:
+            await in_thread(end, COMMAND_MARKER, token)
+
+        try:
+            return await LocalProgram.start(argv, cwd=self._root, environment=merged, kill=kill)
+        except OSError as error:
+            raise SandboxError(f"{argv[0]} can't be started in {self._root}: {error}") from error
+
+    @contextlib.asynccontextmanager
+    async def reach(self, port: int) -> AsyncIterator[str]:
+        """See `Inhabitable.reach`: it is on this machine."""
+        yield f"http://127.0.0.1:{port}"
 
     async def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""

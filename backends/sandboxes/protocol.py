@@ -1,9 +1,11 @@
 """What a sandbox is to whoever uses one."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 OUTPUT_CAP = 64 * 1024
 """Bytes kept of one command's output: the first and the last half of it."""
@@ -73,6 +75,38 @@ class Sandbox(Protocol):
 
     async def close(self) -> None:
         """Kill whatever runs in it and remove it. Safe to call twice."""
+
+
+class Program(Protocol):
+    """A started program whose input and output are ours to write and read, byte for byte. `output` is what it writes to
+    its standard output; it ends when the program does."""
+
+    @property
+    def output(self) -> asyncio.StreamReader: ...
+
+    @property
+    def said(self) -> bytes:
+        """The end of what it wrote to its standard error: some KiB."""
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; waits while it takes nothing. ConnectionError when it has ended."""
+
+    async def ended(self) -> int | None:
+        """Wait for its end; its exit code, None when nobody knows it."""
+
+    async def kill(self) -> None:
+        """Kill it and all that it started, and wait for that. Safe to call twice."""
+
+
+@runtime_checkable
+class Inhabitable(Protocol):
+    """A sandbox that an agent can live in: what it needs beside what every `Sandbox` has."""
+
+    async def stream(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Program:
+        """Start a program in the clone, with the environment of every command. SandboxError when it can't be."""
+
+    def reach(self, port: int) -> AbstractAsyncContextManager[str]:
+        """The base URL that a port of this machine's loopback has inside, for as long as it is held. SandboxError."""
 
 
 class Sandboxes(Protocol):

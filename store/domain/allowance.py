@@ -7,12 +7,12 @@ beyond it is one call, however many come together. Plain decisions; the time com
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
-from store.domain.limits import Limits
+from store.domain.limits import Limits, Spend
 from store.domain.safe_text import safe_line
 
 MINUTE = 60.0
@@ -65,6 +65,15 @@ class Allowance:
         """That of a subagent with these limits, which works with this model. Its time is for who started it to watch:
         the key ends with the subagent."""
         return cls(turns=limits.turns, tokens=limits.tokens, usd=limits.usd, unpriced=(model,), peer=peer)
+
+    def beyond(self, spent: Spend) -> "Allowance":
+        """The same for one that has used so much which doesn't count."""
+        return replace(
+            self,
+            turns=None if self.turns is None else self.turns + spent.turns,
+            tokens=None if self.tokens is None else self.tokens + spent.usage.total,
+            usd=None if self.usd is None else self.usd + spent.usd,
+        )
 
     @property
     def measures(self) -> bool:

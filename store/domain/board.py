@@ -24,12 +24,15 @@ from store.domain.events import (
     ObservationsWritten,
     RunCreated,
     RunFinished,
+    SandboxesPrepared,
+    SandboxesPreparing,
     SubagentChecked,
     SubagentContinued,
     SubagentEnded,
     SubagentJudged,
     SubagentLaunched,
     SubagentPaused,
+    SubagentRestarted,
     ToolFinished,
     ToolStarted,
     TurnStarted,
@@ -40,7 +43,9 @@ from store.domain.states import Ending, RunState, Step, SubagentState, Validity
 from store.domain.strategy import LanePlan
 from store.domain.task import Task
 
-_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.CRASHED}
+_PREPARING = 40
+"""Lines kept of what is made ready: more than a screen shows."""
+_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 _TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
 """Whatever the attempt was, it could not show what it is worth."""
 
@@ -60,6 +65,8 @@ class Lane:
     """The operator's order to kill it was taken; its end may not be recorded yet."""
     spend: Spend = field(default_factory=Spend)
     """From its calls, without seconds: see `spent`."""
+    lost: Spend = field(default_factory=Spend)
+    """What it had used before it was started anew, which its limits don't count."""
     work: Stopwatch = field(default_factory=Stopwatch)
     """Pauses, and the time in which no engine lived, left out."""
     tool: str = ""
@@ -144,7 +151,7 @@ class Generation:
     @property
     def spend(self) -> Spend:
         """Turns, tokens and money of all its lanes; seconds are the lanes' own."""
-        return sum((lane.spend for lane in self.lanes.values()), Spend())
+        return sum((lane.spend + lane.lost for lane in self.lanes.values()), Spend())
 
 
 @dataclass
@@ -158,6 +165,8 @@ class Board:
     ended: float | None = None
     order: RunCreated | None = None
     state: RunState = RunState.CHECKING
+    preparing: list[str] = field(default_factory=list)
+    """The latest lines of what is made ready for the sandboxes; none when they can be made."""
     baseline: BaselineChecked | None = None
     generations: dict[int, Generation] = field(default_factory=dict)
     engine: EngineStarted | None = None
@@ -231,6 +240,9 @@ class Board:
         lane = generation.lanes.get(event.lane) if generation and event.lane is not None else None
         if lane is not None:
             _apply_to_lane(lane, event)
+            if isinstance(payload, SubagentRestarted) and generation:
+                generation.observed = generation.gate = None
+                self._work_on(event.at)
             return
         match payload:
             case RunCreated():
@@ -243,7 +255,11 @@ class Board:
                     self.work.start(event.at)
             case EngineStopped():
                 self._rest(event.at)
-                self.engine = None
+                self.engine, self.preparing = None, []
+            case SandboxesPreparing(lines=lines):
+                self.preparing = [*self.preparing, *lines][-_PREPARING:]
+            case SandboxesPrepared():
+                self.preparing = []
             case BaselineChecked():
                 self.baseline, self.state = payload, RunState.CHECKING if payload.refused else RunState.RUNNING
             case GenerationDesigned() if event.generation is not None:
@@ -266,8 +282,8 @@ class Board:
                 if payload.waits:
                     self.work.stop(event.at)
             case GatePassed() if generation:
-                generation.passed, self.state = payload, RunState.RUNNING
-                self.work.start(event.at)
+                generation.passed = payload
+                self._work_on(event.at)
                 self.gates_open = self.gates_open or payload.rest
             case RunFinished():
                 self.finished, self.state, self.ended = payload, payload.state, event.at
@@ -280,8 +296,10 @@ class Board:
                 self.stopped = True
             case Alert(text=text):
                 self.alerts.append(text)
-            case _:
-                pass
+
+    def _work_on(self, at: float) -> None:
+        self.state = RunState.RUNNING
+        self.work.start(at)
 
     def _rest(self, at: float) -> None:
         self.work.stop(at)
@@ -332,6 +350,12 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
         case SubagentContinued():
             lane.state = SubagentState.RUNNING
             lane.work.start(event.at)
+        case SubagentRestarted():
+            lane.lost, lane.spend, lane.work = lane.lost + lane.spend, Spend(), Stopwatch()
+            lane.state, lane.ended, lane.checked, lane.validity = SubagentState.QUEUED, None, None, None
+            lane.turn, lane.answered, lane.results = 0, 0, {}
+            # Without a sandbox it gets a new one.
+            lane.sandbox = lane.reason = lane.last = ""
         case SubagentEnded() as payload:
             lane.work.stop(event.at)
             lane.ended, lane.tool = payload, ""
@@ -345,8 +369,6 @@ def _apply_to_lane(lane: Lane, event: Event) -> None:
             lane.alert, lane.alerts = payload.text, lane.alerts + 1
         case CommandSettled(name=Kill.name, applied=True):
             lane.killed = True
-        case _:
-            pass
 
 
 def _verdict(lane: Lane, checked: SubagentChecked) -> SubagentState:

@@ -54,6 +54,15 @@ class Continue(Command):
 
 
 @dataclass(frozen=True)
+class Restart(Command):
+    """Start one subagent of the latest generation anew, which could not work through no fault of its own."""
+
+    name: ClassVar[str] = "restart"
+    generation: int
+    lane: int
+
+
+@dataclass(frozen=True)
 class EditObservations(Command):
     """Replace the observations document. `base` is the version that the edit was made from."""
 

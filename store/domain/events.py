@@ -119,6 +119,22 @@ class EngineStopped(Payload):
 
 
 @dataclass(frozen=True)
+class SandboxesPreparing(Payload):
+    """How far it is with what sandboxes are made of: the latest lines of an image that is built."""
+
+    kind: ClassVar[str] = "sandboxes.preparing"
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SandboxesPrepared(Payload):
+    """Sandboxes can be made; `seconds` is how long that took."""
+
+    kind: ClassVar[str] = "sandboxes.prepared"
+    seconds: float
+
+
+@dataclass(frozen=True)
 class BaselineChecked(Payload):
     """The check on the unchanged code, several times; `refused` says why the run can't go on, "" when it can."""
 
@@ -225,6 +241,8 @@ class CallStarted(Payload):
     call: str
     model: str
     parent: str = ""
+    thread: str = ""
+    """What the agent itself says of who is calling: its session, its own subagent."""
 
 
 @dataclass(frozen=True)
@@ -246,10 +264,13 @@ class CallFinished(Payload):
 
 @dataclass(frozen=True)
 class TurnStarted(Payload):
-    """A turn begins; turns count from 1."""
+    """A turn begins; turns count from 1. Where an agent has subagents of its own, `thread` says whose turn it is, as
+    the turn's calls do, and `under` which tool call began that one, "" where it is the agent's own."""
 
     kind: ClassVar[str] = "turn.started"
     turn: int
+    thread: str = ""
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -280,6 +301,16 @@ class ToolFinished(Payload):
 
 
 @dataclass(frozen=True)
+class ProgramSaid(Payload):
+    """The subagent's program, where it is one of its own, has printed this: lines that are safe to show, some of them
+    left out where it printed many."""
+
+    kind: ClassVar[str] = "program.said"
+    lines: tuple[str, ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
 class SubagentPaused(Payload):
     """It holds before its next turn."""
 
@@ -291,6 +322,14 @@ class SubagentContinued(Payload):
     """It goes on after a pause."""
 
     kind: ClassVar[str] = "subagent.continued"
+
+
+@dataclass(frozen=True)
+class SubagentRestarted(Payload):
+    """It could not work, and begins anew in a new sandbox: its end and its verdict don't count, and its generation is
+    not over."""
+
+    kind: ClassVar[str] = "subagent.restarted"
 
 
 @dataclass(frozen=True)

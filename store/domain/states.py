@@ -74,6 +74,8 @@ class Ending(StrEnum):
     PROVIDER = "provider error"
     """The model could not be reached, or refused, to the end of the retries."""
     RATE_LIMITED = "rate limited"
+    LOGIN_LOST = "login lost"
+    """The provider refused its key, or its account."""
     CRASHED = "crashed"
     """A fault of our own, or of its sandbox, in the middle of the work."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from store.domain.docker import DockerSettings
 from store.domain.limits import Limits
 from store.domain.own_price import OwnPrice
 from store.domain.route import ModelRoute, Provider
@@ -14,6 +15,15 @@ class Dirt(StrEnum):
 
     REFUSE = "refuse"
     TAKE = "take"
+
+
+class SandboxKind(StrEnum):
+    """Where the subagents' commands run."""
+
+    AUTO = "auto"
+    """In containers wherever that can be, else locally. A run is ordered with one of the two others."""
+    DOCKER = "docker"
+    LOCAL = "local"
 
 
 class Memory(StrEnum):
@@ -60,7 +70,9 @@ class Task:
     limits: Limits = field(default_factory=lambda: Limits(turns=60, tokens=2_000_000, usd=5.0, seconds=3600.0))
     """For each subagent."""
     run_limits: Limits = field(default_factory=lambda: Limits(usd=100.0, seconds=8 * 3600.0))
-    sandbox: str = "local"
+    sandbox: SandboxKind = SandboxKind.AUTO
+    docker: DockerSettings = field(default_factory=DockerSettings)
+    """What containers are made of, where there are any."""
     tool_seconds: float = 120.0
     """The most that one command of a subagent may take."""
     injected_tokens: int = 3000

@@ -1,0 +1,62 @@
+"""What a program prints, in bounded memory: its end, and the lines that nobody was told of yet."""
+
+import re
+from collections import deque
+
+from store.domain.safe_text import safe_line
+
+END = 8192
+"""Characters that are kept of the end."""
+LINES = 20
+"""Lines told at once: a pane shows few, and a log is no place for more."""
+TOLD = 1000
+"""Lines told in all."""
+WIDTH = 300
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_REDRAWN = re.compile(r"[^\r\n]*\r(?=[^\n])")
+"""What a terminal would have drawn over."""
+
+
+class Printed:
+    """The output of one program, as it comes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._end = ""
+        self._news: deque[str] = deque(maxlen=LINES)
+        self._skipped = 0
+        self._told = 0
+
+    @property
+    def end(self) -> str:
+        """The end of what it has printed."""
+        return self._end + plain(self._rest)
+
+    def add(self, data: bytes) -> None:
+        """It printed this."""
+        whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        if len(self._rest) > 4 * END:
+            self._rest = self._rest[-END:]
+        if not newline:
+            return
+        text = plain(whole)
+        self._end = f"{self._end}{text}\n"[-END:]
+        for line in text.split("\n"):
+            if shown := safe_line(line, WIDTH):
+                self._skipped += len(self._news) == LINES
+                self._news.append(shown)
+
+    def news(self) -> tuple[tuple[str, ...], int]:
+        """The lines that are new, the last of them where there are many, and how many are left out."""
+        lines, skipped = tuple(self._news), self._skipped
+        self._news.clear()
+        self._skipped = 0
+        room = max(TOLD - self._told, 0)
+        self._told += len(lines)
+        return lines[:room], skipped + len(lines[room:]) if lines[:room] else 0
+
+
+def plain(data: bytes) -> str:
+    """Text without what only moves a cursor or colours."""
+    return _REDRAWN.sub("", _ESCAPES.sub("", data.decode(errors="replace")).replace("\r\n", "\n"))
