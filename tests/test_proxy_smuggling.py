@@ -146,7 +146,7 @@ async def test_what_has_two_meanings_goes_nowhere(proxied: Rig, name: str) -> No
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_an_upgrade_is_refused_in_our_words(proxied: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    assert (await sent(proxied, REFUSED["a web socket"]))[0] == 400
+    assert (await sent(proxied, REFUSED["a web socket"]))[0] == 426
     assert [record.name for record in caplog.records] == ["multitrack.proxy"]
 
 
