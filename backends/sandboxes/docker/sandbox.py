@@ -210,7 +210,8 @@ class DockerSandbox:
         except SandboxError:
             pass
         # It has ended, or has no room for one more process.
-        await self._restart()
+        with contextlib.suppress(SandboxError):
+            await self._restart()
         await self._revive()
 
     async def _kill(self, token: str) -> None:
@@ -287,30 +288,31 @@ class DockerSandbox:
         attached = await self._attach(script, arguments, workdir=workdir)
         out, words = bytearray(), bytearray()
 
-        def work() -> None:
-            with contextlib.suppress(ConnectionError):  # it says why by its exit code
+        def write() -> None:
+            # One that ends early takes no more, and says why by its exit code.
+            with contextlib.suppress(ConnectionError):
                 attached.write(stdin)
+
+        def read() -> None:
             while (piece := attached.read()) is not None and len(out) <= cap:
                 if piece[0] == STDOUT:
                     out.extend(piece[1])
                 else:
                     words.extend(piece[1])
                     del words[:-_ERROR_CAP]
-
-        working = asyncio.ensure_future(in_thread(work))
-        try:
-            _, late = await asyncio.wait([working], timeout=_SECONDS)
-        except asyncio.CancelledError:
             attached.cut()
-            await asyncio.wait([working])
-            raise
+
+        both = [asyncio.ensure_future(in_thread(work)) for work in ((read, write) if stdin else (read,))]
+        try:
+            _, late = await asyncio.wait(both, timeout=_SECONDS)
         finally:
             attached.cut()
-            if working.done():
-                attached.close()
+            await asyncio.wait(both)
+            attached.close()
         if late:
             raise SandboxError(f"the container of {self._name} was given {_SECONDS:g} s for its files, and is not done")
-        working.result()
+        for work in both:
+            work.result()
         if len(out) > cap:
             raise SandboxError(f"the container of {self._name} gives back more than the {cap >> 20} MiB that it may")
         return await self._code(attached), bytes(out), bytes(words)
