@@ -7,6 +7,8 @@ from app.failure import CommandError, Exit
 from store.domain.docker import DockerSettings
 from store.domain.task import SandboxKind, Task
 
+BUILTIN = "builtin"
+"""The agent whose commands alone run in a sandbox."""
 BASES = ("python:3.11-slim", "multitrack/debian:bookworm")
 """What the demo's image is built on: the first that is on the engine. The second is what CI makes where nothing can be
 pulled."""
@@ -22,7 +24,7 @@ def settled(task: Task, environ: Mapping[str, str]) -> tuple[Task, list[str]]:
     if not (task.docker.image or task.docker.dockerfile):
         if task.sandbox is SandboxKind.DOCKER:
             raise CommandError("sandbox.kind is docker, which needs an image: docker.image, or docker.dockerfile.")
-        return replace(task, sandbox=SandboxKind.LOCAL), [_local("[docker] names no image")]
+        return _locally(task, "[docker] names no image")
     from backends.sandboxes.docker import Host, HostError, ready
 
     hosts = [Host(name, environ) for name in task.docker.hosts or ("",)]
@@ -37,7 +39,7 @@ def settled(task: Task, environ: Mapping[str, str]) -> tuple[Task, list[str]]:
         if not answering:
             if task.sandbox is SandboxKind.DOCKER:
                 raise CommandError("\n".join(f"{said}." for said in silent), Exit.ENVIRONMENT)
-            return replace(task, sandbox=SandboxKind.LOCAL), [_local("; ".join(silent))]
+            return _locally(task, "; ".join(silent))
         found = ready(task.docker, environ, hosts=answering)
     finally:
         for host in hosts:
@@ -75,15 +77,23 @@ def demo_settled(task: Task, base: str, hosts: Sequence[str], environ: Mapping[s
         why = (
             f"Docker answers, but has no {BASES[0]} yet: `docker pull {BASES[0]}`, or --sandbox docker, which pulls it"
         )
-        return replace(task, sandbox=SandboxKind.LOCAL), [_local(why)]
+        return _locally(task, why)
     settings = DockerSettings(
         dockerfile=str(DOCKERFILE), build_arguments=(("BASE", base or BASES[0]),), hosts=tuple(hosts)
     )
     return settled(replace(task, docker=settings), environ)
 
 
-def _local(why: str) -> str:
-    return f"Sandboxes: local, which is no wall ({why})."
+def _locally(task: Task, why: str) -> tuple[Task, list[str]]:
+    """The task without containers. CommandError for an agent that asks nobody before it does what it likes: that it may
+    do so on this machine, the operator says, and not chance."""
+    if task.agent != BUILTIN:
+        raise CommandError(
+            f"{task.agent.split()[0]} does as it likes wherever it runs, and there would be no container around it "
+            f'({why}). Put that right, or say sandbox.kind = "local" to let it work on this machine.',
+            Exit.ENVIRONMENT,
+        )
+    return replace(task, sandbox=SandboxKind.LOCAL), [f"Sandboxes: local, which is no wall ({why})."]
 
 
 def _told(said: str, todo: str) -> str:

@@ -80,7 +80,7 @@ def _keys(environ: Mapping[str, str], task: Task | None) -> Iterator[tuple[str, 
         key, source = found(environ, name, variables)
         if not key:
             raise CredentialsError(
-                f"there is no key for {name}, which a route leads to: set {variables[0]}, or keep one in "
+                f"there is no key for {name}, which a route or the agent leads to: set {variables[0]}, or keep one in "
                 f"{path(environ)}."
             )
         yield variables[0], key, source
@@ -88,8 +88,11 @@ def _keys(environ: Mapping[str, str], task: Task | None) -> Iterator[tuple[str, 
 
 def providers_of(task: Task) -> set[str]:
     """The providers that may be asked for a task's models."""
+    from backends.agents import spoken
+
     models = {task.model, *(strategy.model for strategy in task.strategies if strategy.model)}
-    return {name for model in models for name in asked_of(task.routes, model, _NAME)}
+    homes = spoken(task)
+    return {name for model in models for home in homes for name in asked_of(task.routes, model, home)}
 
 
 def _variables(task: Task | None, names: Collection[str]) -> dict[str, Sequence[str]]:

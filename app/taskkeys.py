@@ -8,6 +8,7 @@ from app.taskkinds import (
     Bytes,
     Kind,
     address,
+    agent,
     arguments,
     choice,
     deployments,
@@ -30,7 +31,7 @@ from store.domain.route import MOST_RETRIES, ModelRoute, Provider
 from store.domain.strategy import Strategy
 from store.domain.task import Check, Dirt, Memory, SandboxKind, Task
 
-AGENTS = ("builtin",)
+AGENTS = ("builtin", "claude-code", "codex", "mini-swe-agent", "aider", "opencode")
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,13 @@ KEYS: tuple[Key, ...] = (
         "End after the first generation in which a patch passes the check.",
         _DEFAULT.stop_when_solved,
     ),
-    Key("model", "agent", choice(*AGENTS), "What does the work of a subagent.", _DEFAULT.agent),
+    Key(
+        "model",
+        "agent",
+        agent(AGENTS),
+        "What does the work of a subagent: the built-in one, or a program that is installed on the image.",
+        _DEFAULT.agent,
+    ),
     Key("model", "name", text("a model's name", empty=False), "The model, in its provider's words.", _DEFAULT.model),
     Key("model", "upstream", address(), 'Base URL of the provider; "" is its own.', _DEFAULT.upstream),
     *_limits("limits", _DEFAULT.limits, none=True),

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ NO_LIMIT = "none"
 _WORD = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 
+
+TELLING = ("{prompt}", "{goal}", "MULTITRACK_PROMPT", "MULTITRACK_GOAL")
+"""How a command of the operator's is told what to do: the path of a file, or the text itself."""
 
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]iB|B)")
@@ -94,6 +98,21 @@ def choice(*words: str) -> Kind:
         return str(value)
 
     return Kind(" or ".join(f'"{word}"' for word in words), read)
+
+
+def agent(known: tuple[str, ...]) -> Kind:
+    """A known agent, or a command of the operator's that says where it is told what to do."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str):
+            raise UnfitError(f"is {_named(value)}")
+        if value in known or any(sign in value for sign in TELLING):
+            return value
+        near = get_close_matches(value, known, 1)
+        raise UnfitError(f"is {_shown(value)}" + (f', which is close to "{near[0]}"' if near else ""))
+
+    names = ", ".join(f'"{name}"' for name in known)
+    return Kind(f"{names}, or a command with {{prompt}} or {{goal}} in it", read)
 
 
 def word(right: str) -> Kind:

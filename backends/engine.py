@@ -164,6 +164,12 @@ class Engine:
     async def _prepared(self, prepare: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
         """Make sandboxes ready, and record how far that is."""
         lines: deque[str] = deque(maxlen=PREPARING)
+
+        def heard(line: str) -> None:
+            # What containers and images a build makes on its way tells nobody how far it is.
+            if not line.lstrip().startswith(("--->", "Removing intermediate container")):
+                lines.append(line)
+
         began = time.monotonic()
 
         async def tell() -> None:
@@ -172,7 +178,7 @@ class Engine:
 
         telling = asyncio.create_task(every(FLUSH, tell))
         try:
-            await prepare(lines.append)
+            await prepare(heard)
         finally:
             telling.cancel()
             await asyncio.wait([telling])

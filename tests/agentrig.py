@@ -1,16 +1,20 @@
 """A whole run with an agent that is a program: the real harness, the real proxy, and a provider that plays a script."""
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backends.agents.commands.agent import CommandAgent
 from backends.agents.commands.declaration import Declaration
 from backends.proxy import Prices, Proxy, serve
 from backends.proxy import Upstream as To
+from backends.sandboxes.docker import DockerSandboxes, Host
 from store import tapes
 from store.domain.blocks import Block, BlockKind, blocks
+from store.domain.docker import DockerSettings
 from store.domain.events import Event, Payload
 from store.domain.ids import SubagentId
 from store.domain.tape import Call
@@ -102,10 +106,25 @@ class Studio:
 
 
 @asynccontextmanager
-async def studio(path: Path, declaration: Declaration, script: Script, **changes: object) -> AsyncIterator[Studio]:
-    """A run of one lane that works with the agent. `changes` are the task's."""
+async def studio(
+    path: Path, declaration: Declaration, script: Script, docker: DockerSettings | None = None, **changes: object
+) -> AsyncIterator[Studio]:
+    """A run of one lane that works with the agent, in a container of these settings or in a local sandbox. `changes`
+    are the task's."""
     upstream = Upstream(script)
-    async with upstream.serving(), rig(path, **{"model": MODEL, **changes}) as made:  # type: ignore[arg-type]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(upstream.serving())
+        made = await stack.enter_async_context(rig(path, **{"model": MODEL, **changes}))  # type: ignore[arg-type]
+        if docker is not None:
+            folder = made.home.folder(made.run)
+            host = Host("", os.environ)
+            stack.callback(host.close)
+            sandboxes = DockerSandboxes(made.run, folder.sandboxes, folder.mirror, docker, os.environ, host=host)
+            stack.push_async_callback(sandboxes.remove)
+            # An image that isn't there yet takes longer than a test waits for a run.
+            await sandboxes.prepare(print)
+            rigged: Any = made
+            rigged.sandboxes = lambda: sandboxes
         agent = CommandAgent(declaration, made.store)
         upstreams = {"anthropic": To(upstream.base_url, "real"), "openai": To(upstream.base_url, "real", "openai")}
         proxy = Proxy(made.store, upstreams=upstreams, prices=PRICES, before_turn=agent.before_turn)

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -66,12 +67,17 @@ async def sandboxes_of(
     host = host or Host("", os.environ)
     made = sandboxes_in(home, mirror, settings, run=run, host=host)
     try:
-        yield made
-    finally:
+        try:
+            yield made
+        except BaseException:
+            # That is what went wrong, whatever comes after it.
+            with contextlib.suppress(SandboxError):
+                await made.remove()
+            raise
         await made.remove()
-        left_behind = left(home, host)
+        assert left(home, host) == []
+    finally:
         host.close()
-    assert left_behind == []
 
 
 def left(home: Path, host: Host | None = None) -> list[str]:
@@ -85,11 +91,15 @@ def left(home: Path, host: Host | None = None) -> list[str]:
 
 
 class SecondEngine:
-    """Another engine on this machine, in a network of its own, so that it can be killed. `address` is its socket's."""
+    """Another engine on this machine, in a network of its own, so that it can be killed. `address` is its socket's;
+    with a size, in bytes, its disk is in memory, and can be filled."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: int = 0) -> None:
         self._folder = folder
-        folder.mkdir(parents=True)
+        disk = folder / "data-root"
+        disk.mkdir(parents=True)
+        if size:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "multitrack", str(disk)], check=True)
         self.address = f"unix://{folder}/s"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -125,7 +135,13 @@ class SecondEngine:
         # containerd and its shims are in sessions of their own, and know each other by these places.
         marked = str(self._folder).encode()
         deadline = time.monotonic() + 30
-        while pids := [pid for pid, words in _processes() if marked in words]:
+        # What runs in a container has no mark but its control group, which has the name that the container's shim has.
+        names = {
+            name for _, words, _ in _processes() if marked in words for name in re.findall(rb"[0-9a-f]{64}", words)
+        }
+        while pids := [
+            pid for pid, words, groups in _processes() if marked in words or any(name in groups for name in names)
+        ]:
             assert time.monotonic() < deadline, "they would not end"
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
@@ -184,17 +200,20 @@ class _Reader(io.RawIOBase):
         return count
 
 
-def _processes() -> list[tuple[int, bytes]]:
+def _processes() -> list[tuple[int, bytes, bytes]]:
+    """Number, command and control groups of every process but this one."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal() and int(folder.name) != os.getpid():
             with contextlib.suppress(OSError):
-                found.append((int(folder.name), (folder / "cmdline").read_bytes()))
+                words = (folder / "cmdline").read_bytes(), (folder / "cgroup").read_bytes()
+                if words[0]:
+                    found.append((int(folder.name), *words))
     return found
 
 
 @contextlib.contextmanager
-def second_engine(folder: Path) -> Iterator[SecondEngine]:
+def second_engine(folder: Path, size: int = 0) -> Iterator[SecondEngine]:
     """One that runs and has the base image, gone afterwards. Needs to be root; skips where it is not, and fails where
     an engine is needed."""
     if os.geteuid() != 0:
@@ -202,7 +221,7 @@ def second_engine(folder: Path) -> Iterator[SecondEngine]:
         if os.environ.get("MULTITRACK_NEEDS_DOCKER"):
             pytest.fail(why, pytrace=False)
         pytest.skip(why)
-    made = SecondEngine(folder)
+    made = SecondEngine(folder, size)
     try:
         made.start()
         made.load()

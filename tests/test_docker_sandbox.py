@@ -1,15 +1,14 @@
 """The Docker sandbox does what every sandbox does, in real containers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from backends.sandboxes import OUTPUT_CAP, Inhabitable, Sandbox, SandboxError, Sandboxes, touched
 from backends.sandboxes.docker import DockerSandbox, DockerSandboxes
 from backends.sandboxes.docker.hearing import Hearing
-from tests.dockerrig import engine, sandboxes_of
+from tests.dockerrig import engine, left, sandboxes_in
 from tests.sandboxcontract import Mirror, SandboxContract, a_nap, repository, running, shell
 
 pytestmark = engine()
@@ -20,10 +19,13 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
     return repository(tmp_path_factory.mktemp("repository"))
 
 
-@pytest.fixture
-async def sandboxes(tmp_path: Path, mirror: Mirror) -> AsyncIterator[DockerSandboxes]:
-    async with sandboxes_of(tmp_path, mirror[0]) as made:
-        yield made
+@pytest.fixture(scope="module")
+def sandboxes(tmp_path_factory: pytest.TempPathFactory, mirror: Mirror) -> Iterator[DockerSandboxes]:
+    home = tmp_path_factory.mktemp("home")
+    made = sandboxes_in(home, mirror[0])
+    yield made
+    asyncio.run(made.remove())
+    assert left(home) == []
 
 
 @pytest.fixture
@@ -186,7 +188,7 @@ async def test_a_file_of_the_same_size_and_second_counts(sandbox: DockerSandbox)
 
 async def test_cancelled_at_any_moment_it_kills(sandbox: DockerSandbox) -> None:
     nap = a_nap()
-    for number in range(16):
+    for number in range(12):
         task = asyncio.create_task(sandbox.run(f"setsid {nap} & {nap}", seconds=60))
         await asyncio.sleep(number / 100)
         task.cancel()

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from backends.sandboxes import SandboxError
 from backends.sandboxes.docker import DockerSandbox, DockerSandboxes, Host
 from backends.sandboxes.docker.container import LABEL_KIND
-from tests.dockerrig import IMAGE, SETTINGS, engine, sandboxes_in, sandboxes_of
+from tests.dockerrig import IMAGE, SETTINGS, engine, left, sandboxes_in, sandboxes_of
 from tests.sandboxcontract import Mirror, a_nap, repository, running, shell, until
 
 pytestmark = engine()
@@ -27,10 +27,13 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
     return repository(tmp_path_factory.mktemp("repository"))
 
 
-@pytest.fixture
-async def sandboxes(tmp_path: Path, mirror: Mirror) -> AsyncIterator[DockerSandboxes]:
-    async with sandboxes_of(tmp_path, mirror[0]) as made:
-        yield made
+@pytest.fixture(scope="module")
+def sandboxes(tmp_path_factory: pytest.TempPathFactory, mirror: Mirror) -> Iterator[DockerSandboxes]:
+    home = tmp_path_factory.mktemp("home")
+    made = sandboxes_in(home, mirror[0])
+    yield made
+    asyncio.run(made.remove())
+    assert left(home) == []
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import pytest
 
 from app.failure import CommandError, Exit
 from app.taskfile import TaskFileError, load, located
-from app.taskkeys import KEYS, TABLES
+from app.taskkeys import AGENTS, KEYS, TABLES
 from app.template import Guess, guess, named, template, value
+from backends.agents.commands.known import KNOWN
+from backends.agents.hiring import BUILTIN
 from store.domain.docker import DockerSettings
 from store.domain.limits import Limits
 from store.domain.own_price import OwnPrice
@@ -69,7 +71,7 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             memory = "none"
             stop_when_solved = false
             [model]
-            agent = "builtin"
+            agent = "mine --task {goal} --url {url}"
             name = "m"
             upstream = "http://127.0.0.1:9/v/"
             [limits]
@@ -143,7 +145,7 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             Strategy("two", "act"),
         ),
         stop_when_solved=False,
-        agent="builtin",
+        agent="mine --task {goal} --url {url}",
         model="m",
         upstream="http://127.0.0.1:9/v",
         limits=Limits(turns=9, tokens=None, usd=1.0, seconds=60.5),
@@ -178,9 +180,16 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
     )
     same = Task(goal="mend it", repository="", check=Check(""))
     unchanged = [f.name for f in fields(Task) if getattr(task, f.name) == getattr(same, f.name)]
-    assert unchanged == ["goal", "agent"], "each other field can be something else than its default"
+    assert unchanged == ["goal"], "each other field can be something else than its default"
     plain = DockerSettings()
-    assert not [f.name for f in fields(plain) if getattr(task.docker, f.name) == getattr(plain, f.name)]
+    unchanged = [f.name for f in fields(plain) if getattr(task.docker, f.name) == getattr(plain, f.name)]
+    assert unchanged == ["install"], "what the agent needs, the agent says"
+
+
+def test_every_known_agent_can_be_named(tmp_path: Path) -> None:
+    assert {BUILTIN, *KNOWN} == set(AGENTS)
+    for name in AGENTS:
+        assert load(written(tmp_path, f'{LEAST}[model]\nagent = "{name}"\n')).agent == name
 
 
 def test_all_mistakes_are_told_at_once_with_line_and_key(tmp_path: Path) -> None:
@@ -271,6 +280,12 @@ turns = "none"
         (LEAST.replace("mend it", "  "), 2, "is empty"),
         (LEAST + "[sandbox]\nkind = 'cloud'\n", 6, 'it should be "auto" or "docker" or "local"'),
         (LEAST + "[sandbox]\nkind = 'docker'\n", 6, 'sandbox.kind: is "docker", which needs an image; docker.image'),
+        (
+            LEAST + "[model]\nagent = 'claude-cod'\n",
+            6,
+            'is "claude-cod", which is close to "claude-code"; it should be',
+        ),
+        (LEAST + "[model]\nagent = 'mytool --fast'\n", 6, "or a command with {prompt} or {goal} in it"),
         (LEAST + "[docker]\ndockerfile = 'none'\n", 6, "it should be a Dockerfile"),
         (LEAST + "[docker]\nbuild_arguments = { A = 'b' }\n", 6, "is for a Dockerfile; name one as docker.docker"),
         (LEAST + "[docker]\nbuild_arguments = { A = 5 }\n", 6, "has a number as A"),

@@ -14,6 +14,7 @@ from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend
 from store.domain.states import Ending
 from store.domain.strategy import Strategy
+from store.domain.task import Task
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,10 @@ class Agent(Protocol):
 
     async def work(self, assignment: Assignment, session: Session, progress: Progress | None = None) -> Outcome:
         """Work from the start, or on from where an earlier engine died."""
+
+
+def spoken(task: Task) -> set[str]:
+    """The providers whose protocols a task's agent speaks, for the models that it may be told to use."""
+    from backends.agents.hiring import spoken as found
+
+    return found(task)

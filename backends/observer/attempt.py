@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.domain.events import SubagentChecked
+from store.domain.foreign import exit_of
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend
 from store.domain.states import Ending
@@ -44,13 +45,15 @@ class Ran:
 
 @dataclass(frozen=True)
 class Step:
-    """One tool call with its result, which is None when it never had one."""
+    """One tool call with its result, which is None when it never had one. `name` and `input` are in our words, `tool`
+    is the name that an agent of another kind has for it, "" where it is ours."""
 
     name: str
     input: Mapping[str, Any]
     asked: Said
     result: Said | None = None
     ok: bool = False
+    tool: str = ""
 
     @property
     def ran(self) -> Ran | None:
@@ -59,7 +62,8 @@ class Step:
             return None
         match = _EXIT.match(self.result.text)
         if match is None:
-            return None
+            ended = exit_of(self.tool, self.result.text, self.ok) if self.tool else None
+            return None if ended is None else Ran(ended.code, "", self.result.text[ended.start :], ended.start)
         code = int(match[1]) if match[1] is not None else None
         return Ran(code, match[2] or "", self.result.text[match.end() :], match.end())
 

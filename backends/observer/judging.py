@@ -16,7 +16,8 @@ _NOT_RUNNABLE = (126, 127)
 def judge(attempt: Attempt) -> tuple[Validity, str]:
     """The attempt's validity, and why, in words."""
     acted = any(
-        step.name in ("run", "edit") and step.result is not None and not step.interrupted for step in attempt.steps
+        step.name in ("run", "edit", "write") and step.result is not None and not step.interrupted
+        for step in attempt.steps
     )
     told = f": {attempt.detail}" if attempt.detail else ""
     if attempt.ending is Ending.NEVER_STARTED:

@@ -1,7 +1,7 @@
 """From the store to attempts: the tapes of a generation, with what the events say of each."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -10,6 +10,7 @@ from backends.observer.attempt import Attempt, Said, Step
 from store import blobs, tapes
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.codec import decode_payload
+from store.domain.docker import ROOT
 from store.domain.events import (
     BaselineChecked,
     Event,
@@ -21,10 +22,11 @@ from store.domain.events import (
     SubagentLaunched,
     ToolFinished,
 )
+from store.domain.foreign import in_our_words
 from store.domain.ids import SubagentId
 from store.domain.strategy import LanePlan
 from store.domain.tape import Call, Message
-from store.domain.task import Task
+from store.domain.task import SandboxKind, Task
 from store.jsontext import loads
 from store.tables import metadata
 
@@ -150,9 +152,16 @@ def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane,
             call.error or f"status {call.status}" for call in calls if call.ended is not None and not _whole(call)
         ),
         spend=spend,
-        root=lane.launched.sandbox if lane.launched is not None and lane.launched.sandbox.startswith("/") else "",
+        root=_root(task, lane.launched),
         patch=patch,
     )
+
+
+def _root(task: Task | None, launched: SubagentLaunched | None) -> str:
+    """The path under which a tape names the workspace, "" where nobody knows."""
+    if task is not None and task.sandbox is SandboxKind.DOCKER:
+        return ROOT
+    return launched.sandbox if launched is not None and launched.sandbox.startswith("/") else ""
 
 
 def _whole(call: Call) -> bool:
@@ -176,20 +185,21 @@ def _walk(store: "Store", calls: list[Call], results: Mapping[str, ToolFinished]
             elif block.kind is BlockKind.TOOL_RESULT and block.id in open_steps and block.id not in answered:
                 answered.add(block.id)
                 at = open_steps[block.id]
-                steps[at] = Step(steps[at].name, steps[at].input, steps[at].asked, here, bool(block.ok))
+                steps[at] = replace(steps[at], result=here, ok=bool(block.ok))
             elif block.kind in (BlockKind.TEXT, BlockKind.REASONING) and message.role in _MODEL:
                 said.append(here)
     for name, at in open_steps.items():
         # The last results of a subagent that reached a limit went to no model; the events have them.
         if name not in answered and (finished := results.get(name)) is not None:
             text = blobs.get(store, finished.result).decode(errors="replace")
-            old = steps[at]
-            steps[at] = Step(old.name, old.input, old.asked, Said(text, old.asked.turn), finished.ok)
+            steps[at] = replace(steps[at], result=Said(text, steps[at].asked.turn), ok=finished.ok)
     return steps, said
 
 
 def _asked(block: Block, here: Said) -> Step:
-    return Step(block.name, block.input if isinstance(block.input, dict) else {}, here)
+    given = block.input if isinstance(block.input, dict) else {}
+    name, ours = in_our_words(block.name, given)
+    return Step(name, ours, here, tool="" if ours is given else block.name)
 
 
 def _messages(store: "Store", calls: list[Call]) -> Iterator[tuple[int, Call, Message]]:

@@ -68,6 +68,10 @@ def trials(attempt: Attempt) -> Trials:
                 space.uncertain = space.uncertain or "an edit was interrupted"
             elif step.ok:
                 space.edit(step)
+        elif step.name == "write":
+            if step.ok or step.interrupted:
+                disturbing.append(step)
+                space.uncertain = space.uncertain or "a file was written whole"
         elif step.name == "run":
             command = step.argument("command")
             space.shown(step)

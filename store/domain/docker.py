@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 GIB = 1 << 30
 
+ROOT = "/workspace/work"
+"""Where a container has the clone."""
+
 
 @dataclass(frozen=True)
 class DockerSettings:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 Given = Mapping[str, Any]
 
+_OURS = {"run": {"command"}, "read": {"path"}, "edit": {"path", "old", "new"}}
 _RUNS = {
     "bash",
     "shell",
@@ -34,6 +35,8 @@ _WHOLE = ("content", "file_text", "contents", "text")
 def in_our_words(name: str, given: Given) -> tuple[str, Given]:
     """A tool call's name and input, as the built-in subagent would have called it; as they are where there is no
     likeness. A patch, and a file that is written whole, are edits whose old text is unknown: they have none."""
+    if name in _OURS and _OURS[name] <= given.keys():
+        return name, given
     low = name.rpartition("__")[2].lower()
     if low in _RUNS and (command := _command(given)):
         return "run", {"command": command}
@@ -65,13 +68,13 @@ _SAID = (
 )
 
 
-def exit_of(text: str, ok: bool | None) -> Exit | None:
-    """What the result of a command says of its end. Where it says nothing, it went well if the agent says so; None
-    where nobody knows."""
+def exit_of(tool: str, text: str, ok: bool | None) -> Exit | None:
+    """What the result of a command says of its end, by the agent's own name of the tool; None where nobody knows. Where
+    Claude Code's says nothing and is no error, the command went well; others say nothing either way."""
     for said in _SAID:
         if (match := said.match(text)) is not None:
             return Exit(int(match[1]), match.end())
-    return Exit(0, 0) if ok else None
+    return Exit(0, 0) if ok and tool == "Bash" else None
 
 
 def gist(name: str, given: Any) -> str:

@@ -3,6 +3,7 @@ built-in subagent are, and each subagent of its own is known by the tool call th
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ _KINDS = [kind.kind for kind in (Alert, CallFinished, CallStarted, ToolFinished,
 _SUMMARY = 160
 _PROMPTS = 200
 """Tool calls that are remembered, for they may have begun subagents."""
+_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.DOTALL)
+"""What a client says to its model in the name of a tool."""
 _NOT_ASKED = ("count_tokens", ":countTokens", "input_tokens")
 
 
@@ -241,10 +244,10 @@ def _doing(block: Block) -> str:
 def _result(name: str, block: Block) -> tuple[str, bool]:
     """The telling line of a tool's result, and whether it could do what it was asked: a command that fails has been
     run."""
-    ok = block.ok is not False
-    ran = exit_of(block.text, block.ok) if in_our_words(name, {"command": "-"})[0] == "run" else None
+    ok, text = block.ok is not False, _REMINDER.sub("", block.text)
+    ran = exit_of(name, text, block.ok) if in_our_words(name, {"command": "-"})[0] == "run" else None
     if ran is None:
-        lines = [line for line in block.text.splitlines() if line.strip()]
+        lines = [line for line in text.splitlines() if line.strip()]
         return safe_line(lines[0] if lines else "", _SUMMARY), ok
-    lines = [line for line in block.text[ran.start :].splitlines() if line.strip(" \"}'")]
+    lines = [line for line in text[ran.start :].splitlines() if line.strip(" \"}'")]
     return safe_line(f"exit code {ran.code}" + (f" · {lines[-1]}" if lines else ""), _SUMMARY), True

@@ -5,7 +5,7 @@ The face of the package. It imports cheaply: the SDK is loaded when an engine is
 
 from backends.sandboxes.docker.hosts import Host, HostError, malformed
 from backends.sandboxes.docker.placing import PlacedSandboxes
-from backends.sandboxes.docker.ready import Finding, ready
+from backends.sandboxes.docker.readiness import Finding, ready
 from backends.sandboxes.docker.sandbox import DockerSandbox
 from backends.sandboxes.docker.sandboxes import DockerSandboxes
 from backends.sandboxes.docker.stream import Stream

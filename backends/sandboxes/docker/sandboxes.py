@@ -1,6 +1,7 @@
 """The Docker sandboxes of one run on one host."""
 
 import asyncio
+import contextlib
 import io
 import os
 import secrets
@@ -222,14 +223,20 @@ class DockerSandboxes:
         needs = await self._needs(_unsaid)
 
         def start(api: Any) -> None:
-            from docker.errors import NotFound
+            from docker.errors import APIError, NotFound
 
             try:
-                if not api.inspect_container(called)["State"]["Running"]:
+                if api.inspect_container(called)["State"]["Running"]:
+                    return
+                with contextlib.suppress(APIError):
                     api.start(called)
+                    return
+                # An engine that was killed has lost what it would start it from. The workspace is all that counts.
+                api.remove_container(called, force=True, v=True)
             except NotFound:
-                self._container(api, name, called, needs)
-                api.start(called)
+                pass
+            self._container(api, name, called, needs)
+            api.start(called)
 
         try:
             await self._engine.call(start)

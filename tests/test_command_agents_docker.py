@@ -1,0 +1,243 @@
+"""The agents that people use, installed and run for real: in a container without a network, with a real proxy, and a
+provider that plays a script."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.agents.commands.declaration import Declaration
+from backends.agents.commands.known import AIDER, CLAUDE_CODE, CODEX, MINI_SWE_AGENT, OPENCODE
+from backends.sandboxes.docker import Host
+from backends.sandboxes.docker.engine import Engine
+from backends.sandboxes.docker.image import build
+from store.domain.board import Lane
+from store.domain.docker import DockerSettings
+from store.domain.events import ToolFinished, ToolStarted, TurnStarted
+from store.domain.states import Ending
+from tests.agentrig import MODEL, Studio, studio
+from tests.dockerrig import IMAGE, engine
+from tests.upstreams import Fault, Heard, Said, Use
+
+pytestmark = [engine(), pytest.mark.timeout(900)]
+
+SETTINGS = DockerSettings(image=IMAGE, memory=1 << 30, pids=256)
+NODE = "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null"
+
+
+def on_node() -> DockerSettings:
+    """Settings with an image that has Node, which three agents are installed with."""
+    text = f"FROM {IMAGE}\n{NODE}\n"
+    name = f"multitrack/test-node:{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+    host = Host("", os.environ)
+    try:
+        if not host.has(name):
+            asyncio.run(build(Engine(host), text.encode(), name, {}, print))
+    finally:
+        host.close()
+    return replace(SETTINGS, image=name)
+
+
+@pytest.fixture(scope="module")
+def node() -> DockerSettings:
+    return on_node()
+
+
+def steps(*said: Said) -> Callable[[Heard], Said]:
+    """One step a turn; who offers no tools asks for a title."""
+    return lambda heard: said[min(heard.turns, len(said) - 1)] if heard.tools else ["A title"]
+
+
+def installed(declaration: Declaration, settings: DockerSettings) -> DockerSettings:
+    return replace(settings, install=declaration.install)
+
+
+def lane_of(s: Studio) -> Lane:
+    lane = s.rig.board.lane(s.subagent)
+    assert lane is not None
+    return lane
+
+
+def solved(s: Studio) -> None:
+    lane = lane_of(s)
+    assert lane.ended is not None and (lane.ended.ending, lane.solved) == (Ending.SUBMITTED, True), lane.ended
+    assert lane.checked is not None and lane.checked.files == ("answer",)
+    for call in s.calls():
+        assert call.complete and not call.error and call.subagent == s.subagent
+        # The real key went in behind the proxy, the virtual one is nowhere on the tape.
+        assert "mt-" not in str(call.request_headers)
+
+
+def told(s: Studio) -> list[tuple[int, str, str]]:
+    return [(t.turn, t.name, t.summary) for e in s.events(ToolStarted) if isinstance(t := e.payload, ToolStarted)]
+
+
+def came(s: Studio) -> list[str]:
+    return [t.summary for e in s.events(ToolFinished) if isinstance(t := e.payload, ToolFinished)]
+
+
+async def test_claude_code_and_its_own_subagents(tmp_path: Path, node: DockerSettings) -> None:
+    def script(heard: Heard) -> Said:
+        if not heard.tools:
+            return ["A title"]
+        if "# Goal" not in heard.everything:
+            return [Use("Bash", {"command": "cat answer", "description": "look"})] if not heard.turns else ["It is 41."]
+        return steps(
+            ["I look.", Use("Bash", {"command": "./check; exit 3", "description": "look"})],
+            [Use("Agent", {"description": "look", "prompt": "Tell what answer says", "subagent_type": "general-purpose",
+                           "run_in_background": False})],
+            [Use("Read", {"file_path": "/workspace/work/answer"})],
+            [Use("Edit", {"file_path": "/workspace/work/answer", "old_string": "41", "new_string": "42"})],
+            [Use("Bash", {"command": "./check && echo good", "description": "check"})],
+            ["It was 41."],
+        )(heard)  # fmt: skip
+
+    async with studio(tmp_path, CLAUDE_CODE, script, installed(CLAUDE_CODE, node)) as s:
+        await s.finish()
+        solved(s)
+        assert lane_of(s).ended.detail.endswith("It was 41.")  # type: ignore[union-attr] # solved looked
+        # Nothing else than its model was asked for, and nothing but its answers was tried.
+        assert {heard.body["model"] for heard in s.upstream.heard} == {MODEL}
+        assert s.upstream.others == []
+        began = {t.tool_call: t.name for e in s.events(ToolStarted) if isinstance(t := e.payload, ToolStarted)}
+        turns = [t for e in s.events(TurnStarted) if isinstance(t := e.payload, TurnStarted)]
+        assert [turn.turn for turn in turns] == list(range(1, 9))
+        branch = [turn for turn in turns if turn.under]
+        assert len(branch) == 2 and {began[turn.under] for turn in branch} == {"Agent"}
+        assert {call.thread for call in s.calls()} == {turn.thread for turn in turns}
+        assert len({turn.thread for turn in turns}) == 2
+        tools = [(name, summary) for _, name, summary in told(s)]
+        assert sorted(tools) == [
+            ("Agent", "look"), ("Bash", "./check && echo good"), ("Bash", "./check; exit 3"),
+            ("Bash", "cat answer"), ("Edit", "/workspace/work/answer"), ("Read", "/workspace/work/answer"),
+        ]  # fmt: skip
+        assert "exit code 3 · 1 failed" in came(s) and "exit code 0 · good" in came(s)
+
+
+async def test_mini_swe_agent(tmp_path: Path) -> None:
+    script = steps(
+        ["I look.", Use("bash", {"command": "./check; exit 3"})],
+        [Use("bash", {"command": "echo 42 >answer && ./check && echo good"})],
+        [Use("bash", {"command": "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo It was 41."})],
+    )
+    async with studio(tmp_path, MINI_SWE_AGENT, script, installed(MINI_SWE_AGENT, SETTINGS)) as s:
+        await s.finish()
+        solved(s)
+        assert [name for _, name, _ in told(s)] == ["bash", "bash", "bash"]
+        assert came(s)[0].startswith("exit code 3 · ") and came(s)[1].startswith("exit code 0 · ")
+        assert [turn.turn for e in s.events(TurnStarted) if isinstance(turn := e.payload, TurnStarted)] == [1, 2, 3]
+        assert s.upstream.others == []
+
+
+async def test_mini_swe_agent_with_a_model_of_openais(tmp_path: Path) -> None:
+    script = steps(
+        [Use("bash", {"command": "echo 42 >answer"})],
+        [Use("bash", {"command": "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"})],
+    )
+    settings = installed(MINI_SWE_AGENT, SETTINGS)
+    async with studio(tmp_path, MINI_SWE_AGENT, script, settings, model="gpt-5.1") as s:
+        await s.finish()
+        solved(s)
+        assert {(call.provider, call.model) for call in s.calls()} == {("openai", "gpt-5.1")}
+
+
+async def test_codex(tmp_path: Path, node: DockerSettings) -> None:
+    script = steps(
+        ["I look.", Use("exec_command", {"cmd": "./check; env | grep -c MULTITRACK_KEY; exit 3"})],
+        [Use("exec_command", {"cmd": "echo 42 >answer && ./check && echo good"})],
+        ["It was 41."],
+    )
+    async with studio(tmp_path, CODEX, script, installed(CODEX, node), model="gpt-5.1-codex") as s:
+        await s.finish()
+        solved(s)
+        assert [name for _, name, _ in told(s)] == ["exec_command", "exec_command"]
+        # What it runs doesn't see its key.
+        assert came(s) == ["exit code 3 · 0", "exit code 0 · good"]
+        assert {call.protocol for call in s.calls()} == {"openai-responses"}
+        assert s.upstream.others == []
+
+
+async def test_aider(tmp_path: Path) -> None:
+    change = "I change it.\n\nanswer\n```\n<<<<<<< SEARCH\n41\n=======\n42\n>>>>>>> REPLACE\n```\n"
+    async with studio(tmp_path, AIDER, lambda heard: [change], installed(AIDER, SETTINGS)) as s:
+        await s.finish()
+        solved(s)
+        assert s.upstream.others == []
+
+
+async def test_opencode_and_its_own_subagents(tmp_path: Path, node: DockerSettings) -> None:
+    def script(heard: Heard) -> Said:
+        if heard.tools and "# Goal" not in heard.everything:
+            return ["It is 41."]
+        return steps(
+            ["I look.", Use("bash", {"command": "./check; exit 3", "description": "look"})],
+            [Use("task", {"description": "look", "prompt": "Tell what answer says", "subagent_type": "general"})],
+            [Use("edit", {"filePath": "/workspace/work/answer", "oldString": "41", "newString": "42"})],
+            ["It was 41."],
+        )(heard)
+
+    async with studio(tmp_path, OPENCODE, script, installed(OPENCODE, node)) as s:
+        await s.finish()
+        solved(s)
+        began = {t.tool_call: t.name for e in s.events(ToolStarted) if isinstance(t := e.payload, ToolStarted)}
+        turns = [t for e in s.events(TurnStarted) if isinstance(t := e.payload, TurnStarted)]
+        assert [began[turn.under] for turn in turns if turn.under] == ["task"]
+        assert [name for _, name, _ in told(s)] == ["bash", "task", "edit"]
+        assert {call.model for call in s.calls()} == {MODEL}
+
+
+async def test_an_agent_that_the_image_lacks_has_never_started(tmp_path: Path) -> None:
+    async with studio(tmp_path, CLAUDE_CODE, steps(["no"]), SETTINGS) as s:
+        await s.finish()
+        ended = lane_of(s).ended
+        assert ended is not None and ended.ending is Ending.NEVER_STARTED
+        assert "is the agent installed in the image?" in ended.detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "ending"),
+    [
+        (Fault(401, "authentication_error", "invalid x-api-key"), Ending.LOGIN_LOST),
+        (Fault(429, "rate_limit_error", "slow down", (("x-should-retry", "false"),)), Ending.RATE_LIMITED),
+    ],
+)
+async def test_what_the_provider_refuses_claude_code(
+    tmp_path: Path, node: DockerSettings, fault: Fault, ending: Ending
+) -> None:
+    # By itself it tries for three minutes.
+    hasty = replace(CLAUDE_CODE, environment={**CLAUDE_CODE.environment, "CLAUDE_CODE_MAX_RETRIES": "1"})
+    async with studio(tmp_path, hasty, lambda heard: fault, installed(CLAUDE_CODE, node)) as s:
+        await s.finish()
+        ended = lane_of(s).ended
+        assert ended is not None and ended.ending is ending, ended
+
+
+async def test_claude_code_goes_on_with_its_conversation_under_the_next_engine(
+    tmp_path: Path, node: DockerSettings
+) -> None:
+    asked: list[Any] = []
+
+    def script(heard: Heard) -> Said:
+        if not heard.tools:
+            return ["A title"]
+        asked.append(heard.body["messages"])
+        if len(asked) == 1:
+            return [Use("Bash", {"command": "echo 4 >answer; sleep 1000", "description": "begin"})]
+        return ["Enough."] if heard.turns > 1 else [Use("Bash", {"command": "echo 42 >answer", "description": "end"})]
+
+    async with studio(tmp_path, CLAUDE_CODE, script, installed(CLAUDE_CODE, node)) as s:
+        s.rig.agent = s.agent
+        leaving = asyncio.create_task(s.rig.engine(base_url=s.base_url, cut=s.proxy.cut))
+        await s.rig.until(lambda: bool(s.events(ToolStarted)), "a tool call")
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await s.rig.sandboxes().sweep()
+        await s.finish()
+        text = str(asked[1])
+        assert "You were interrupted" in text and "# Goal" in text
+        assert lane_of(s).attempt == 2

@@ -1,0 +1,205 @@
+"""Engines that lack something, break off, or are full; and images that are built."""
+
+import asyncio
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.sandboxes import SandboxError, touched
+from backends.sandboxes.docker import Host, ready
+from backends.sandboxes.docker.causes import bytes_said, end_of_container
+from backends.sandboxes.docker.engine import plain
+from backends.sandboxes.docker.image import LABEL_IMAGE
+from store.domain.docker import DockerSettings
+from tests.dockerrig import IMAGE, SETTINGS, SecondEngine, engine, left, sandboxes_in, sandboxes_of, second_engine
+from tests.sandboxcontract import Mirror, a_nap, repository, running, shell, until
+
+pytestmark = engine()
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
+    return repository(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture
+def api() -> Iterator[Any]:
+    """The usual engine's, for what only tests do."""
+    host = Host("", os.environ)
+    yield host.client().api
+    host.close()
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondEngine]:
+    with second_engine(tmp_path_factory.mktemp("engine") / "e", 800 << 20) as made:
+        yield made
+
+
+def levels(settings: DockerSettings) -> dict[str, tuple[str, str, str]]:
+    """What `ready` finds, by name; the last of a name counts."""
+    return {one.name: (one.level, one.said, one.todo) for one in ready(settings, os.environ)}
+
+
+def test_what_is_there_is_ready(tmp_path: Path) -> None:
+    found = levels(SETTINGS)
+    assert found["image"][:2] == ("ok", found["image"][1])
+    assert IMAGE in found["image"][1]
+    assert "git version 2." in found["image"][1]
+    assert found["disk limit"][0] == "ok"
+    assert {level for level, _, _ in found.values()} <= {"ok", "warn"}
+    file = tmp_path / "Dockerfile"
+    file.write_text("FROM nosuch\n")
+    assert levels(DockerSettings(dockerfile=str(file)))["image"] == ("ok", f"will be built from {file}", "")
+
+
+def test_what_is_missing_is_said_with_what_to_do() -> None:
+    nosuch = levels(replace(SETTINGS, image="multitrack/nosuch:1"))["image"]
+    assert nosuch[:2] == ("fail", "the Docker engine has no image multitrack/nosuch:1")
+    assert "docker pull multitrack/nosuch:1" in nosuch[2]
+    assert levels(replace(SETTINGS, image=""))["image"][:2] == ("fail", "none is named")
+    assert levels(DockerSettings(dockerfile="/nosuch/Dockerfile"))["image"][0] == "fail"
+    runtime = levels(replace(SETTINGS, runtime="nosuch"))["runtime"]
+    assert (runtime[0], runtime[1]) == ("fail", "the engine has no runtime nosuch")
+    assert "runc" in runtime[2]
+    assert levels(replace(SETTINGS, user="0:0"))["user"][0] == "fail"
+    assert levels(replace(SETTINGS, memory=1 << 50))["limits"][0] == "warn"
+    gone = levels(replace(SETTINGS, hosts=("unix:///nosuch/docker.sock",)))["docker"]
+    assert gone[0] == "fail"
+    assert "no Docker engine answers at unix:///nosuch/docker.sock" in gone[1]
+    assert "start it" in gone[2]
+
+
+def test_an_image_without_a_shell_or_git_is_told(api: Any) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("nothing"))
+    change = [f"LABEL {LABEL_IMAGE}=test"]
+    api.import_image_from_data(packed.getvalue(), repository="multitrack/test-empty", tag="1", changes=change)
+    text = f"FROM {IMAGE}\nRUN rm /usr/bin/git\n".encode()
+    for _ in api.build(fileobj=io.BytesIO(text), tag="multitrack/test-no-git:1", rm=True, forcerm=True):
+        pass
+    try:
+        empty = levels(replace(SETTINGS, image="multitrack/test-empty:1"))["image"]
+        assert empty[0] == "fail"
+        assert "shell" in empty[1] + empty[2]
+        bare = levels(replace(SETTINGS, image="multitrack/test-no-git:1"))["image"]
+        assert bare[:2] == ("fail", "multitrack/test-no-git:1 has no Git")
+    finally:
+        api.remove_image("multitrack/test-empty:1", force=True)
+        api.remove_image("multitrack/test-no-git:1", force=True)
+    assert api.containers(all=True, filters={"label": "multitrack.kind=probe"}) == []
+    assert not api.volumes(filters={"label": "multitrack.kind=probe"})["Volumes"]
+
+
+async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: Mirror, api: Any) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "tool.sh").write_text("#!/bin/sh\necho a tool\n")
+    file = context / "Dockerfile"
+    file.write_text(
+        "ARG BASE\nFROM $BASE\nARG WORD\nCOPY tool.sh /usr/local/bin/tool\n"
+        "RUN chmod 755 /usr/local/bin/tool && echo built with $WORD\n"
+        'ENTRYPOINT ["false"]\nUSER nobody\nVOLUME /data\nHEALTHCHECK CMD false\n'
+    )
+    arguments = (("BASE", IMAGE), ("WORD", "care"))
+    settings = replace(SETTINGS, image="multitrack/test-built:1", dockerfile=str(file), build_arguments=arguments)
+    lines: list[str] = []
+    try:
+        async with sandboxes_of(tmp_path / "home", mirror[0], settings) as made:
+            await made.prepare(lines.append)
+            assert any(line.startswith("Step 2/") for line in lines), lines
+            assert "built with care" in lines
+            sandbox = await made.create("1.1", mirror[1])
+            assert await shell(sandbox, "tool; id -u") == "a tool\n1000"
+        # A second time nothing is left to do.
+        assert levels(settings)["image"][0] == "ok"
+        file.write_text(f"FROM {IMAGE}\nRUN echo before it breaks && false\n")
+        broken = sandboxes_in(tmp_path / "home", mirror[0], settings)
+        with pytest.raises(SandboxError, match=r"multitrack/test-built:1 could not be built: .*false"):
+            await broken.prepare(lines.append)
+        assert "before it breaks" in lines
+        await broken.remove()
+        assert left(tmp_path / "home") == []
+    finally:
+        api.remove_image("multitrack/test-built:1", force=True)
+
+
+async def test_an_engine_that_is_started_anew_takes_no_work_with_it(
+    tmp_path: Path, second: SecondEngine, mirror: Mirror
+) -> None:
+    nap, host = a_nap(), Host(second.address, os.environ)
+    async with sandboxes_of(tmp_path, mirror[0], host=host) as made:
+        sandbox = await made.create("1.1", mirror[1])
+        await sandbox.write("kept.txt", b"kept")
+        program = await sandbox.stream(["cat"])
+        work = asyncio.create_task(sandbox.run(nap, seconds=60))
+        await until(lambda: running(nap))
+        await asyncio.to_thread(second.kill)
+        with pytest.raises(SandboxError, match="no Docker engine answers at unix://"):
+            await work
+        assert (await program.output.read(), await program.ended()) == (b"", None)
+        with pytest.raises(SandboxError, match="no Docker engine answers"):
+            await made.create("1.2", mirror[1])
+        await sandbox.interrupt()
+        assert not running(nap)
+        await asyncio.to_thread(second.start)
+        with pytest.raises(SandboxError, match=r"the sandbox of 1\.1 is lost: its container"):
+            await sandbox.run("true", seconds=60)
+        await sandbox.interrupt()
+        assert touched(await sandbox.patch()) == ("kept.txt",)
+        again = await made.reopen("1.1", sandbox.handle)
+        assert await shell(again, "cat kept.txt; git status --porcelain") == "kept?? kept.txt"
+        other = await made.create("1.2", mirror[1])
+        await other.apply(await again.patch())
+        assert await other.read("kept.txt") == b"kept"
+
+
+async def test_a_full_disk_is_said(tmp_path: Path, second: SecondEngine, mirror: Mirror) -> None:
+    host = Host(second.address, os.environ)
+    async with sandboxes_of(tmp_path, mirror[0], replace(SETTINGS, memory=1 << 30), host=host) as made:
+        sandbox = await made.create("1.1", mirror[1])
+        filled = await sandbox.run("head -c 900000000 /dev/zero > $TMPDIR/filling", seconds=60)
+        assert b"No space left on device" in filled.output
+        with pytest.raises((OSError, SandboxError), match=r"[Ss]pace"):
+            await sandbox.write("b.txt", bytes(1 << 20))
+        await shell(sandbox, "echo 'echo four' > b.txt || rm -f b.txt")
+        with pytest.raises(SandboxError, match=r"disk|space"):
+            await made.create("1.2", mirror[1])
+        settings = replace(SETTINGS, hosts=(second.address,))
+        found = [one for one in ready(settings, os.environ) if one.level == "fail"]
+        assert found, "a full disk is no reason to start"
+        assert any("disk" in one.said + one.todo for one in found), found
+        # There is room in /tmp still, so what it did is not lost.
+        assert touched(await sandbox.patch()) == ("b.txt",)
+        await sandbox.close()
+        assert [one for one in ready(settings, os.environ) if one.level == "fail"] == []
+
+
+def test_what_became_of_a_container_is_a_sentence() -> None:
+    assert end_of_container(None, 1) == "its container is gone: somebody removed it"
+    assert "out of memory: the container reached its 512 MiB" in end_of_container({"OOMKilled": True}, 512 << 20)
+    assert "was killed" in end_of_container({"ExitCode": 137}, 1)
+    assert "(exit code 143)" in end_of_container({"ExitCode": 143}, 1)
+    assert "exec format error" in end_of_container({"ExitCode": 1, "Error": "exec format error"}, 1)
+    assert (bytes_said(512 << 20), bytes_said(4 << 30), bytes_said(1536 << 20)) == ("512 MiB", "4 GiB", "1.5 GiB")
+
+
+def test_the_engines_errors_are_plain() -> None:
+    cases = {
+        "write /x: no space left on device": "the disk of the engine is full",
+        "No such image: x:1": "has no such image",
+        "unknown or invalid runtime name: x": "has not been told of that runtime",
+        'exec: "sleep": executable file not found in $PATH: unknown': "the image lacks what every sandbox needs",
+        "fork/exec /proc/self/exe: resource temporarily unavailable": "as many processes as it may have",
+        "whatever else": "the engine says: whatever else",
+    }
+    for words, said in cases.items():
+        assert said in plain(words, "the engine")
+        assert words in plain(words, "the engine")
