@@ -160,6 +160,23 @@ async def test_a_paused_one_makes_no_call_until_it_goes_on(tmp_path: Path, agent
         assert s.rig.board.state is RunState.SOLVED
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_call_that_is_held_ends_with_its_subagent(tmp_path: Path, agent: Declaration, leaves: bool) -> None:
+    async with studio(tmp_path, replace(agent, command=f"sleep 1; {agent.command}"), fixes) as s:
+        s.rig.agent = s.agent
+        run = asyncio.create_task(s.rig.engine(base_url=s.base_url, cut=s.proxy.cut))
+        await s.rig.until(lambda: (lane := s.rig.board.lane(s.subagent)) is not None and lane.attempt > 0, "a launch")
+        assert (await s.rig.answer(Pause(1, 1)))[0]
+        await s.rig.until(lambda: bool(s.proxy._bodies), "a call")
+        if leaves:
+            run.cancel()
+        else:
+            assert (await s.rig.answer(Kill(1, 1)))[0]
+        await asyncio.wait([run])
+        await s.rig.until(lambda: not s.proxy._bodies, "the call's end")
+        assert not s.calls() and not s.events(TurnStarted)
+
+
 async def test_a_killed_one_is_gone_at_once(tmp_path: Path, agent: Declaration) -> None:
     async with studio(tmp_path, agent, lambda heard: [Use("Bash", {"command": "echo 42 >answer; sleep 1000"})]) as s:
         run = asyncio.create_task(s.finish())
