@@ -2,11 +2,14 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.branches import Told, tree
+from app.trace import OfTool, OfTurn, Trace
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.known import OWN_ENVIRONMENT
 from store.domain.commands import Continue, Kill, Pause
@@ -100,6 +103,23 @@ async def test_its_own_subagents_are_branches_of_the_tool_calls_that_began_them(
         assert len({turn.thread for turn in turns}) == 3
         results = [t.summary for e in s.events(ToolFinished) if isinstance(t := e.payload, ToolFinished)]
         assert results == ["exit code 0 · 1", "exit code 0", "41, I say.", "exit code 0 · 2", "41, I say."]
+
+        def shape(calls: Sequence[Told]) -> list[object]:
+            return [(told.number, [shape(under) for under in told.under.values()]) for told in calls]
+
+        inner = [(2, []), (3, [])]
+        roots = tree(s.rig.store, [(call, ()) for call in s.calls()])
+        assert shape(roots) == [(1, [inner]), (4, [[(5, []), (6, [])]]), (7, [])]
+        outline = Trace(s.rig.run, "a title")
+        outline.apply(s.rig.events())
+        under = []
+        for number in range(1, 8):
+            turn = outline.turn(s.subagent, number)
+            assert turn is not None and turn.parent is not None and isinstance(turn.data, OfTurn)
+            assert turn.data.calls == [s.calls()[number - 1].id]
+            above = turn.parent.data
+            under.append(above.started.summary if isinstance(above, OfTool) else "")
+        assert under == ["", "Look deep é 1", "Look deep é 1", "", "Look deeper 2", "Look deeper 2", ""]
 
 
 @pytest.mark.parametrize(
