@@ -107,7 +107,7 @@ async def test_its_own_subagents_are_branches_of_the_tool_calls_that_began_them(
         def shape(calls: Sequence[Told]) -> list[object]:
             return [(told.number, [shape(under) for under in told.under.values()]) for told in calls]
 
-        inner = [(2, []), (3, [])]
+        inner: list[object] = [(2, []), (3, [])]
         roots = tree(s.rig.store, [(call, ()) for call in s.calls()])
         assert shape(roots) == [(1, [inner]), (4, [[(5, []), (6, [])]]), (7, [])]
         outline = Trace(s.rig.run, "a title")
