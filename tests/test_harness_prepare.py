@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.follow import lines
+from app.screens.grid import _waiting
+from app.world import Track
 from backends.harness.journal import Journal
 from backends.harness.loop import Harness
 from backends.sandboxes import SandboxError
@@ -76,6 +79,11 @@ async def test_the_board_keeps_the_latest_lines_until_it_is_done(tmp_path: Path)
     async with rig(tmp_path, nothing) as made:
         journal = Journal(made.store, made.run, time.time)
         await journal.record(SandboxesPreparing(("Step 1",)), SandboxesPreparing(tuple(map(str, range(60)))))
-        assert made.board.preparing == [str(number) for number in range(20, 60)]
+        board = made.board
+        assert board.preparing == [str(number) for number in range(20, 60)]
+        shown = ["".join(text for text, _ in line) for line in _waiting(Track(made.run, "", 0.0, board, read=True))]
+        assert (shown[0], shown[-1]) == ("The sandboxes are made ready.", "59")
+        printed = [lines(board, event) for event in made.events(SandboxesPreparing)]
+        assert printed[0] == ["  Step 1"]
         await journal.record(SandboxesPrepared(1.5))
         assert made.board.preparing == []
