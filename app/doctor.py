@@ -175,7 +175,7 @@ def _sandboxes(environ: Mapping[str, str], task: Task | None) -> Iterator[Findin
             try:
                 found = host.version()
                 answering.append(host)
-                yield Finding(Level.OK, "docker", f"{found} answers" + (f" on {host}" if host.name else ""))
+                yield Finding(Level.OK, "docker", f"engine {found} answers" + (f" on {host}" if host.name else ""))
             except HostError as error:
                 yield Finding(missing if made_of else Level.OK, "docker", str(error))
         if not made_of:

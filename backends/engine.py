@@ -77,6 +77,9 @@ SWITCH = 0.0005
 """Seconds between two threads' turns. With Python's own 5 ms a commit waits ten times as long while another thread
 imports or parses (measured: 14 ms against 0.1 ms, median)."""
 
+_PLAIN = (StoreError, SandboxError)
+"""Errors whose message is for the operator as it is."""
+
 FAILED, TAKEN = 1, 5
 """Exit codes: it could not go on; another engine works on the run."""
 
@@ -312,12 +315,17 @@ class Engine:
         await self._store.writer.write(refuse)
 
 
-def said(error: BaseException) -> str:
-    """What went wrong, in a line: the first cause where several things failed together."""
+def first(error: BaseException) -> BaseException:
+    """The first cause, where several things failed together."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    plain = isinstance(error, StoreError | SandboxError)
-    return safe_line(str(error) if plain else f"{type(error).__name__}: {error}", 1000)
+    return error
+
+
+def said(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    error = first(error)
+    return safe_line(str(error) if isinstance(error, _PLAIN) else f"{type(error).__name__}: {error}", 1000)
 
 
 async def until_signalled(work: Coroutine[Any, Any, RunState]) -> RunState | None:
@@ -369,10 +377,10 @@ def main(arguments: list[str] | None = None) -> int:
                 state = runner.run(until_signalled(engine.work()))
             log.info("left run %s: %s", options.run, state or "not over")
             return 0
-    except (StoreError, SandboxError) as error:
-        log.error("%s", said(error))
-        return FAILED
     except Exception as error:
+        if isinstance(first(error), _PLAIN):
+            log.error("%s", said(error))
+            return FAILED
         log.exception("the engine could not go on")
         # The last word is what is shown of a log.
         log.error("the engine could not go on: %s", said(error))

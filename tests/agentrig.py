@@ -1,5 +1,6 @@
 """A whole run with an agent that is a program: the real harness, the real proxy, and a provider that plays a script."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,8 @@ from store.domain.tape import Call
 from tests.harnessrig import Rig, rig
 from tests.upstreams import Script, Upstream
 
+PATIENCE = 300.0
+"""Seconds: some agents take many to start on a loaded machine."""
 MODEL = "claude-sonnet-4-5"
 PRICES = Prices({MODEL: {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6}})
 
@@ -102,7 +105,7 @@ class Studio:
 
     async def finish(self) -> None:
         self.rig.agent = self.agent
-        await self.rig.finish(base_url=self.base_url, cut=self.proxy.cut)
+        await asyncio.wait_for(self.rig.engine(base_url=self.base_url, cut=self.proxy.cut), PATIENCE)
 
 
 @asynccontextmanager

@@ -2,11 +2,14 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.branches import Told, tree
+from app.trace import OfTool, OfTurn, Trace
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.known import OWN_ENVIRONMENT
 from store.domain.commands import Continue, Kill, Pause
@@ -101,6 +104,23 @@ async def test_its_own_subagents_are_branches_of_the_tool_calls_that_began_them(
         results = [t.summary for e in s.events(ToolFinished) if isinstance(t := e.payload, ToolFinished)]
         assert results == ["exit code 0 · 1", "exit code 0", "41, I say.", "exit code 0 · 2", "41, I say."]
 
+        def shape(calls: Sequence[Told]) -> list[object]:
+            return [(told.number, [shape(under) for under in told.under.values()]) for told in calls]
+
+        inner: list[object] = [(2, []), (3, [])]
+        roots = tree(s.rig.store, [(call, ()) for call in s.calls()])
+        assert shape(roots) == [(1, [inner]), (4, [[(5, []), (6, [])]]), (7, [])]
+        outline = Trace(s.rig.run, "a title")
+        outline.apply(s.rig.events())
+        under = []
+        for number in range(1, 8):
+            turn = outline.turn(s.subagent, number)
+            assert turn is not None and turn.parent is not None and isinstance(turn.data, OfTurn)
+            assert turn.data.calls == [s.calls()[number - 1].id]
+            above = turn.parent.data
+            under.append(above.started.summary if isinstance(above, OfTool) else "")
+        assert under == ["", "Look deep é 1", "Look deep é 1", "", "Look deeper 2", "Look deeper 2", ""]
+
 
 @pytest.mark.parametrize(
     ("limits", "ending", "calls"),
@@ -158,6 +178,23 @@ async def test_a_paused_one_makes_no_call_until_it_goes_on(tmp_path: Path, agent
         assert (await s.rig.answer(Continue(1, 1)))[0]
         await run
         assert s.rig.board.state is RunState.SOLVED
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_call_that_is_held_ends_with_its_subagent(tmp_path: Path, agent: Declaration, leaves: bool) -> None:
+    async with studio(tmp_path, replace(agent, command=f"sleep 1; {agent.command}"), fixes) as s:
+        s.rig.agent = s.agent
+        run = asyncio.create_task(s.rig.engine(base_url=s.base_url, cut=s.proxy.cut))
+        await s.rig.until(lambda: (lane := s.rig.board.lane(s.subagent)) is not None and lane.attempt > 0, "a launch")
+        assert (await s.rig.answer(Pause(1, 1)))[0]
+        await s.rig.until(lambda: bool(s.proxy._bodies), "a call")
+        if leaves:
+            run.cancel()
+        else:
+            assert (await s.rig.answer(Kill(1, 1)))[0]
+        await asyncio.wait([run])
+        await s.rig.until(lambda: not s.proxy._bodies, "the call's end")
+        assert not s.calls() and not s.events(TurnStarted)
 
 
 async def test_a_killed_one_is_gone_at_once(tmp_path: Path, agent: Declaration) -> None:

@@ -4,6 +4,7 @@ provider that plays a script."""
 import asyncio
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app.engines import command, create_run
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.known import AIDER, CLAUDE_CODE, CODEX, MINI_SWE_AGENT, OPENCODE
 from backends.sandboxes.docker import Host
@@ -19,10 +21,14 @@ from backends.sandboxes.docker.image import build
 from store.domain.board import Lane
 from store.domain.docker import DockerSettings
 from store.domain.events import ToolFinished, ToolStarted, TurnStarted
-from store.domain.states import Ending
+from store.domain.states import Ending, RunState
+from store.domain.task import SandboxKind
+from store.home import Home
 from tests.agentrig import MODEL, Studio, studio
-from tests.dockerrig import IMAGE, engine
-from tests.upstreams import Fault, Heard, Said, Use
+from tests.dockerrig import IMAGE, engine, left
+from tests.harnessrig import make_repository, small_task
+from tests.runs import board
+from tests.upstreams import Fault, Heard, Said, Upstream, Use
 
 pytestmark = [engine(), pytest.mark.timeout(900)]
 
@@ -241,3 +247,42 @@ async def test_claude_code_goes_on_with_its_conversation_under_the_next_engine(
         text = str(asked[1])
         assert "You were interrupted" in text and "# Goal" in text
         assert lane_of(s).attempt == 2
+
+
+async def test_an_engine_hires_it_and_the_run_can_be_replayed(tmp_path: Path, node: DockerSettings) -> None:
+    def script(heard: Heard) -> Said:
+        if heard.tools and "# Goal" not in heard.everything:
+            return [Use("Bash", {"command": "cat answer", "description": "look"})] if not heard.turns else ["It is 41."]
+        agent = {"description": "look", "prompt": "Tell what answer says", "subagent_type": "general-purpose"}
+        return steps(
+            [Use("Agent", {**agent, "run_in_background": False})],
+            [Use("Bash", {"command": "echo 42 >answer && ./check", "description": "fix"})],
+            ["It was 41."],
+        )(heard)
+
+    home = Home(tmp_path / "home").create()
+    upstream = Upstream(script)
+    async with upstream.serving():
+        task = small_task(
+            make_repository(tmp_path / "theirs"), sandbox=SandboxKind.DOCKER, docker=node, agent="claude-code",
+            model=MODEL, upstream=upstream.base_url, lanes=2, clean_lanes=1,
+        )  # fmt: skip
+        run = create_run(home, task, title="A test", seed=1, gates_open=True)
+        assert await ended(home, *command(home, run)) == 0, home.folder(run).log.read_text()
+    played = board(home, run)
+    assert played.state is RunState.SOLVED and [lane.turn for lane in played.generations[1].lanes.values()] == [5, 5]
+    # Nobody answers now but the tape.
+    assert await ended(home, sys.executable, "-P", "-m", "app", "replay", run, "--headless") == 0
+    assert await ended(home, sys.executable, "-P", "-m", "app", "verify", run) == 0
+    assert left(home.root) == []
+
+
+async def ended(home: Home, *argv: str) -> int:
+    environ = {**os.environ, "MULTITRACK_HOME": str(home.root), "ANTHROPIC_API_KEY": "real"}
+    process = await asyncio.create_subprocess_exec(*argv, env=environ, stdin=asyncio.subprocess.DEVNULL)
+    try:
+        return await asyncio.wait_for(process.wait(), 300)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -32,11 +32,10 @@ class Machine(Host):
 
 
 class Locally(LocalSandboxes):
-    """Local sandboxes in place of one host's; `stuck` never ends, as on a machine that has lost its network."""
+    """Local sandboxes in place of one host's."""
 
     def __init__(self, folder: Path, mirror: Path) -> None:
         super().__init__("run", folder, mirror, os.environ)
-        self.stuck = False
 
     async def prepare(self, said: Callable[[str], None]) -> None:
         said("made")
@@ -210,6 +209,28 @@ async def test_a_run_begins_with_the_hosts_that_answer_and_not_without_any(tmp_p
     with pytest.raises(SandboxError, match="no answer"):
         async with rig(tmp_path / "none", down):
             pass
+
+
+async def test_a_host_that_goes_away_while_it_is_made_ready_is_left_out(tmp_path: Path) -> None:
+    class Going(Locally):
+        async def prepare(self, said: Callable[[str], None]) -> None:
+            said("begun")
+            made.machines["a"].up = False
+            raise SandboxError("connection lost")
+
+        async def sweep(self) -> int:
+            if not made.machines["a"].up:
+                raise SandboxError("connection lost")
+            return await super().sweep()
+
+    async with rig(tmp_path, Machine("a"), Machine("b")) as made:
+        place = made.sandboxes._places["a"]
+        place.sandboxes = Going(tmp_path / "a", tmp_path / "m.git")
+        said: list[str] = []
+        await made.sandboxes.prepare(said.append)
+        assert said == ["a: begun", "b: made"]
+        assert await made.sandboxes.sweep() == 0
+        assert await made.create("1.1") == "b"
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,19 @@ async def test_a_clone_that_was_removed_is_said(sandbox: DockerSandbox) -> None:
     assert (await sandbox.run("cd ..; rmdir work; mv work elsewhere", seconds=60)).exit_code != 0
 
 
+async def test_a_clone_that_nobody_may_enter_holds_up_nothing(sandbox: DockerSandbox) -> None:
+    nap = a_nap()
+    await shell(sandbox, f"{nap} & chmod 000 .")
+    with pytest.raises(SandboxError, match=r"no /workspace/work that can be entered|denied"):
+        await sandbox.patch()
+    assert (await sandbox.run("sleep 100", seconds=0.5)).exit_code in (None, 126)
+    await sandbox.interrupt()
+    assert not running(nap)
+    # It is the subagent's own, and so it can be undone.
+    await sandbox.run("chmod 755 /workspace/work", seconds=60)
+    assert await sandbox.patch() == b""
+
+
 async def test_large_files_go_in_and_out(sandbox: DockerSandbox) -> None:
     data = bytes(range(256)) * 4096 * 12
     await sandbox.write("large", data)

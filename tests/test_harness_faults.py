@@ -2,11 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backends.agents import Assignment, Outcome, Progress, Session
-from backends.sandboxes import SandboxError
+from backends.sandboxes import Executed, SandboxError
 from backends.sandboxes.local import LocalSandbox
 from store.database import StoreError
 from store.domain.commands import Launch
@@ -70,6 +71,23 @@ async def test_a_sandbox_that_cannot_be_removed_costs_nothing(tmp_path: Path, mo
     monkeypatch.setattr(LocalSandbox, "close", stuck)
     async with rig(tmp_path, solve) as made:
         assert (await made.finish()).state is RunState.SOLVED
+
+
+async def test_a_sandbox_that_is_lost_over_a_check_costs_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, lost = LocalSandbox.run, set[str]()
+
+    async def losing(self: LocalSandbox, command: str, **how: Any) -> Executed:
+        if command == "./check" and self.handle not in lost:
+            lost.add(self.handle)
+            raise SandboxError("its Docker host went away")
+        return await run(self, command, **how)
+
+    monkeypatch.setattr(LocalSandbox, "run", losing)
+    async with rig(tmp_path, solve) as made:
+        assert (await made.finish()).state is RunState.SOLVED
+        assert len(lost) == 5, "three on the unchanged code, two on the patch"
 
 
 async def test_an_observer_that_fails_costs_what_it_would_have_learned(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from app.branches import Told, tree
 from app.calls import asked, with_tries
 from app.commands import Command, Group, add_run, add_run_json, export, record, twin_help
 from app.context import Context, find_run, read_board
@@ -11,13 +12,12 @@ from app.failure import Exit
 from app.gist import LINE, gist
 from app.output import counted, duration, emit, money, say, size
 from app.patches import lane_of
-from store.domain.blocks import Block, BlockKind, blocks
+from store.domain.blocks import Block, BlockKind
 from store.domain.board import Board, Lane
 from store.domain.safe_text import safe_line
 from store.domain.secrets import mask
 
 if TYPE_CHECKING:
-    from store.database import Store
     from store.tapes import Call
 
 LISTED = 20
@@ -46,16 +46,8 @@ def _trace(context: Context, options: Namespace) -> int:
             lane = lane_of(board, options.subagent)
             say(f"{lane.id}  {_standing(lane)}")
             tape, word = calls(store, subagent=lane.id), "turn"
-        seen: set[str] = set()
-        told = list(with_tries(tape))
-        for number, (call, tries) in enumerate(told, 1):
-            last = number == len(told)
-            say(f"{'└─' if last else '├─'} {word} {number}  {_headline(call, tries)}")
-            bar = "   " if last else "│  "
-            for tried in tries:
-                say(f"{bar}→ try  {_headline(tried)}")
-            for line in _turn(store, call, seen, full=options.full):
-                say(bar + line)
+        for line in _lines(tree(store, list(with_tries(tape))), word, full=options.full):
+            say(line)
     if not tape:
         say("└─ no calls yet")
     return Exit.FINE
@@ -83,16 +75,23 @@ def _headline(call: "Call", tries: "Sequence[Call]" = ()) -> str:
     return f"{call.id}  {asked(call)}  {call.status or 'no answer'}  {tokens}  {took}{wrong}"
 
 
-def _turn(store: "Store", call: "Call", seen: set[str], *, full: bool) -> Iterator[str]:
-    """The blocks that this call brought: what was new in its request, and its answer."""
-    from store.tapes import answers, messages
+def _lines(calls: Sequence[Told], word: str, *, full: bool) -> Iterator[str]:
+    """Calls, each with the blocks that it brought: what was new in its request, and its answer. The calls of an agent's
+    own subagents are under the tool calls that began them."""
+    for told in calls:
+        corner, bar = _drawn(last=told is calls[-1])
+        yield f"{corner} {word} {told.number}  {_headline(told.call, told.tries)}"
+        for tried in told.tries:
+            yield f"{bar}→ try  {_headline(tried)}"
+        for index, (role, block) in enumerate(told.said):
+            inner, side = _drawn(last=index == len(told.said) - 1)
+            yield from (bar + line for line in _block(role, block, inner, side, full=full))
+            yield from (f"{bar}{side}{line}" for line in _lines(told.under.get(index, ()), word, full=full))
 
-    fresh = [message for message in [*messages(store, call), *answers(store, call)] if message.node not in seen]
-    seen.update(message.node for message in fresh)
-    found = [(message.role, block) for message in fresh for block in blocks(message.message)]
-    for index, (role, block) in enumerate(found):
-        last = index == len(found) - 1
-        yield from _block(role, block, "└─" if last else "├─", "   " if last else "│  ", full=full)
+
+def _drawn(*, last: bool) -> tuple[str, str]:
+    """What stands before an item of a tree, and before what is under it."""
+    return ("└─", "   ") if last else ("├─", "│  ")
 
 
 def _block(role: str, block: Block, corner: str, bar: str, *, full: bool) -> Iterator[str]:

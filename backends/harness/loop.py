@@ -37,7 +37,7 @@ class Harness:
     """Works on one run until it is over, or until it is cancelled and another engine goes on."""
 
     def __init__(self, journal: Journal, ports: Ports) -> None:
-        self._journal, self._ports = journal, ports
+        self._journal, self.ports = journal, ports
         self._board = journal.board
         self._checker = Checker(ports.sandboxes, ports.revision, self._board.task.check, self._keep)
         self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
@@ -69,7 +69,7 @@ class Harness:
         if not (await self._prepare() and await self._baseline()):
             return
         # An engine that died may have left the file behind the store.
-        await match_face(self._journal, self._ports.folder)
+        await match_face(self._journal, self.ports.folder)
         while (step := self._board.next_step()) is not None:
             number, what = step
             if self._stopping and what in {Step.DESIGN, Step.GATE}:
@@ -78,32 +78,32 @@ class Harness:
             match what:
                 case Step.DESIGN:
                     # Whatever was edited at the gate, under whichever engine, counts from here on.
-                    played = self._ports.played
+                    played = self.ports.played
                     if played is not None:
                         await repeat_edits(self._journal, played.run, played.told(number))
-                    await match_face(self._journal, self._ports.folder)
+                    await match_face(self._journal, self.ports.folder)
                     plans = (played.plans(number) if played is not None else None) or design(
-                        self._board, self._ports.portfolio
+                        self._board, self.ports.portfolio
                     )
                     await self._journal.record(GenerationDesigned(plans), generation=number)
                 case Step.LAUNCH | Step.WATCH | Step.CHECK:
                     await self._work(number)
                 case Step.OBSERVE:
-                    if self._ports.played is not None:
-                        await repeat_edits(self._journal, self._ports.played.run, self._ports.played.observed(number))
-                    await match_face(self._journal, self._ports.folder)
-                    await save_observed(self._journal, self._ports, number)
-                    await match_face(self._journal, self._ports.folder)
-                    await write_results(self._journal, self._ports.folder)
+                    if self.ports.played is not None:
+                        await repeat_edits(self._journal, self.ports.played.run, self.ports.played.observed(number))
+                    await match_face(self._journal, self.ports.folder)
+                    await save_observed(self._journal, self.ports, number)
+                    await match_face(self._journal, self.ports.folder)
+                    await write_results(self._journal, self.ports.folder)
                 case Step.GATE:
                     if not await self._gate(number):
                         return
 
     async def _prepare(self) -> bool:
         """Make ready to make sandboxes. False when the operator ended the run first."""
-        if self._ports.prepare is None:
+        if self.ports.prepare is None:
             return True
-        preparing = asyncio.ensure_future(self._ports.prepare())
+        preparing = asyncio.ensure_future(self.ports.prepare())
         # Once there are subagents, what they left has to be checked.
         if self._board.baseline is None and not await self._done_before_stop(preparing):
             await self._finish(RunState.STOPPED, self._stopping)
@@ -142,7 +142,7 @@ class Harness:
         if self._working is None:
             self._journal.wake()
             return
-        runner = LaneRunner(self._journal, self._ports, self._checker, subagent, self._checks)
+        runner = LaneRunner(self._journal, self.ports, self._checker, subagent, self._checks)
         self._lanes[subagent] = runner
         if self._stopping:
             runner.end(Ending.KILLED, self._stopping)
@@ -182,8 +182,8 @@ class Harness:
         return True
 
     async def _finish(self, state: RunState, reason: str) -> None:
-        await write_results(self._journal, self._ports.folder, ending=(state, reason))
-        await self._journal.record(RunFinished(state, reason, str(self._ports.folder.report)))
+        await write_results(self._journal, self.ports.folder, ending=(state, reason))
+        await self._journal.record(RunFinished(state, reason, str(self.ports.folder.report)))
 
     async def _tick(self) -> None:
         """Look at what came from outside: events of the recorder, commands, the clock."""

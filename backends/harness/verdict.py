@@ -29,23 +29,31 @@ class Checker:
     keep: Callable[[str], Awaitable[str]]
 
     async def run(self, name: str, patch: bytes = b"") -> CheckResult:
-        """The verdict on a patch, b"" for the unchanged code. Cancelling it leaves nothing behind."""
-        try:
-            sandbox = await self.sandboxes.create(name, self.revision)
-        except SandboxError as error:
-            return could_not_run(str(error))
-        try:
-            if patch:
-                await sandbox.apply(patch)
-            executed = await sandbox.run(self.check.command, seconds=self.check.seconds, cap=OUTPUT_CAP)
-        except SandboxError as error:
-            return could_not_run(str(error))
-        finally:
+        """The verdict on a patch, b"" for the unchanged code. A sandbox that is lost over it, with the machine that it
+        was on for instance, says nothing about the patch: it is tried in another. Cancelling it leaves nothing behind.
+        """
+        executed = None
+        for last in (False, True):
             try:
-                await sandbox.close()
+                sandbox = await self.sandboxes.create(name, self.revision)
             except SandboxError as error:
-                # The verdict stands; the run's end tries again.
-                log.warning("%s", error)
+                return could_not_run(str(error))
+            try:
+                if patch:
+                    await sandbox.apply(patch)
+                executed = await sandbox.run(self.check.command, seconds=self.check.seconds, cap=OUTPUT_CAP)
+                break
+            except SandboxError as error:
+                if last:
+                    return could_not_run(str(error))
+                log.warning("the check is tried again: %s", error)
+            finally:
+                try:
+                    await sandbox.close()
+                except SandboxError as error:
+                    # The verdict stands; the run's end tries again.
+                    log.warning("%s", error)
+        assert executed is not None
         output = executed.text()
         return judge(executed, output, await self.keep(output), self.check)
 

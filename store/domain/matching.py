@@ -84,6 +84,8 @@ _PATTERNS = {
         rf"\b(?:{_PROVIDERS}|{_AGENTS})[_-](?=\w*\d)\w{{8,}}\b",
         # An agent's id that a result repeats.
         r"(?:(?<=agentId: )|(?<=agent_id: )|(?<=agent-id: ))[\w-]{4,}",
+        # Claude Code's subagents once more; codex's pieces of output.
+        r"(?:(?<=with to: ')|(?<=<task-id>)|(?<=/tasks/)|(?<=^Chunk ID: ))[\w-]{4,}",
         # Hashes of Git's: whole, or short where Git writes them.
         r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b",
         r"(?:(?<=HEAD is now at )|(?<=\[main )|(?<=\[master )|^)(?=[a-f]*[0-9])[0-9a-f]{7,12}(?=[\] ])",
@@ -93,7 +95,10 @@ _PATTERNS = {
         rf"\b(?:{_DAY},?\s+)?{_OF_MONTH}(?:,?\s+{_CLOCK})?{_ZONE}?(?:\s+\d{{4}}\b)?",
         r"(?<![\w:.])\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?![\w:])",
     ),
-    "durations": (r"(?<![\w.])(?:\d+\.\d+\s?(?:s|secs?|seconds?|min|minutes?|ms|µs|us|ns)|\d+\s?(?:ms|µs|us|ns))\b",),
+    "durations": (
+        r"(?<![\w.])(?:\d+\.\d+\s?(?:s|secs?|seconds?|min|minutes?|ms|µs|us|ns)|\d+\s?(?:ms|µs|us|ns))\b",
+        r"(?:(?<=duration_ms: )|(?<=duration_ms>))\d+",
+    ),
     "places": (
         r"/tmp/(?:tmp|pytest-of-)\w+(?:/pytest-\d+)?",  # noqa: S108 - found, not used
         r"(?:(?<=127\.0\.0\.1:)|(?<=localhost:)|(?<=\[::1\]:))\d{4,5}\b",

@@ -28,6 +28,7 @@ GRACE = 10.0
 CLEAR_SECONDS = 30.0
 """The most that clearing up behind a program may take."""
 
+_ENDED = "this subagent has ended"
 _LIMITS = {Bound.TURNS, Bound.TOKENS, Bound.COST}
 _PROMPTS = "".join(f'MULTITRACK_{name.upper()}="$HOME/{FOLDER}/{file}"; ' for name, file in FILES.items())
 _BEGIN = f"exec 2>&1 </dev/null; {_PROMPTS}export {' '.join(f'MULTITRACK_{name.upper()}' for name in FILES)}; "
@@ -49,7 +50,7 @@ class CommandAgent:
         """Hold a subagent's model call while the subagent is paused, and put its turn on record; why the call may not
         go out, "" when it may."""
         work = self._works.get(subagent)
-        return "this subagent has ended" if work is None else await work.before_turn(thread, body)
+        return _ENDED if work is None else await work.before_turn(thread, body)
 
     async def work(self, assignment: Assignment, session: Session, progress: Progress | None = None) -> Outcome:
         """See `Agent.work`."""
@@ -68,6 +69,7 @@ class CommandAgent:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong costs this attempt, not the run
             return Outcome(Ending.CRASHED, safe_line(f"{type(error).__name__}: {error}", 400))
         finally:
+            work.end()
             del self._works[assignment.subagent]
 
 
@@ -82,6 +84,7 @@ class _Work:
         self._following = Following(store, assignment.subagent, session)
         self._limit: Ending | None = None
         self._limited = asyncio.Event()
+        self._over = asyncio.Event()
 
     @property
     def began(self) -> bool:
@@ -89,11 +92,24 @@ class _Work:
         return self._following.seen.calls > 0
 
     async def before_turn(self, thread: str, body: bytes) -> str:
-        if (ending := self._limit or await self._session.before_turn()) is not None:
-            self._reached(ending)
-            return f"the {ending} of this subagent is reached"
-        await self._following.turn(thread, body)
-        return ""
+        asking = asyncio.create_task(self._session.before_turn())
+        ending = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait([asking, ending], return_when=asyncio.FIRST_COMPLETED)
+            if self._over.is_set():
+                return _ENDED
+            if (limit := self._limit or asking.result()) is not None:
+                self._reached(limit)
+                return f"the {limit} of this subagent is reached"
+            await self._following.turn(thread, body)
+            return ""
+        finally:
+            asking.cancel()
+            ending.cancel()
+
+    def end(self) -> None:
+        """Hold and let out no more calls."""
+        self._over.set()
 
     async def run(self, url: str, progress: Progress | None) -> Outcome:
         declared, assignment = self._declaration, self._assignment

@@ -27,7 +27,7 @@ class Declaration:
     `command` is a shell command, run in the clone with an empty standard input; it ends when the agent does. `again` is
     the one that goes on with the conversation that the agent itself has kept in its home, "" where it keeps none: it
     then begins anew, told that files may have been changed already. `environment` and `model` may have the placeholders
-    `{model}`, `{url}` and `{key}`.
+    `{model}`, `{url}` and `{key}`, and `model` has `{provider}` too; a provider's prefix is taken off a model's name.
 
     `provider` is the provider whose protocol it speaks, "" where that goes by the model. `install` are the lines of a
     Dockerfile that put it on a Debian image. `leavings` are names in the clone's root, with shell patterns, that it
@@ -55,7 +55,8 @@ class Declaration:
     def variables(self, model: str, url: str, key: str) -> dict[str, str]:
         """Its environment beside what every command in the sandbox has."""
         said = {"url": url, "key": key}
-        said["model"] = self.model.format(model=model, provider=self.provider_of(model))
+        prefix = f"{provider_of(model)}/"
+        said["model"] = self.model.format(model=model.removeprefix(prefix), provider=self.provider_of(model))
         return {name: value.format(**said) for name, value in self.environment.items()} | {
             variable(name): value for name, value in said.items()
         }

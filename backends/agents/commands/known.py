@@ -11,7 +11,7 @@ def _apt(program: str, *packages: str) -> str:
     """Debian's packages, where the image lacks the program."""
     install = f"apt-get install -y -qq --no-install-recommends {' '.join(packages)} >/dev/null"
     return (
-        f"RUN {program} >/dev/null 2>&1 || {{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive {install} "
+        f"RUN {{ {program}; }} >/dev/null 2>&1 || {{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive {install} "
         "&& rm -rf /var/lib/apt/lists/*; }"
     )
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from backends.sandboxes.docker.attached import STDOUT, Attached, NotStartedError
 from backends.sandboxes.docker.causes import end_of_container
 from backends.sandboxes.docker.engine import BusyError, Engine, MissingError, in_thread, plain
-from backends.sandboxes.docker.scripts import KILL, ROOT
+from backends.sandboxes.docker.scripts import INTERRUPT, KILL, ROOT
 from backends.sandboxes.environment import COMMAND_MARKER, MARKER
 from backends.sandboxes.protocol import SandboxError
 from store.domain.docker import DockerSettings
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _SECONDS = 600.0
 """The most that one of our own scripts may take."""
+_KILLING_SECONDS = 60.0
+"""The most that looking for programs and killing them may take, before the container is started anew."""
 _ENDING_SECONDS = 5.0
 """How long the engine may take to notice that a program it was told to kill has ended."""
 _ERROR_CAP = 4096
@@ -37,21 +39,30 @@ class Contained:
 
     async def kill(self, token: str) -> None:
         """End a command and all that it started; with the whole container, when there is no other way."""
+        if not await self._ended_by(KILL, token):
+            await self.restart()
+
+    async def kill_all(self) -> bool:
+        """End all that runs for the subagent; whether that could be done."""
+        return await self._ended_by(INTERRUPT)
+
+    async def _ended_by(self, script: str, *arguments: str) -> bool:
         try:
-            code, _, _ = await self.script(KILL, [token])
-            if code == 0:
-                return
+            # Not in the clone, which a subagent can make nobody's to enter.
+            code, _, _ = await self.script(script, arguments, workdir="/", seconds=_KILLING_SECONDS)
         except SandboxError:
-            pass
-        await self.restart()
+            return False
+        return code == 0
 
     async def restart(self) -> None:
+        """Start the container anew, with its files and without what ran in it."""
         try:
             await self._engine.call(lambda api: api.restart(self._called, timeout=0))
         except (MissingError, BusyError):
             return  # nothing runs in what is not there
 
     async def end(self, token: str, attached: Attached, listening: "asyncio.Future[None]") -> None:
+        """End a command that somebody listens to, and the listening."""
         try:
             await self.kill(token)
         finally:
@@ -102,7 +113,14 @@ class Contained:
             await in_thread(attached.close)
 
     async def script(
-        self, script: str, arguments: Sequence[str], *, stdin: bytes = b"", cap: int = 0, workdir: str = ROOT
+        self,
+        script: str,
+        arguments: Sequence[str] = (),
+        *,
+        stdin: bytes = b"",
+        cap: int = 0,
+        workdir: str = ROOT,
+        seconds: float = _SECONDS,
     ) -> tuple[int, bytes, bytes]:
         """Run one of our scripts: exit code, output, and the end of what it says of errors. SandboxError when it says
         more than `cap` bytes, takes too long, or can't be run."""
@@ -125,13 +143,13 @@ class Contained:
 
         both = [asyncio.ensure_future(in_thread(work)) for work in ((read, write) if stdin else (read,))]
         try:
-            _, late = await asyncio.wait(both, timeout=_SECONDS)
+            _, late = await asyncio.wait(both, timeout=seconds)
         finally:
             attached.cut()
             await asyncio.wait(both)
             attached.close()
         if late:
-            raise SandboxError(f"the container of {self._name} was given {_SECONDS:g} s for its files, and is not done")
+            raise SandboxError(f"the container of {self._name} was given {seconds:g} s for its files, and is not done")
         for work in both:
             work.result()
         if len(out) > cap:

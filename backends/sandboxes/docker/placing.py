@@ -184,11 +184,14 @@ class PlacedSandboxes:
 
     async def prepare(self, said: Callable[[str], None]) -> None:
         """Make ready to create sandboxes: build the image on every host, saying how far that is, a line at a time."""
-        for place in self._places.values():
-            if not place.why:
-                await place.doing(
-                    place.sandboxes.prepare(partial(_tell, said, place) if len(self._places) > 1 else said)
-                )
+        here = [place for place in self._places.values() if not place.why]
+        for place in here:
+            try:
+                await place.doing(place.sandboxes.prepare(partial(_tell, said, place) if len(here) > 1 else said))
+            except SandboxError:
+                # One that went away makes itself ready when it is back, and something is made there.
+                if not place.why or all(other.why for other in here):
+                    raise
 
     async def close(self) -> None:
         """Let go of the hosts."""
@@ -224,8 +227,16 @@ class PlacedSandboxes:
 
     async def sweep(self) -> int:
         """See `Sandboxes.sweep`. A host that is away is left out: the next engine sweeps it."""
-        here = [place for place in self._places.values() if not place.why]
-        return sum(await asyncio.gather(*(place.doing(place.sandboxes.sweep()) for place in here)))
+        swept = await asyncio.gather(*(self._swept(place) for place in self._places.values() if not place.why))
+        return sum(swept)
+
+    async def _swept(self, place: Place) -> int:
+        try:
+            return await place.doing(place.sandboxes.sweep())
+        except SandboxError:
+            if not place.why:
+                raise
+            return 0
 
     async def leave(self) -> None:
         """Remove what runs, and leave the workspaces for the engine that goes on with the run. SandboxError as `remove`

@@ -16,7 +16,6 @@ from backends.sandboxes.docker.hearing import Hearing
 from backends.sandboxes.docker.scripts import (
     APPLY,
     CLONE,
-    INTERRUPT,
     PATCH,
     PROGRAM,
     READ,
@@ -189,12 +188,8 @@ class DockerSandbox:
         await self._engine.gone(lambda api: api.remove_volume(self._called, force=True))
 
     async def _interrupt(self) -> None:
-        try:
-            code, _, _ = await self._inside.script(INTERRUPT, [])
-            if code == 0:
-                return
-        except SandboxError:
-            pass
+        if await self._inside.kill_all():
+            return
         # It has ended, or has no room for one more process.
         with contextlib.suppress(SandboxError):
             await self._inside.restart()
@@ -233,7 +228,7 @@ class DockerSandbox:
         raise SandboxError(f"git in the container: {safe_line(said, 400) or f'exit code {code}'}")
 
     def _no_clone(self) -> SandboxError:
-        return SandboxError(f"the sandbox of {self._name} is gone: there is no {ROOT} any more")
+        return SandboxError(f"the sandbox of {self._name} is gone: there is no {ROOT} that can be entered")
 
 
 def _path(path: str) -> str:

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import secrets
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ from store.lock import holder
 
 LABEL_REVISION = "multitrack.revision"
 _PIECE = 1 << 20
+_AT_ONCE = 8
+"""Removals that an engine is asked for at once."""
+
+log = logging.getLogger("multitrack.sandboxes")
 
 
 def _unsaid(_line: str) -> None:
@@ -118,35 +123,47 @@ class DockerSandboxes:
 
     async def sweep(self) -> int:
         """Remove what earlier engines of this home left on the host: this run's containers, those of runs whose engine
-        is dead, and the workspaces of runs that are over; how many containers there were of this run."""
-        ours = 0
+        is dead, and the workspaces of runs that are over; how many containers there were of this run. What can't be
+        removed is logged."""
+        ours, removing = 0, []
         for found in await self._containers(LABEL_HOME, self._owner.home):
             run = found["Labels"].get(LABEL_RUN, "")
             if run == self._owner.run or not self._lives(run):
-                await self._remove_container(found["Id"])
+                removing.append(self._remove_container(found["Id"]))
                 ours += run == self._owner.run
+        for wrong in await _all(removing):
+            log.warning("%s", wrong)
+        removing = []
         for found in await self._volumes(LABEL_HOME, self._owner.home):
             run, kind = found["Labels"].get(LABEL_RUN, ""), found["Labels"].get(LABEL_KIND)
             own = run == self._owner.run
             if (own or not self._lives(run)) and (kind == "mirror" or (not own and self._over(run))):
-                await self._remove_volume(found["Name"])
+                removing.append(self._remove_volume(found["Name"]))
+        for wrong in await _all(removing):
+            log.warning("%s", wrong)
         self._prepared = None
         return ours
 
     async def leave(self) -> None:
-        """Remove the run's containers, and leave its workspaces for the engine that goes on with it."""
-        for found in await self._containers(LABEL_RUN, self._owner.run):
-            await self._remove_container(found["Id"])
-        for found in await self._volumes(LABEL_RUN, self._owner.run):
-            if found["Labels"].get(LABEL_KIND) == "mirror":
-                await self._remove_volume(found["Name"])
-        self._prepared = None
+        """Remove the run's containers, and leave its workspaces for the engine that goes on with it. SandboxError for
+        what can't be removed, when everything else is."""
+        await self._take_away(lambda kind: kind == "mirror")
 
     async def remove(self) -> None:
-        """Remove all of the run: containers, workspaces, mirror. Safe to call twice."""
-        await self.leave()
-        for found in await self._volumes(LABEL_RUN, self._owner.run):
-            await self._remove_volume(found["Name"])
+        """Remove all of the run: containers, workspaces, mirror. Safe to call twice. SandboxError as `leave`."""
+        await self._take_away(lambda _kind: True)
+
+    async def _take_away(self, meant: Callable[[str], bool]) -> None:
+        """Remove the run's containers, and its volumes of the kinds that are meant."""
+        self._prepared = None
+        found = await self._containers(LABEL_RUN, self._owner.run)
+        wrong = await _all([self._remove_container(one["Id"]) for one in found])
+        found = await self._volumes(LABEL_RUN, self._owner.run)
+        wrong += await _all(
+            [self._remove_volume(one["Name"]) for one in found if meant(one["Labels"].get(LABEL_KIND, ""))]
+        )
+        if wrong:
+            raise wrong[0]
 
     def _sandbox(self, name: str, called: str, revision: str) -> DockerSandbox:
         async def revive() -> None:
@@ -272,6 +289,21 @@ class DockerSandboxes:
 
     def _gone(self, run: str) -> bool:
         return not run or "/" in run or not (self._runs / run).exists()
+
+
+async def _all(removing: Iterable[Coroutine[Any, Any, None]]) -> list[SandboxError]:
+    """Do them all, some at a time; what went wrong."""
+    few = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(work: Coroutine[Any, Any, None]) -> SandboxError | None:
+        async with few:
+            try:
+                await work
+            except SandboxError as error:
+                return error
+        return None
+
+    return [error for error in await asyncio.gather(*(one(work) for work in removing)) if error is not None]
 
 
 class _Packing:

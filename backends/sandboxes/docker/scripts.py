@@ -56,7 +56,7 @@ n=0 clean=0
 while [ $clean -lt 2 ]; do
     n=$((n + 1)); [ $n -lt 300 ] || exit 1
     found=" "
-    for f in $(grep -lsF "{COMMAND_MARKER}=$1" /proc/[0-9]*/environ); do
+    for f in $(grep -lszF "{COMMAND_MARKER}=$1" /proc/[0-9]*/environ); do
         f=${{f#/proc/}}
         found="$found${{f%/environ}} "
     done
@@ -211,6 +211,7 @@ l=
 for t in cat grep head mkfifo mktemp readlink rm sleep sort stat tr wc xargs; do
     command -v $t >/dev/null || l="$l $t"
 done
+printf x | grep -qz x 2>/dev/null || l="$l grep-with-z"
 echo "lacks=$l"
 echo "free=$(df -Pk {WORKSPACE} 2>/dev/null | {{ read -r _; read -r _ _ _ f _; echo "$f"; }})"
 """
