@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from backends.sandboxes import OUTPUT_CAP, Inhabitable, Sandbox, SandboxError, Sandboxes, touched
+from backends.sandboxes import Inhabitable, Sandbox, SandboxError, Sandboxes, touched
 from backends.sandboxes.docker import DockerSandbox, DockerSandboxes
-from backends.sandboxes.docker.hearing import Hearing
 from tests.dockerrig import engine, left, sandboxes_in
 from tests.sandboxcontract import Mirror, SandboxContract, a_nap, repository, running, shell
 
@@ -56,18 +55,6 @@ async def test_nothing_waits_for_what_stays_in_the_background(sandbox: DockerSan
     assert running(nap)
     await sandbox.interrupt()
     assert not running(nap)
-
-
-async def test_the_end_of_a_command_is_found_wherever_the_pieces_are_cut(sandbox: DockerSandbox) -> None:
-    end = "0123456789abcdef" * 2
-    whole = f"out{end[:-1]}put{end} 7 2\nnoise".encode()
-    for size in range(1, len(whole) + 1):
-        hearing = Hearing.__new__(Hearing)
-        Hearing.__init__(hearing, None, end, OUTPUT_CAP)  # type: ignore[arg-type] # it is not listened to
-        pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
-        assert any(hearing.take(piece) for piece in pieces)
-        assert (hearing.code, hearing.out_of_memory) == (7, 2)
-        assert hearing.kept()[0] == f"out{end[:-1]}put".encode()
 
 
 async def test_a_command_that_ends_everything_ends(sandbox: DockerSandbox) -> None:
