@@ -194,6 +194,7 @@ async def test_opencode_and_its_own_subagents(tmp_path: Path, node: DockerSettin
         turns = [t for e in s.events(TurnStarted) if isinstance(t := e.payload, TurnStarted)]
         assert [began[turn.under] for turn in turns if turn.under] == ["task"]
         assert [name for _, name, _ in told(s)] == ["bash", "task", "edit"]
+        assert s.upstream.others == []
         assert {call.model for call in s.calls()} == {MODEL}
 
 
