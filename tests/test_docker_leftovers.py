@@ -43,7 +43,7 @@ async def killed_engine(home: Path, mirror: Mirror, nap: str) -> str:
         from tests.dockerrig import sandboxes_in
 
         async def main():
-            sandboxes = sandboxes_in(Path({str(home)!r}), Path({str(mirror[0])!r}))
+            sandboxes = sandboxes_in(Path({str(home)!r}), Path({str(mirror[0])!r}), run={RUN!r})
             one, two = await asyncio.gather(*(sandboxes.create(name, {mirror[1]!r}) for name in ("1.1", "1.2")))
             await one.write("kept.txt", b"kept")
             await two.run("(setsid {nap} &); {nap} &", seconds=60)

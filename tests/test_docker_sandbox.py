@@ -7,7 +7,7 @@ import pytest
 
 from backends.sandboxes import Inhabitable, Sandbox, SandboxError, Sandboxes, touched
 from backends.sandboxes.docker import DockerSandbox, DockerSandboxes
-from tests.dockerrig import engine, left, sandboxes_in
+from tests.dockerrig import RUN, engine, left, sandboxes_in
 from tests.sandboxcontract import Mirror, SandboxContract, a_nap, repository, running, shell
 
 pytestmark = engine()
@@ -34,6 +34,8 @@ async def sandbox(sandboxes: DockerSandboxes, mirror: Mirror) -> DockerSandbox:
 
 class TestDockerSandbox(SandboxContract):
     """What every sandbox does."""
+
+    run = RUN
 
     def root(self, sandbox: Sandbox) -> str:
         return "/workspace/work"
