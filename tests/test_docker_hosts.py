@@ -29,7 +29,7 @@ from store.domain.states import Ending, RunState, SubagentState
 from store.domain.task import Dirt, SandboxKind
 from store.home import Home
 from tests import runs
-from tests.dockerrig import IMAGE, SecondEngine, engine, left, second_engine
+from tests.dockerrig import IMAGE, RUN, SecondEngine, engine, left, second_engine
 
 HERE = "unix:///var/run/docker.sock"
 
@@ -165,12 +165,12 @@ async def test_a_host_that_answers_nothing_any_more_is_left_alone(
     async def tell(sentence: str) -> None:
         told.append(sentence)
 
-    folder = home.folder("abcde").create().sandboxes
+    folder = home.folder(RUN).create().sandboxes
     settings = DockerSettings(image=IMAGE)
     hosts = [Idle(name, os.environ) for name in (other.address, HERE)]
     sandboxes = PlacedSandboxes(
         hosts,
-        lambda host: DockerSandboxes("abcde", folder, mirror[0], settings, os.environ, host=host),
+        lambda host: DockerSandboxes(RUN, folder, mirror[0], settings, os.environ, host=host),
         tell,
         every=0.1,
     )
