@@ -92,8 +92,9 @@ def test_an_image_without_a_shell_or_git_is_told(api: Any) -> None:
     finally:
         api.remove_image("multitrack/test-empty:1", force=True)
         api.remove_image("multitrack/test-no-git:1", force=True)
-    assert api.containers(all=True, filters={"label": "multitrack.kind=probe"}) == []
-    assert not api.volumes(filters={"label": "multitrack.kind=probe"})["Volumes"]
+    ours = {"label": ["multitrack.kind=probe", f"multitrack.engine={os.getpid()}"]}
+    assert api.containers(all=True, filters=ours) == []
+    assert not api.volumes(filters=ours)["Volumes"]
 
 
 async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: Mirror, api: Any) -> None:
