@@ -252,6 +252,12 @@ async def test_it_goes_on_with_its_conversation_under_the_next_engine(
         s.rig.agent = s.agent
         leaving = asyncio.create_task(s.rig.engine(base_url=s.base_url, cut=s.proxy.cut))
         await s.rig.until(lambda: bool(s.events(ToolStarted)), "a tool call")
+        # It keeps its conversation a moment later than it acts.
+        sandbox = s.agent._works[s.subagent]._session.sandbox
+        kept = "test -s answer && grep -rlq 'echo 4 >answer' $(ls -A -d ~/.[a-z]* | grep -v multitrack)"
+        async with asyncio.timeout(120):
+            while (await sandbox.run(kept, seconds=30)).exit_code:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.1)
         leaving.cancel()
         await asyncio.wait([leaving])
         await s.rig.sandboxes().sweep()
