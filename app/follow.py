@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from app import replays
+from app.containers import BUILTIN
 from app.failure import Exit
 from app.output import counted, duration, emit, money, note, say
 from store.domain.board import Board, Generation, Lane
@@ -29,6 +30,7 @@ from store.domain.events import (
 from store.domain.replay import Replayed
 from store.domain.secrets import shown_line
 from store.domain.states import RunState, SubagentState
+from store.domain.task import SandboxKind, Task
 from store.home import Home
 
 PATIENCE = 0.5
@@ -99,6 +101,8 @@ def summary(board: Board, report: str) -> dict[str, Any]:
         "seed": board.order.seed if board.order else None,
         "model": "scripted model" if board.order and board.order.scripted else board.task.model,
         "memory": str(board.task.memory),
+        "agent": board.task.agent,
+        "sandbox": str(board.task.sandbox),
         "report": report,
         "turns": spend.turns,
         "tokens": spend.usage.total,
@@ -127,7 +131,10 @@ def lines(board: Board, event: Event) -> list[str]:
     match event.payload:
         case RunCreated() as order:
             model = "scripted model" if order.scripted else order.task.model
-            return [f"Run {board.run}: {shown_line(order.title)}", f"  {model}, seed {order.seed}"]
+            return [
+                f"Run {board.run}: {shown_line(order.title)}",
+                f"  {model}, seed {order.seed}, {_worked(order.task)}",
+            ]
         case EngineStarted() as engine if engine.orphans:
             return [f"An engine goes on with the run; {engine.orphans} processes of the one before it were ended."]
         case SandboxesPreparing(lines=preparing):
@@ -163,6 +170,12 @@ def lines(board: Board, event: Event) -> list[str]:
             return [f"The engine has left: {shown_line(stopped.reason)}"]
         case _:
             return []
+
+
+def _worked(task: Task) -> str:
+    """Who works, and where."""
+    agent = "built-in subagents" if task.agent == BUILTIN else shown_line(task.agent, 40)
+    return f"{agent} in containers" if task.sandbox is SandboxKind.DOCKER else f"{agent} in local sandboxes"
 
 
 def _baseline(baseline: BaselineChecked) -> list[str]:

@@ -9,6 +9,7 @@ import functools
 import io
 import os
 import re
+import secrets
 import signal
 import subprocess
 import tarfile
@@ -27,7 +28,9 @@ from store.domain.docker import DockerSettings
 IMAGE = os.environ.get("MULTITRACK_TEST_IMAGE", "multitrack/debian:bookworm")
 """Debian with Git and Python 3.11."""
 SETTINGS = DockerSettings(image=IMAGE, memory=256 << 20, cpus=2.0, pids=64)
-RUN = "abcde"
+RUN = f"d{secrets.token_hex(2)}"
+"""Another in every process: whoever ends what the local sandboxes of a run have left finds the run's name in containers
+on this machine, too."""
 
 
 @functools.cache

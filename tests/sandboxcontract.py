@@ -59,7 +59,9 @@ async def shell(sandbox: Sandbox, command: str) -> str:
 
 
 class SandboxContract:
-    """The tests."""
+    """The tests. `run` is what the run is called."""
+
+    run = "abcde"
 
     @pytest.fixture
     def nap(self) -> str:
@@ -103,7 +105,7 @@ class SandboxContract:
     async def test_a_command_can_be_given_more(self, sandbox: Sandbox) -> None:
         given = {"MORE": "a b\n'\"", "MULTITRACK_SANDBOX": "another"}
         done = await sandbox.run('echo "$MORE"; echo "$MULTITRACK_SANDBOX"', seconds=60, environment=given)
-        assert done.text() == "a b\n'\"\nabcde.1.1\n"
+        assert done.text() == f"a b\n'\"\n{self.run}.1.1\n"
 
     async def test_exit_codes_are_as_they_are(self, sandbox: Sandbox) -> None:
         for command, code in (("exit 3", 3), ("kill -TERM $$", 143), ("nosuch-command", 127), ("kill -9 $$", 137)):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from app.branches import Told, tree
 from app.trace import OfTool, OfTurn, Trace
 from backends.agents.commands.declaration import Declaration
+from backends.agents.commands.following import Following
 from backends.agents.commands.known import OWN_ENVIRONMENT
 from store.domain.commands import Continue, Kill, Pause
-from store.domain.events import ProgramSaid, SubagentEnded, ToolFinished, ToolStarted, TurnStarted
+from store.domain.events import Alert, Event, ProgramSaid, SubagentEnded, ToolFinished, ToolStarted, TurnStarted
 from store.domain.limits import Limits
 from store.domain.states import Ending, RunState, SubagentState
 from tests.agentrig import PROGRAM, studio
@@ -316,3 +318,27 @@ async def test_what_it_leaves_for_itself_is_no_part_of_its_patch(tmp_path: Path,
         await s.finish()
         lane = s.rig.board.lane(s.subagent)
         assert lane is not None and lane.checked is not None and lane.checked.files == ("answer",)
+
+
+async def test_a_look_at_the_tape_that_is_broken_off_loses_nothing(
+    tmp_path: Path, agent: Declaration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, go = threading.Event(), threading.Event()
+    events = [Event(1, 1.0, "r", 1, 1, Alert("turn limit", "it is reached"))]
+
+    def look(following: Following) -> list[Event]:
+        looking.set()
+        go.wait(30)
+        found, events[:] = [*events], []
+        return found
+
+    monkeypatch.setattr(Following, "_events", look)
+    async with studio(tmp_path, agent, fixes) as s:
+        following = Following(s.rig.store, s.subagent, None)  # type: ignore[arg-type] # nothing is recorded
+        broken_off = asyncio.create_task(following.catch_up())
+        await asyncio.to_thread(looking.wait, 30)
+        broken_off.cancel()
+        await asyncio.wait([broken_off])
+        go.set()
+        await following.catch_up()
+        assert following.alerts == {"turn limit"}

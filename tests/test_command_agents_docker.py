@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -194,6 +193,7 @@ async def test_opencode_and_its_own_subagents(tmp_path: Path, node: DockerSettin
         turns = [t for e in s.events(TurnStarted) if isinstance(t := e.payload, TurnStarted)]
         assert [began[turn.under] for turn in turns if turn.under] == ["task"]
         assert [name for _, name, _ in told(s)] == ["bash", "task", "edit"]
+        assert s.upstream.others == []
         assert {call.model for call in s.calls()} == {MODEL}
 
 
@@ -223,30 +223,50 @@ async def test_what_the_provider_refuses_claude_code(
         assert ended is not None and ended.ending is ending, ended
 
 
-async def test_claude_code_goes_on_with_its_conversation_under_the_next_engine(
-    tmp_path: Path, node: DockerSettings
+@pytest.mark.parametrize(
+    ("agent", "tool", "member", "model"),
+    [
+        (CLAUDE_CODE, "Bash", "command", MODEL),
+        (CODEX, "exec_command", "cmd", "gpt-5.1-codex"),
+        (OPENCODE, "bash", "command", MODEL),
+    ],
+    ids=["claude-code", "codex", "opencode"],
+)
+async def test_it_goes_on_with_its_conversation_under_the_next_engine(
+    tmp_path: Path, node: DockerSettings, agent: Declaration, tool: str, member: str, model: str
 ) -> None:
-    asked: list[Any] = []
+    asked: list[Heard] = []
+
+    def run(command: str) -> list[str | Use]:
+        return [Use(tool, {member: command, **({} if tool == "exec_command" else {"description": "go on"})})]
 
     def script(heard: Heard) -> Said:
         if not heard.tools:
             return ["A title"]
-        asked.append(heard.body["messages"])
+        asked.append(heard)
         if len(asked) == 1:
-            return [Use("Bash", {"command": "echo 4 >answer; sleep 1000", "description": "begin"})]
-        return ["Enough."] if heard.turns > 1 else [Use("Bash", {"command": "echo 42 >answer", "description": "end"})]
+            return run("echo 4 >answer; sleep 1000")
+        return ["Enough."] if "echo 42" in heard.everything else run("echo 42 >answer")
 
-    async with studio(tmp_path, CLAUDE_CODE, script, installed(CLAUDE_CODE, node)) as s:
+    async with studio(tmp_path, agent, script, installed(agent, node), model=model) as s:
         s.rig.agent = s.agent
         leaving = asyncio.create_task(s.rig.engine(base_url=s.base_url, cut=s.proxy.cut))
         await s.rig.until(lambda: bool(s.events(ToolStarted)), "a tool call")
+        # It keeps its conversation a moment later than it acts.
+        sandbox = s.agent._works[s.subagent]._session.sandbox
+        kept = "test -s answer && grep -rlq 'echo 4 >answer' $(ls -A -d ~/.[a-z]* | grep -v multitrack)"
+        async with asyncio.timeout(120):
+            while (await sandbox.run(kept, seconds=30)).exit_code:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.1)
         leaving.cancel()
         await asyncio.wait([leaving])
         await s.rig.sandboxes().sweep()
         await s.finish()
-        text = str(asked[1])
-        assert "You were interrupted" in text and "# Goal" in text
-        assert lane_of(s).attempt == 2
+        assert len(asked) > 1, lane_of(s).ended
+        text = asked[1].everything
+        assert "You were interrupted" in text and "# Goal" in text and "echo 4 >answer" in text
+        lane = lane_of(s)
+        assert (lane.attempt, lane.solved) == (2, True)
 
 
 async def test_an_engine_hires_it_and_the_run_can_be_replayed(tmp_path: Path, node: DockerSettings) -> None:

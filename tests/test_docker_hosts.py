@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -28,7 +29,7 @@ from store.domain.states import Ending, RunState, SubagentState
 from store.domain.task import Dirt, SandboxKind
 from store.home import Home
 from tests import runs
-from tests.dockerrig import IMAGE, SecondEngine, engine, left, second_engine
+from tests.dockerrig import IMAGE, RUN, SecondEngine, engine, left, second_engine
 
 HERE = "unix:///var/run/docker.sock"
 
@@ -164,12 +165,12 @@ async def test_a_host_that_answers_nothing_any_more_is_left_alone(
     async def tell(sentence: str) -> None:
         told.append(sentence)
 
-    folder = home.folder("abcde").create().sandboxes
+    folder = home.folder(RUN).create().sandboxes
     settings = DockerSettings(image=IMAGE)
     hosts = [Idle(name, os.environ) for name in (other.address, HERE)]
     sandboxes = PlacedSandboxes(
         hosts,
-        lambda host: DockerSandboxes("abcde", folder, mirror[0], settings, os.environ, host=host),
+        lambda host: DockerSandboxes(RUN, folder, mirror[0], settings, os.environ, host=host),
         tell,
         every=0.1,
     )
@@ -212,7 +213,7 @@ async def test_a_host_that_answers_nothing_any_more_is_left_alone(
 
 
 @contextlib.contextmanager
-def listening(address: str) -> Iterator[int]:
+def listening(address: str, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """A port that leads to the socket."""
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -227,7 +228,7 @@ def listening(address: str) -> Iterator[int]:
         await asyncio.gather(one_way(reader, theirs), one_way(there, writer), return_exceptions=True)
 
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(carry, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(carry, "127.0.0.1", 0, ssl=tls))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
@@ -242,10 +243,53 @@ def listening(address: str) -> Iterator[int]:
         loop.close()
 
 
+def certificates(folder: Path) -> None:
+    """An authority, and a key with a certificate of its own for the server and for us."""
+    folder.mkdir()
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server-", ""):
+        openssl("req", *key, "-keyout", f"{name}key.pem", "-out", "request", "-subj", f"/CN={name}one")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2", "-extfile", "names")
+        openssl("x509", "-req", "-in", "request", *signing, "-out", f"{name}cert.pem")
+
+
+def test_a_host_that_asks_for_certificates(tmp_path: Path) -> None:
+    mine, others = tmp_path / "mine", tmp_path / "others"
+    certificates(mine)
+    certificates(others)
+    asking = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=mine / "ca.pem")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_cert_chain(mine / "server-cert.pem", mine / "server-key.pem")
+    config = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "docker")}
+    with listening(HERE, asking) as port:
+        name = f"tcp://127.0.0.1:{port}"
+        for who in (mine, others):
+            files = ",".join(f"{one}={who / one}.pem" for one in ("ca", "cert", "key"))
+            create = ["docker", "context", "create", who.name, "--docker", f"host={name},{files}"]
+            subprocess.run(create, env=config, capture_output=True, check=True)
+        shown = {**os.environ, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(mine)}
+        for reached in (Host("mine", config), Host(name, shown), Host("", {**shown, "DOCKER_HOST": name})):
+            assert reached.has(IMAGE)
+            reached.close()
+        for refused in (Host("others", config), Host(name, {**shown, "DOCKER_CERT_PATH": str(others)})):
+            with pytest.raises(HostError, match="look at the certificates"):
+                refused.client()
+        with pytest.raises(HostError, match="no Docker engine answers at tcp://"):
+            Host(name, os.environ).client()
+
+
 @contextlib.contextmanager
 def ssh_server(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """An ssh server for us alone: its port, and an environment whose `ssh` is let in."""
     if (sshd := shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")) is None:
+        if os.environ.get("MULTITRACK_NEEDS_DOCKER"):
+            pytest.fail("there is no sshd here: install openssh-server", pytrace=False)
         pytest.skip("there is no sshd here")
     folder.mkdir()
     for name in ("host", "mine"):

@@ -35,6 +35,12 @@ async def sandboxes(tmp_path: Path, mirror: Mirror) -> AsyncIterator[DockerSandb
         yield made
 
 
+@pytest.fixture(autouse=True)
+async def nothing_is_left_by_a_test_that_fails(tmp_path: Path, mirror: Mirror) -> AsyncIterator[None]:
+    yield
+    await sandboxes_in(tmp_path, mirror[0]).remove()
+
+
 async def killed_engine(home: Path, mirror: Mirror, nap: str) -> str:
     """Leave what a process leaves that is killed while it works in two sandboxes; the handle of the first."""
     program = textwrap.dedent(f"""
@@ -43,7 +49,7 @@ async def killed_engine(home: Path, mirror: Mirror, nap: str) -> str:
         from tests.dockerrig import sandboxes_in
 
         async def main():
-            sandboxes = sandboxes_in(Path({str(home)!r}), Path({str(mirror[0])!r}))
+            sandboxes = sandboxes_in(Path({str(home)!r}), Path({str(mirror[0])!r}), run={RUN!r})
             one, two = await asyncio.gather(*(sandboxes.create(name, {mirror[1]!r}) for name in ("1.1", "1.2")))
             await one.write("kept.txt", b"kept")
             await two.run("(setsid {nap} &); {nap} &", seconds=60)

@@ -4,6 +4,8 @@ The sandboxes are local ones, real as ever; only the hosts' word on how they are
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -231,6 +233,24 @@ async def test_a_host_that_goes_away_while_it_is_made_ready_is_left_out(tmp_path
         assert said == ["a: begun", "b: made"]
         assert await made.sandboxes.sweep() == 0
         assert await made.create("1.1") == "b"
+
+
+def test_a_context_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"far").hexdigest()
+    meta.mkdir(parents=True)
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    (tmp_path / "config.json").write_text('{"currentContext": "far"}')
+    for name in ("far", ""):
+        with pytest.raises(HostError, match="`docker context ls` lists them"):
+            Host(name, environ).client()
+    for words in ("{}", "no JSON", "[]"):
+        (meta / "meta.json").write_text(words)
+        with pytest.raises(HostError, match='the Docker context "far" can\'t be read'):
+            Host("far", environ).client()
+    endpoint = {"Host": "tcp://127.0.0.1:1", "SkipTLSVerify": True}
+    (meta / "meta.json").write_text(json.dumps({"Name": "far", "Endpoints": {"docker": endpoint}}))
+    with pytest.raises(HostError, match="no Docker engine answers at far"):
+        Host("far", environ).client()
 
 
 @pytest.mark.parametrize(

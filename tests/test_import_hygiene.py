@@ -43,7 +43,17 @@ def test_reading_the_store_loads_no_sdk_no_screen_and_no_migrations(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "module", ["app.studio", "app.engines", "app.follow", "app.demo", "app.commands", "backends.practice"]
+    "module",
+    [
+        "app.studio",
+        "app.engines",
+        "app.follow",
+        "app.demo",
+        "app.containers",
+        "app.doctor",
+        "app.commands",
+        "backends.practice",
+    ],
 )
 def test_modules_of_the_screens_process_load_no_sdk(module: str) -> None:
     probe = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"

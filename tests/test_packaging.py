@@ -64,6 +64,8 @@ def test_the_wheel_has_the_five_rooms_whole_and_nothing_else(built: Path) -> Non
         ("store/migrations/", ".mako"),
         ("backends/practice/tasks/", ""),
         ("backends/practice/", ".md"),
+        ("backends/sandboxes/docker/inside/", ".js"),
+        ("backends/sandboxes/docker/inside/", ".pl"),
         ("", ".tcss"),
         ("app/", "py.typed"),
     ):

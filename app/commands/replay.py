@@ -33,10 +33,12 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _replay(context: Context, options: Namespace) -> int:
+    from app.containers import settled
     from app.credentials import provider_environ
     from app.replays import order_replay, said
     from backends.sandboxes import SandboxError
     from store.domain.replay import OnMismatch, Replay
+    from store.domain.task import SandboxKind
 
     with context.store() as store:
         board = read_board(store, find_run(store, options.run).id)
@@ -44,6 +46,8 @@ def _replay(context: Context, options: Namespace) -> int:
         order, environ = board.order, dict(context.environ)
         if replay.on_mismatch is OnMismatch.LIVE and order is not None and not order.scripted:
             environ = provider_environ(environ, order.task)
+        if order is not None and order.task.sandbox is SandboxKind.DOCKER:
+            settled(order.task, context.environ)
         try:
             run = order_replay(context.home, store, board, replay)
         except SandboxError as error:

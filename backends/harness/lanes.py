@@ -248,7 +248,9 @@ class LaneRunner:
             tool_call: (blobs.get(store, finished.result).decode("utf-8", "surrogatepass"), finished.ok)
             for tool_call, finished in self.lane.results.items()
         }
-        messages = tapes.request(store, call)["messages"]
+        # Other agents than the built-in one may speak another protocol, and go on with what they have kept themselves.
+        said = tapes.request(store, call).get(call.conversation)
+        messages = said if isinstance(said, list) else []
         return Progress(messages=messages, answer=answer.message, results=results, turn=self.lane.answered)
 
     async def _record_verdict(self) -> None:

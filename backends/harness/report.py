@@ -63,8 +63,9 @@ def _head(board: Board, ending: tuple[RunState, str] | None, now: float) -> str:
         f"- Check: {code(task.check.command)}",
         f"- Model: {'scripted model, no LLM' if order.scripted else code(task.model)}",
         *([f"- Answered from the tape of run `{order.replay.run}`"] if order.replay is not None else []),
-        f"- Sandbox: {task.sandbox}"
-        + (" (no wall: programs ran with the operator's rights)" if task.sandbox == "local" else ""),
+        "- Sandbox: "
+        + ("docker" if task.sandbox == "docker" else "local (no wall: programs ran with the operator's rights)"),
+        *([f"- Agent: {code(task.agent)}"] if task.agent != "builtin" else []),
         f"- Time: {duration(board.spent(now).seconds)} of work",
     ]
     if task.memory in _MEMORY:

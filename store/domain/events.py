@@ -302,8 +302,7 @@ class ToolFinished(Payload):
 
 @dataclass(frozen=True)
 class ProgramSaid(Payload):
-    """The subagent's program, where it is one of its own, has printed this: lines that are safe to show, some of them
-    left out where it printed many."""
+    """The subagent's own program printed this: lines that are safe to show, some left out where there were many."""
 
     kind: ClassVar[str] = "program.said"
     lines: tuple[str, ...]

@@ -20,6 +20,7 @@ from store.domain.events import (
     CallFinished,
     CallStarted,
     Event,
+    SubagentLaunched,
     ToolFinished,
     ToolStarted,
     TurnStarted,
@@ -34,7 +35,8 @@ from store.tables import metadata
 if TYPE_CHECKING:
     from store.database import Store
 
-_KINDS = [kind.kind for kind in (Alert, CallFinished, CallStarted, ToolFinished, ToolStarted, TurnStarted)]
+_FOLLOWED = (Alert, CallFinished, CallStarted, SubagentLaunched, ToolFinished, ToolStarted, TurnStarted)
+_KINDS = [kind.kind for kind in _FOLLOWED]
 _SUMMARY = 160
 _PROMPTS = 200
 """Tool calls that are remembered, for they may have begun subagents."""
@@ -69,7 +71,7 @@ class Following:
         self._store, self._subagent, self._session = store, subagent, session
         self._lock = asyncio.Lock()
         self._after = 0
-        self._turn = 0
+        self._turn = self._answered = 0
         self._open: dict[str, _Open] = {}
         self._prompts: dict[str, str] = {}
         """The longest text of a tool call's input, by the call."""
@@ -92,8 +94,8 @@ class Following:
         """Take up what is on record."""
         for event in await asyncio.to_thread(self._events):
             self._take_up(event)
-        self._failed.clear()
-        self.alerts.clear()
+        # A turn that died with its engine begins again, and counts once.
+        self._turn = self._answered
 
     async def turn(self, thread: str, body: bytes) -> None:
         """A model call is about to go out: put its turn on record."""
@@ -109,7 +111,11 @@ class Following:
             await self._session.record(TurnStarted(self._turn, thread, self._under[thread]))
 
     async def catch_up(self) -> None:
-        """Put on record what the tape has new."""
+        """Put on record what the tape has new. Who is cancelled over it leaves it to its end, for what was read is not
+        read again."""
+        await asyncio.shield(asyncio.ensure_future(self._catch_up()))
+
+    async def _catch_up(self) -> None:
         async with self._lock:
             for event in await asyncio.to_thread(self._events):
                 match event.payload:
@@ -127,8 +133,13 @@ class Following:
 
     def _take_up(self, event: Event) -> None:
         match event.payload:
+            case SubagentLaunched(afresh=True):
+                self._turn = self._answered = 0
+                self._open.clear()
             case TurnStarted(turn=turn):
-                self._turn = max(self._turn, turn)
+                self._turn = turn
+            case CallFinished(error="", parent=""):
+                self._answered = self._turn
             case ToolStarted() as started:
                 self._open[started.tool_call] = _Open(started.name, started.turn, event.at)
             case ToolFinished() as finished:

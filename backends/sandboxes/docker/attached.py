@@ -110,8 +110,8 @@ class Attached:
             data = self._wire.recv(_CHUNK)
         else:
             assert isinstance(self._wire, ssl.SSLSocket)
-            if not self._wire.pending():
-                select.select([self._wire], [], [])
+            if not self._wire.pending() and not select.select([self._wire], [], [], self._wire.gettimeout())[0]:
+                raise TimeoutError("nothing was said in time")
             with self._tls:
                 data = self._wire.recv(_CHUNK)
         self._buffer += data

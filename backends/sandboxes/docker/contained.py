@@ -99,7 +99,9 @@ class Contained:
             if not await self.runs():
                 raise await self.lost() from error
             said = safe_line(str(error), 300) or "the engine does not say why"
-            raise NoRoomError(f"nothing can be started in the container: {plain(said, 'Docker')}") from error
+            # Mostly it is that, and an engine has many words for it.
+            room = f"the container may have {self._settings.pids} processes at once"
+            raise NoRoomError(f"nothing can be started ({room}): {plain(said, 'Docker')}") from error
         except (MissingError, BusyError) as error:
             raise await self.lost() from error
 

@@ -131,6 +131,7 @@ class Host:
 
     def _connected(self) -> "DockerClient":
         import docker
+        from docker.constants import MINIMUM_DOCKER_API_VERSION
         from docker.errors import DockerException
 
         try:
@@ -138,12 +139,22 @@ class Host:
             if url.startswith("ssh://"):
                 self._tunnel = _Tunnel(url, self._environ)
                 url, tls = self._tunnel.url, None
-            return docker.DockerClient(
-                base_url=url, tls=tls or False, timeout=int(ANSWER_SECONDS), max_pool_size=CONNECTIONS
+            client = docker.DockerClient(
+                base_url=url,
+                tls=tls or False,
+                timeout=int(ANSWER_SECONDS),
+                max_pool_size=CONNECTIONS,
+                version=MINIMUM_DOCKER_API_VERSION,
             )
+            if tls:
+                # Or the authorities that the environment names for others would take the place of Docker's.
+                client.api.trust_env = False
+            # What the SDK itself would have done, had it asked before it could be told that.
+            vars(client.api)["_version"] = client.api.version(api_version=False)["ApiVersion"]
+            return client
         except HostError:
             raise
-        except (DockerException, OSError, ValueError) as error:
+        except (DockerException, OSError, ValueError, KeyError) as error:
             if self._tunnel is not None:
                 self._tunnel.close()
                 self._tunnel = None

@@ -1,6 +1,7 @@
 """Whether containers can be made, looked at before a run starts: what is missing, and what to do about it."""
 
 import contextlib
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backends.sandboxes.docker.causes import bytes_said
-from backends.sandboxes.docker.container import LABEL_KIND, configuration
+from backends.sandboxes.docker.container import LABEL_ENGINE, LABEL_KIND, configuration
 from backends.sandboxes.docker.engine import Engine, MissingError
 from backends.sandboxes.docker.hosts import Host
 from backends.sandboxes.docker.image import missing, tag
@@ -135,7 +136,7 @@ def _quota(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
     name = f"multitrack-probe-{secrets.token_hex(4)}"
 
     def work(api: Any) -> None:
-        api.create_volume(name, labels={LABEL_KIND: "probe"}, driver_opts={"size": str(settings.disk or GIB)})
+        api.create_volume(name, labels=_labels(), driver_opts={"size": str(settings.disk or GIB)})
         api.remove_volume(name, force=True)
 
     try:
@@ -184,10 +185,13 @@ def _image(settings: DockerSettings, engine: Engine, image: str, size: int, *, h
         yield Finding(level, "disk", words, "make room there, such as with `docker system prune`")
 
 
+def _labels() -> dict[str, str]:
+    return {LABEL_KIND: "probe", LABEL_ENGINE: str(os.getpid())}
+
+
 def _probe(api: Any, settings: DockerSettings, image: str) -> dict[str, str]:
     """What a container says of itself: pairs of a name and a value. It removes itself."""
-    labels = {LABEL_KIND: "probe"}
-    config = configuration(api, settings, image, cpus=1, binds={}, labels=labels, environ={})
+    config = configuration(api, settings, image, cpus=1, binds={}, labels=_labels(), environ={})
     config["Entrypoint"] = ["/bin/sh", "-c", PROBE]
     config["Volumes"] = {WORKSPACE: {}}
     config["HostConfig"]["AutoRemove"] = True

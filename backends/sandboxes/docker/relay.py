@@ -11,6 +11,7 @@ holds its own writer back, nobody else's, and what waits is bounded. END is half
 
 import asyncio
 import contextlib
+import logging
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,6 +21,8 @@ from enum import IntEnum
 from backends.sandboxes.docker.inside import command
 from backends.sandboxes.protocol import Program, SandboxError
 from store.domain.safe_text import safe_line
+
+log = logging.getLogger("multitrack.sandboxes")
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 """Opens a connection to the one place that is reached. OSError when it can't be."""
@@ -269,6 +272,8 @@ async def reach(start: Start, port: int, *, host: str = "127.0.0.1", inside: int
     finally:
         keeping.cancel()
         await asyncio.wait([keeping])
+        if not keeping.cancelled() and (fault := keeping.exception()) is not None:
+            log.warning("the relay to the proxy could not be kept up", exc_info=fault)
         await relay.close()
         with contextlib.suppress(SandboxError, OSError):
             await program.kill()

@@ -134,7 +134,7 @@ class DockerSandbox:
 
     async def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
-        code, data, words = await self._inside.script(READ, [_path(path), str(FILE_CAP)], cap=FILE_CAP)
+        code, data, words = await self._file(path, READ, str(FILE_CAP), cap=FILE_CAP)
         if code == 76:
             size = words.decode(errors="replace").strip()
             raise OSError(errno.EFBIG, f"has {safe_line(size, 20)} bytes; at once, {FILE_CAP} can be read", path)
@@ -143,7 +143,7 @@ class DockerSandbox:
 
     async def write(self, path: str, data: bytes) -> None:
         """See `Sandbox.write`."""
-        code, _, words = await self._inside.script(WRITE, [_path(path), str(len(data))], stdin=data)
+        code, _, words = await self._file(path, WRITE, str(len(data)), stdin=data)
         self._answered(code, path, words)
 
     async def patch(self) -> bytes:
@@ -194,6 +194,15 @@ class DockerSandbox:
         with contextlib.suppress(SandboxError):
             await self._inside.restart()
         await self._revive()
+
+    async def _file(
+        self, path: str, script: str, size: str, *, stdin: bytes = b"", cap: int = 0
+    ) -> tuple[int, bytes, bytes]:
+        try:
+            return await self._inside.script(script, [_path(path), size], stdin=stdin, cap=cap)
+        except NoRoomError as error:
+            # What a subagent has brought about, it can undo.
+            raise OSError(errno.EAGAIN, str(error), path) from error
 
     def _answered(self, code: int, path: str, words: bytes) -> None:
         if code and b"fork" in words:
