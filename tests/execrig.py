@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -52,6 +53,12 @@ def line(home: Path, *options: str) -> list[str]:
     return [sys.executable, "-P", "-E", "-m", "app", "--home", str(home), "exec", *options]
 
 
+def _hearing() -> None:
+    """What ignores signals passes that on to what it starts, as a shell's job in the background does."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def executed(
     home: Path, options: Sequence[str], command: Sequence[str], *, environ: dict[str, str] | None = None, **more: Any
@@ -63,6 +70,7 @@ async def executed(
         "--",
         *command,
         env=environment(**environ or {}),
+        preexec_fn=_hearing,
         **{"stdin": asyncio.subprocess.DEVNULL, "stdout": pipe, "stderr": pipe} | more,
     )
     try:

@@ -275,6 +275,9 @@ async def test_under_the_next_engine_it_goes_on_or_begins_anew(tmp_path: Path, a
         s.rig.agent = s.agent
         leaving = asyncio.create_task(s.rig.engine(base_url=s.base_url, cut=s.proxy.cut))
         await s.rig.until(lambda: bool(s.events(ToolStarted)), "a tool call")
+        await s.rig.until(
+            lambda: any("begun" in path.read_text() for path in tmp_path.rglob("answer")), "its first line"
+        )
         leaving.cancel()
         await asyncio.wait([leaving])
         assert await s.rig.sandboxes().sweep() == 0

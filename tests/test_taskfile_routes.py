@@ -69,7 +69,7 @@ def test_the_keys_of_all_who_may_be_asked_are_needed_and_no_others(tmp_path: Pat
     environ = {"MULTITRACK_HOME": str(tmp_path), "OPENAI_API_KEY": "sk-1", "FAR_KEY": "sk-2"}
     # No provider of the run's own is asked.
     assert provider_environ(environ, task) == environ
-    with pytest.raises(CredentialsError, match="no key for far, which a route leads to: set FAR_KEY"):
+    with pytest.raises(CredentialsError, match="no key for far, which a route or the agent leads to: set FAR_KEY"):
         provider_environ({**environ, "FAR_KEY": " "}, task)
     (tmp_path / "credentials.toml").write_text('far = "sk-kept"\n', encoding="ascii")
     (tmp_path / "credentials.toml").chmod(0o600)
