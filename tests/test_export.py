@@ -81,14 +81,6 @@ class _Handler(BaseHTTPRequestHandler):
         answer = ExportTraceServiceResponse()
         answer.partial_success.rejected_spans = self.server.rejects
         data = answer.SerializeToString() if status == 200 else b"no"
-        self.send_response(status)
-        if retry:
-            self.send_header("Retry-After", retry)
-        if status == 302:
-            self.send_header("Location", f"{self.server.url}/elsewhere")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
         with self.server.came:
             self.server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             if status == 200:
@@ -98,6 +90,15 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 self.server.spans += of_resource.scope_spans[0].spans
             self.server.came.notify_all()
+        # Whoever has the answer finds it here.
+        self.send_response(status)
+        if retry:
+            self.send_header("Retry-After", retry)
+        if status == 302:
+            self.send_header("Location", f"{self.server.url}/elsewhere")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
