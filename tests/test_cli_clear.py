@@ -39,8 +39,11 @@ def test_where_nobody_can_be_asked_a_command_is_taken_at_its_word(here: Here, ar
     assert left(here) < {RUN, OTHER}
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
 @pytest.mark.parametrize(("answer", "stays"), [("y", False), ("YES ", False), ("n", True), ("", True), (None, True)])
-def test_the_operator_is_asked(here: Here, monkeypatch: pytest.MonkeyPatch, answer: str | None, stays: bool) -> None:
+def test_the_operator_is_asked(
+    here: Here, monkeypatch: pytest.MonkeyPatch, answer: str | None, stays: bool, options: tuple[str, ...]
+) -> None:
     asked: list[str] = []
 
     def read(question: str = "") -> str:
@@ -51,12 +54,12 @@ def test_the_operator_is_asked(here: Here, monkeypatch: pytest.MonkeyPatch, answ
 
     monkeypatch.setattr("builtins.input", read)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    code, out, err = here("delete", RUN)
+    code, out, err = here("delete", RUN, *options)
     question = f"Delete run {RUN} (shop ␛[31mred) with its tapes, report and patches? It frees about "
     assert (asked, err.startswith(question)) == ([""], True)
     assert (RUN in left(here)) is stays
     assert code == (Exit.UNSOLVED if stays else Exit.FINE)
-    assert ("Nothing was deleted." in out) is stays
+    assert (out == "", "Nothing was deleted." in err) == (stays, stays)
 
 
 def test_a_run_that_an_engine_works_on_stays(here: Here) -> None:

@@ -353,6 +353,8 @@ async def test_a_clients_own_key_comes_back_to_it_and_is_not_kept(tmp_path: Path
             assert call.error == f"authentication_error: invalid x-api-key: {stars}"
             assert tapes.response(store, call) == plain.replace(REAL.encode(), stars.encode())
             assert call.notes == ("stars stand for the client's own key, which this answer repeats",)
+            lengths = [value for name, value in call.response_headers if name == "content-length"]
+            assert lengths == ([] if encoding else [str(len(plain))])
             assert tapes.verify(store, SUBAGENT.run) == []
     assert REAL.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("store.sqlite3*"))
 

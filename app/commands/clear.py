@@ -41,7 +41,7 @@ class _Old:
 def _configure_delete(parser: ArgumentParser) -> None:
     add_run(parser)
     _add_yes(parser)
-    add_json(parser, "print JSON; with it nothing is asked")
+    add_json(parser, "print JSON")
 
 
 def _configure_prune(parser: ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _configure_prune(parser: ArgumentParser) -> None:
     parser.add_argument("--keep-solved", action="store_true", help="leave runs that solved their task")
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, and how much it would free")
     _add_yes(parser)
-    add_json(parser, "print JSON; with it nothing is asked")
+    add_json(parser, "print JSON")
 
 
 def _add_yes(parser: ArgumentParser) -> None:
@@ -181,16 +181,16 @@ def _facts(run: _Old) -> dict[str, object]:
 
 def _confirmed(options: Namespace, question: str) -> bool:
     """Whether the operator wants it. Where nobody can be asked, a command is taken at its word."""
-    if options.yes or options.json or not question or not sys.stdin.isatty():
+    if options.yes or not question or not sys.stdin.isatty():
         return True
-    # Not with what is printed, which may go to a file.
+    # Not with what is printed, which may be JSON, or go to a file.
     print(f"{shown(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     answer = ""
     with suppress(EOFError):
         answer = input()
     if answer.strip().lower() in ("y", "yes"):
         return True
-    say("Nothing was deleted.")
+    note("Nothing was deleted.")
     return False
 
 

@@ -117,7 +117,9 @@ class Kept:
         self.body = self._starred(body) if self.found else body
         self.headers: Headers = headers
         if self.found:
-            self.headers = [(name, self._starred(value)) for name, value in headers if name.lower() != _CODING]
+            # Without its coding it has another length.
+            gone = (_CODING, b"content-length") if get(headers, _CODING) else ()
+            self.headers = [(name, self._starred(value)) for name, value in headers if name.lower() not in gone]
 
     def answer(self, answer: "Answer") -> "Answer":
         """What was understood of it."""
