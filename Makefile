@@ -26,7 +26,7 @@ demo: $(VENV)/.run
 	@$(BIN)/multitrack demo
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n 2 --dist loadfile -m 'not soak'
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not soak'
 
 soak: $(VENV)/.dev
 	@$(BIN)/pytest -m soak --timeout 7200

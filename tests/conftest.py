@@ -1,6 +1,9 @@
-"""What tests of several modules share, because it takes long to begin."""
+"""What tests of several modules share, because it takes long to begin; and in which order modules begin."""
 
+import os
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +11,31 @@ import pytest_asyncio
 
 if TYPE_CHECKING:
     from tests.routesrig import Rigged
+
+# A `python3` that is a shell script, as pyenv's, takes as long to begin as what it begins takes to check a practice
+# bug, a thousand times.
+os.environ["PATH"] = f"{Path(sys.base_prefix, 'bin')}:{os.environ.get('PATH', os.defpath)}"
+
+FIRST = (
+    "test_demo.py",
+    "test_command_agents_docker.py",
+    "test_demo_docker.py",
+    "test_docker_hosts.py",
+    "test_kill.py",
+    "test_replay.py",
+)
+"""The modules that take longest, longest first: begun last, they would be waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means. Tests wait about as much as they compute, for engines, containers and other programs."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -93,6 +93,11 @@ def left(home: Path, host: Host | None = None) -> list[str]:
     return sorted(containers) + sorted(volumes)
 
 
+def working(home: Path, host: Host | None = None) -> list[str]:
+    """Those of them that are containers of subagents at work, and their workspaces."""
+    return [name for name in left(home, host) if name.rpartition("-")[2].count(".") == 2 and "check" not in name]
+
+
 class SecondEngine:
     """Another engine on this machine, in a network of its own, so that it can be killed. `address` is its socket's;
     with a size, in bytes, its disk is in memory, and can be filled."""

@@ -198,7 +198,7 @@ def test_where_misses_go_live_the_run_goes_on(taped: Taped) -> None:
 def test_what_the_operator_did_happens_again(tmp_path: Path) -> None:
     """A subagent that was killed ends at the same place, and the observations are edited at the same gate."""
     home = Home(tmp_path / "home").create()
-    run = rig.order(home, limits=replace(LIMITS, turns=4), gates_open=False, pace=40.0)
+    run = rig.order(home, limits=replace(LIMITS, turns=4), gates_open=False, pace=120.0)
     with open_store(home.store) as store, rig.engine(home, run) as process:
         rig.until(lambda: any(call.complete for call in tapes.calls(store, subagent=SubagentId(run, 1, 1))), "a call")
         commands.issue(store, run, Kill(1, 1), at=time.time())
