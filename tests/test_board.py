@@ -17,19 +17,24 @@ from store.domain.events import (
     EngineStopped,
     Event,
     FinishStarted,
+    ForkedFrom,
     GateOpened,
     GatePassed,
     GenerationDesigned,
     GenerationObserved,
+    LimitsRaised,
     Payload,
     RunCreated,
     RunFinished,
+    SubagentAdded,
     SubagentChecked,
     SubagentContinued,
     SubagentEnded,
     SubagentJudged,
     SubagentLaunched,
     SubagentPaused,
+    SubagentRestarted,
+    SubagentSteered,
     ToolFinished,
     ToolStarted,
     TurnStarted,
@@ -218,6 +223,12 @@ PAYLOADS: list[Payload] = [
     SubagentEnded(Ending.KILLED, "", Spend()),
     SubagentChecked(False, "p", result=FAILED),
     TurnStarted(3),
+    TurnStarted(4, told=(1, 2, 3)),
+    SubagentSteered("x"),
+    LimitsRaised(Limits(turns=99)),
+    SubagentRestarted(),
+    SubagentRestarted(PLANS[0]),
+    SubagentAdded(replace(PLANS[0], lane=3), ForkedFrom("c")),
     ToolStarted(1, "t", "run", "x"),
     Unknown("from.later", {"a": 1}),
 ]
@@ -273,6 +284,68 @@ def test_a_turn_that_died_with_its_engine_counts_once() -> None:
     )
     lane = board.generations[1].lanes[1]
     assert (lane.turn, lane.answered, lane.spend.turns) == (1, 1, 1)
+
+
+WHOLE = CallFinished("c", 200, "tool_use", Usage(), 0.0, 1.0)
+
+
+def test_what_the_operator_says_waits_for_a_turn_and_is_read_once() -> None:
+    board = begun((4, 1, 1, SubagentSteered("one")), (5, 1, 1, SubagentLaunched("box", "m")))
+    lane = board.generations[1].lanes[1]
+    assert [one.text for one in lane.unread] == ["one"]
+    for event in log(*[(0.0, None, None, CREATED)] * 6, (6, 1, 1, TurnStarted(1, told=(5,))))[6:]:
+        board.apply(event)
+    assert [(one.text, one.turn) for one in lane.steering] == [("one", 1)]
+    assert lane.unread == []
+
+
+def test_what_was_read_with_a_turn_that_died_is_read_again() -> None:
+    launched = (4.0, 1, 1, SubagentLaunched("box", "m"))
+    told = (
+        (5.0, 1, 1, SubagentSteered("one")),
+        (6.0, 1, 1, TurnStarted(1, told=(6,))),
+        (7.0, 1, 1, WHOLE),
+        (8.0, 1, 1, SubagentSteered("two")),
+        (9.0, 1, 1, TurnStarted(2, told=(9,))),
+    )
+    board = begun(launched, *told)
+    assert [one.turn for one in board.generations[1].lanes[1].steering] == [1, 2]
+    board = begun(launched, *told, (10, 1, 1, SubagentLaunched("box", "m", attempt=2)))
+    assert [one.text for one in board.generations[1].lanes[1].unread] == ["two"]
+    afresh = begun(launched, *told, (10, 1, 1, SubagentLaunched("box", "m", attempt=2, afresh=True)))
+    assert [one.text for one in afresh.generations[1].lanes[1].unread] == ["one", "two"]
+    anew = begun(launched, *told, (10, 1, 1, SubagentSteered("three")), (11, 1, 1, SubagentRestarted()))
+    assert [one.text for one in anew.generations[1].lanes[1].steering] == ["three"]
+
+
+def test_raised_limits_stay_through_engines_and_restarts() -> None:
+    raised = (5.0, 1, 1, LimitsRaised(Limits(turns=20)))
+    lane = begun((4, 1, 1, SubagentLaunched("box", "m")), raised).generations[1].lanes[1]
+    assert lane.limits == Limits(turns=20, usd=1.0)
+    plan = LanePlan(1, Strategy("three", "other", limits=Limits(turns=5, tokens=9)), clean=False)
+    lane = (
+        begun((4, 1, 1, SubagentLaunched("box", "m")), raised, (6, 1, 1, SubagentRestarted(plan)))
+        .generations[1]
+        .lanes[1]
+    )
+    assert lane.plan == plan
+    assert lane.limits == Limits(turns=20, tokens=9, usd=1.0)
+    assert lane.state is SubagentState.QUEUED
+
+
+def test_a_lane_that_joins_takes_the_gate_back() -> None:
+    ended = SubagentEnded(Ending.SUBMITTED, "", Spend())
+    over = [(4.0, 1, number, payload) for number in (1, 2) for payload in (ended, SubagentChecked(False, ""))]
+    board = begun(*over, (5, 1, None, GenerationObserved(1, 0, 0, 0)), (6, 1, None, GateOpened(True)))
+    assert board.waiting
+    joined = (7.0, 1, 3, SubagentAdded(LanePlan(3, Strategy("new", "other"), clean=False), ForkedFrom("c", "n")))
+    board = begun(*over, (5, 1, None, GenerationObserved(1, 0, 0, 0)), (6, 1, None, GateOpened(True)), joined)
+    generation = board.generations[1]
+    assert not board.waiting
+    assert board.next_step() == (1, Step.LAUNCH)
+    assert generation.lanes[3].forked_from == ForkedFrom("c", "n")
+    assert generation.lanes[3].limits == TASK.limits
+    assert generation.lanes[1].forked_from is None
 
 
 def test_a_generation_is_stalled_when_none_of_its_lanes_could_work() -> None:

@@ -6,7 +6,19 @@ import pytest
 
 from store import commands, events
 from store.database import Store, open_store
-from store.domain.commands import Command, Continue, EditObservations, Kill, Launch, Pause, Stop
+from store.domain.commands import (
+    Command,
+    Continue,
+    EditObservations,
+    Fork,
+    Kill,
+    Launch,
+    Pause,
+    Raise,
+    Restart,
+    Steer,
+    Stop,
+)
 from store.domain.events import CommandSettled
 
 EVERY: list[Command] = [
@@ -15,6 +27,13 @@ EVERY: list[Command] = [
     Kill(2, 3),
     Pause(1, 1),
     Continue(1, 1),
+    Steer(1, 2, "Look at the lock\n\x1b[31m \ud800"),
+    Raise(1, 2, turns=90, usd=1.25),
+    Raise(1, 2, tokens=10**7, seconds=7200.0),
+    Restart(1, 2),
+    Restart(1, 2, "time budgets first", "claude-x"),
+    Fork("c1", "ab" * 32, "other words", "an approach of my own", "claude-x"),
+    Fork("c1"),
     EditObservations("# Observations\n\ud800 é", 4),
 ]
 

@@ -15,20 +15,30 @@ from store.domain.codec import encode_payload
 from store.domain.events import (
     PAYLOADS,
     SCHEMA,
+    Alert,
     BaselineChecked,
     CallFinished,
     CheckResult,
     EngineStopped,
     Event,
+    ForkedFrom,
+    LimitsRaised,
     Payload,
+    Reference,
+    SubagentAdded,
     SubagentEnded,
+    SubagentRestarted,
+    SubagentSteered,
     ToolStarted,
     TurnStarted,
     Unknown,
 )
 from store.domain.ids import SubagentId
-from store.domain.limits import Spend, Usage
-from store.domain.states import Ending
+from store.domain.limits import Limits, Spend, Usage
+from store.domain.states import AlertLevel, Ending
+from store.domain.strategy import LanePlan, Strategy
+
+PLAN = LanePlan(4, Strategy("a", "b", ("c",), ("d",), "m", Limits(turns=3)), False, "why")
 
 
 @pytest.fixture
@@ -70,13 +80,36 @@ def test_payloads_come_back_as_they_were(store: Store) -> None:
         SubagentEnded(Ending.COST, "spent", Spend(3, Usage(1, 2, 3, 4), 0.1, 2.5, priced=False)),
         CallFinished("c1", None, "", Usage(), None, 0.0, error="cut off"),
         ToolStarted(1, "toolu_1", "run", "a lone surrogate \udcff, a NUL \0, and 'quotes\""),
+        TurnStarted(3, told=(7, 9)),
+        SubagentSteered("Look at the lock\n\x1b[31m \udcff \u202e"),
+        LimitsRaised(Limits(turns=90, usd=1.25)),
+        SubagentAdded(PLAN, ForkedFrom("c1", "ab" * 32, "another word", "k3m9t.1.2", 7)),
+        SubagentAdded(PLAN),
+        SubagentRestarted(PLAN),
+        SubagentRestarted(),
+        Alert("loop", "the same call 3 times", (Reference("c1", "ab" * 32, 5), Reference(seq=9)), AlertLevel.STUCK),
         Unknown("dance.started", {"slowly": True, "large": 2**70, "deep": [{"a": None}]}),
     ]
     store.write(lambda c: events.append(c, "k3m9t", payloads, at=1.0))
-    assert [event.payload for event in events.read(store)][:4] == payloads[:4]
+    assert [event.payload for event in events.read(store)][:-1] == payloads[:-1]
     with store.read() as connection:
         rows = connection.exec_driver_sql("SELECT kind, data FROM events ORDER BY seq").all()
     assert [(row.kind, json.loads(row.data)) for row in rows] == [encode_payload(payload) for payload in payloads]
+
+
+def test_events_that_an_earlier_version_wrote_are_read(store: Store) -> None:
+    store.write(
+        lambda connection: connection.exec_driver_sql(
+            "INSERT INTO events (at, run, kind, version, data) VALUES"
+            ' (1.0, \'r\', \'alert\', 1, \'{"rule": "host", "text": "gone"}\'),'
+            " (1.0, 'r', 'subagent.restarted', 1, '{}'), (1.0, 'r', 'turn.started', 1, '{\"turn\": 2}')"
+        )
+    )
+    assert [event.payload for event in events.read(store)] == [
+        Alert("host", "gone"),
+        SubagentRestarted(),
+        TurnStarted(2),
+    ]
 
 
 def test_an_event_of_a_newer_version_is_kept(store: Store) -> None:
@@ -112,7 +145,7 @@ def test_rows_say_their_kind_and_version_and_hold_plain_json(store: Store) -> No
     assert (row.kind, row.version, json.loads(row.data)) == (
         "turn.started",
         SCHEMA,
-        {"turn": 4, "thread": "", "under": ""},
+        {"turn": 4, "thread": "", "under": "", "told": []},
     )
     assert "turn.started" in PAYLOADS
 

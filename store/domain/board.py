@@ -6,11 +6,10 @@
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from store.domain.commands import Kill, Stop
+from store.domain.commands import Stop
 from store.domain.events import (
     Alert,
     BaselineChecked,
-    CallFinished,
     CommandSettled,
     EngineStarted,
     EngineStopped,
@@ -26,87 +25,20 @@ from store.domain.events import (
     RunFinished,
     SandboxesPrepared,
     SandboxesPreparing,
-    SubagentChecked,
-    SubagentContinued,
-    SubagentEnded,
-    SubagentJudged,
-    SubagentLaunched,
-    SubagentPaused,
+    SubagentAdded,
     SubagentRestarted,
-    ToolFinished,
-    ToolStarted,
-    TurnStarted,
 )
 from store.domain.ids import SubagentId
+from store.domain.lane import Lane
 from store.domain.limits import Limits, Spend, Stopwatch
-from store.domain.states import Ending, RunState, Step, SubagentState, Validity
+from store.domain.states import RunState, Step
 from store.domain.strategy import LanePlan
 from store.domain.task import Task
 
+__all__ = ["Board", "Generation", "Lane", "best_lane"]
+
 _PREPARING = 40
 """Lines kept of what is made ready: more than a screen shows."""
-_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
-_TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
-"""Whatever the attempt was, it could not show what it is worth."""
-
-
-@dataclass
-class Lane:
-    """One subagent. Times are Unix seconds; `tool` is the tool call that runs now, `last` the latest telling line."""
-
-    id: SubagentId
-    plan: LanePlan
-    limits: Limits
-    state: SubagentState = SubagentState.QUEUED
-    turn: int = 0
-    answered: int = 0
-    """The last turn whose answer came whole: where a new engine goes on."""
-    killed: bool = False
-    """The operator's order to kill it was taken; its end may not be recorded yet."""
-    spend: Spend = field(default_factory=Spend)
-    """From its calls, without seconds: see `spent`."""
-    lost: Spend = field(default_factory=Spend)
-    """What it had used before it was started anew, which its limits don't count."""
-    work: Stopwatch = field(default_factory=Stopwatch)
-    """Pauses, and the time in which no engine lived, left out."""
-    tool: str = ""
-    last: str = ""
-    alert: str = ""
-    alerts: int = 0
-    model: str = ""
-    sandbox: str = ""
-    attempt: int = 0
-    began: float = 0.0
-    """When what counts of its work began."""
-    injected: tuple[str, ...] = ()
-    injected_tokens: int = 0
-    ended: SubagentEnded | None = None
-    checked: SubagentChecked | None = None
-    validity: Validity | None = None
-    reason: str = ""
-    observations: str = ""
-    """The blob with the text of the observations in its prompt."""
-    results: dict[str, ToolFinished] = field(default_factory=dict)
-    """Tool calls that have their result, by the provider's id."""
-
-    @property
-    def solved(self) -> bool:
-        return self.checked is not None and self.checked.solved
-
-    @property
-    def idle(self) -> str:
-        """Why it could not work through no fault of its approach; "" when it could."""
-        if self.solved:
-            return ""
-        if self.validity is not None:
-            return self.reason if self.validity in _TEACHES_NOTHING else ""
-        if self.ended is None or self.ended.ending not in _COULD_NOT_WORK:
-            return ""
-        return self.ended.detail or str(self.ended.ending)
-
-    def spent(self, now: float) -> Spend:
-        """What it has used so far, time included."""
-        return replace(self.spend, seconds=self.work.read(now))
 
 
 @dataclass
@@ -239,10 +171,11 @@ class Board:
         generation = self.generations.get(event.generation) if event.generation is not None else None
         lane = generation.lanes.get(event.lane) if generation and event.lane is not None else None
         if lane is not None:
-            _apply_to_lane(lane, event)
+            lane.apply(event)
             if isinstance(payload, SubagentRestarted) and generation:
-                generation.observed = generation.gate = None
-                self._work_on(event.at)
+                if payload.plan is not None:
+                    lane.plan, lane.limits = payload.plan, self._limits(payload.plan).with_own(lane.raised)
+                self._work_again(generation, event.at)
             return
         match payload:
             case RunCreated():
@@ -265,13 +198,14 @@ class Board:
             case GenerationDesigned() if event.generation is not None:
                 self.generations[event.generation] = Generation(
                     event.generation,
-                    {
-                        plan.lane: Lane(SubagentId(self.run, event.generation, plan.lane), plan, self._limits(plan))
-                        for plan in payload.lanes
-                    },
+                    {plan.lane: self._lane(event.generation, plan) for plan in payload.lanes},
                     told=self.observations,
                 )
                 self.state = RunState.RUNNING
+            case SubagentAdded(plan=plan) if generation:
+                added = generation.lanes[plan.lane] = self._lane(generation.number, plan)
+                added.forked_from = payload.forked_from
+                self._work_again(generation, event.at)
             case GenerationObserved() if generation:
                 generation.observed, self.known = payload, payload.known
             case ObservationsWritten():
@@ -297,6 +231,11 @@ class Board:
             case Alert(text=text):
                 self.alerts.append(text)
 
+    def _work_again(self, generation: Generation, at: float) -> None:
+        """There is something to do in it: what came of it so far, and its gate, don't count."""
+        generation.observed = generation.gate = None
+        self._work_on(at)
+
     def _work_on(self, at: float) -> None:
         self.state = RunState.RUNNING
         self.work.start(at)
@@ -308,76 +247,11 @@ class Board:
                 lane.work.stop(at)
                 lane.tool = ""
 
+    def _lane(self, generation: int, plan: LanePlan) -> Lane:
+        return Lane(SubagentId(self.run, generation, plan.lane), plan, self._limits(plan))
+
     def _limits(self, plan: LanePlan) -> Limits:
         return self.task.limits.with_own(plan.strategy.limits)
-
-
-def _apply_to_lane(lane: Lane, event: Event) -> None:
-    match event.payload:
-        case SubagentLaunched() as payload:
-            lane.state = SubagentState.PAUSED if lane.state is SubagentState.PAUSED else SubagentState.RUNNING
-            lane.model, lane.sandbox, lane.attempt = payload.model, payload.sandbox, payload.attempt
-            lane.injected, lane.injected_tokens = payload.injected, payload.injected_tokens
-            lane.observations = payload.observations
-            if payload.afresh:
-                lane.answered, lane.spend, lane.work, lane.results = 0, Spend(), Stopwatch(), {}
-            if payload.attempt == 1 or payload.afresh:
-                lane.began = event.at
-            # A turn that died with its engine begins again, and counts once.
-            lane.turn = lane.answered
-            lane.spend = replace(lane.spend, turns=lane.turn)
-            if lane.state is SubagentState.RUNNING:
-                lane.work.start(event.at)
-        case TurnStarted() as payload:
-            lane.turn = max(lane.turn, payload.turn)
-            lane.spend = replace(lane.spend, turns=lane.turn)
-        case CallFinished() as payload:
-            lane.spend += Spend(
-                usage=payload.usage, usd=payload.usd or 0.0, priced=payload.usd is not None or not payload.usage.total
-            )
-            if payload.error:
-                lane.last = payload.error
-            elif not payload.parent:
-                lane.answered = lane.turn
-        case ToolStarted() as payload:
-            lane.tool = lane.last = payload.summary
-        case ToolFinished() as payload:
-            lane.tool, lane.last = "", payload.summary
-            lane.results[payload.tool_call] = payload
-        case SubagentPaused():
-            lane.work.stop(event.at)
-            lane.state = SubagentState.PAUSED
-        case SubagentContinued():
-            lane.state = SubagentState.RUNNING
-            lane.work.start(event.at)
-        case SubagentRestarted():
-            lane.lost, lane.spend, lane.work = lane.lost + lane.spend, Spend(), Stopwatch()
-            lane.state, lane.ended, lane.checked, lane.validity = SubagentState.QUEUED, None, None, None
-            lane.turn, lane.answered, lane.results = 0, 0, {}
-            # Without a sandbox it gets a new one.
-            lane.sandbox = lane.reason = lane.last = ""
-        case SubagentEnded() as payload:
-            lane.work.stop(event.at)
-            lane.ended, lane.tool = payload, ""
-            lane.state = SubagentState.KILLED if payload.ending is Ending.KILLED else SubagentState.CHECKING
-        case SubagentChecked() as payload:
-            lane.checked = payload
-            lane.state = _verdict(lane, payload)
-        case SubagentJudged() as payload:
-            lane.validity, lane.reason = payload.validity, payload.reason
-        case Alert() as payload:
-            lane.alert, lane.alerts = payload.text, lane.alerts + 1
-        case CommandSettled(name=Kill.name, applied=True):
-            lane.killed = True
-
-
-def _verdict(lane: Lane, checked: SubagentChecked) -> SubagentState:
-    ending = lane.ended.ending if lane.ended else None
-    if checked.solved:
-        return SubagentState.SOLVED
-    if ending is Ending.KILLED:
-        return SubagentState.KILLED
-    return SubagentState.FAILED if ending in _COULD_NOT_WORK else SubagentState.UNSOLVED
 
 
 def best_lane(board: Board) -> Lane | None:

@@ -54,12 +54,54 @@ class Continue(Command):
 
 
 @dataclass(frozen=True)
+class Steer(Command):
+    """Tell one subagent something, which it reads at its next turn."""
+
+    name: ClassVar[str] = "steer"
+    generation: int
+    lane: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Raise(Command):
+    """Raise limits of one subagent that works or is paused: what is here is the most that it may use from now on, None
+    leaves a limit as it is. Money in US dollars, time in seconds."""
+
+    name: ClassVar[str] = "raise"
+    generation: int
+    lane: int
+    turns: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Restart(Command):
-    """Start one subagent of the latest generation anew, which could not work through no fault of its own."""
+    """Start one subagent of the latest generation anew: one that could not work through no fault of its own, or any
+    that has not solved the task, when it is told to work in another way. `strategy` is the name of a strategy of the
+    run's or an approach in words, "" the one that it had; `model` is another model, "" the one that it had."""
 
     name: ClassVar[str] = "restart"
     generation: int
     lane: int
+    strategy: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Fork(Command):
+    """Add a subagent to the latest generation that starts with a recorded conversation of this run: that of `call` up
+    to and with `node`, "" being the call's answer. `text` stands in place of the node's own words; None leaves them.
+    `strategy` and `model` as in `Restart`, "" being those of the subagent whose conversation it is."""
+
+    name: ClassVar[str] = "fork"
+    call: str
+    node: str = ""
+    text: str | None = None
+    strategy: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)

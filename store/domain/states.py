@@ -1,4 +1,4 @@
-"""The states of runs and subagents, the steps of a generation, and how an attempt ended."""
+"""The states of runs and subagents, the steps of a generation, how an attempt ended, and how much an alert asks."""
 
 from enum import StrEnum
 
@@ -90,3 +90,14 @@ class Validity(StrEnum):
     CHECK_BROKEN = "check broken"
     CUT_OFF = "cut off"
     """A limit or the operator ended it before it tried anything."""
+
+
+class AlertLevel(StrEnum):
+    """How much an alert asks of the operator. The value is the word that people see."""
+
+    NOTE = "note"
+    """Worth knowing; nothing to do."""
+    WARNING = "warning"
+    """Worth a look."""
+    STUCK = "stuck"
+    """The subagent gets no further by itself."""
