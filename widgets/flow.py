@@ -182,13 +182,15 @@ def went_wrong(finished: ToolFinished) -> bool:
 
 
 _GUTTERS = {
-    "text": ("  ", "text"),
-    "reasoning": ("∙ ", "reasoning"),
-    "tool": ("› ", "tool"),
-    "result": ("✔ ", "faint"),
-    "failure": ("✗ ", "bad"),
-    "note": ("· ", "faint"),
+    "text": ("  ", "  ", "text"),
+    "reasoning": ("∙ ", "∙ ", "reasoning"),
+    "tool": ("› ", "⋮ ", "tool"),
+    "result": ("✔ ", "⋮ ", "faint"),
+    "failure": ("✗ ", "⋮ ", "bad"),
+    "steer": ("» ", "» ", "accent"),
+    "note": ("· ", "  ", "faint"),
 }
+"""What stands before the first row and before the others: in a small pane the first may be out of sight."""
 
 
 @lru_cache(4096)
@@ -199,11 +201,11 @@ def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
         return ([(label + "─" * max(cells - len(label), 0), "frame")],)
     if part.kind == "verdict":
         return ()
-    gutter, ink = _GUTTERS.get(part.kind, ("  ", "text"))
+    gutter, more, ink = _GUTTERS.get(part.kind, _GUTTERS["text"])
     if part.kind not in ("text", "reasoning"):
         # A pane is no place for a long command: two rows say enough.
         rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))[:2]
-        return tuple([(gutter if not index else "  ", ink), (row, ink)] for index, row in enumerate(rows))
+        return tuple([(more if index else gutter, ink), (row, ink)] for index, row in enumerate(rows))
     # From a line's beginning on, so that rows are folded alike however much is looked at.
     rows = []
     whole = True
@@ -214,4 +216,4 @@ def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
             break
     while whole and rows and not rows[0]:
         del rows[0]
-    return tuple([(gutter if whole and not index else "  ", ink), (row, ink)] for index, row in enumerate(rows))
+    return tuple([(gutter if whole and not index else more, ink), (row, ink)] for index, row in enumerate(rows))

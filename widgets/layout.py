@@ -1,14 +1,22 @@
 """Where the panes of a wall go: pure arithmetic on cells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from math import ceil, log
 
 FULL_WIDTH, FULL_HEIGHT = 36, 5
 """Room that a pane with a frame, its numbers and two lines of text needs."""
 SHAPE = 3.2
 """Cells of width for each line of height: about the shape in which running text reads well."""
-HEIGHTS = (3, 2)
-"""Compact panes: framed with one line, and two bare lines."""
+HEIGHTS = (4, 3, 2)
+"""Compact panes: framed with its numbers and one line, framed with one line, and two bare lines."""
+BESIDE = 100
+"""Cells of width from which the live pane of a list stands beside it, not below."""
+LIST_WIDTH = 56
+"""Cells that a list takes beside its live pane."""
+LIVE_HEIGHT = 6
+"""Lines that the live pane below a list has at least, where there are so many."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,45 @@ class Rect:
     y: int
     width: int
     height: int
+
+
+class Mode(Enum):
+    """How the operator wants the lanes. AUTO takes panes for as long as they all fit."""
+
+    AUTO = "as it fits"
+    PANES = "panes"
+    LIST = "list"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pane's place for each lane; or, when there is no room for that, a list and one live pane."""
+
+    panes: tuple[Rect, ...] = ()
+    list: Rect | None = None
+    live: Rect | None = None
+
+
+def plan(count: int, width: int, height: int, mode: Mode = Mode.AUTO) -> Plan:
+    """How `count` lanes are shown in a room of this size."""
+    width, height = max(width, 1), max(height, 1)
+    if count <= 0:
+        return Plan()
+    panes = arrange(count, width, height)
+    fits = max(rect.y + rect.height for rect in panes) <= height
+    if mode is Mode.PANES or (mode is Mode.AUTO and fits):
+        return Plan(tuple(panes))
+    return _with_list(count, width, height)
+
+
+def _with_list(count: int, width: int, height: int) -> Plan:
+    if width >= BESIDE:
+        left = min(LIST_WIDTH, width // 2)
+        return Plan((), Rect(0, 0, left, height), Rect(left, 0, width - left, height))
+    rows = min(count, max(height - max(LIVE_HEIGHT, height // 2), 1))
+    if rows >= height:
+        return Plan((), Rect(0, 0, width, height))
+    return Plan((), Rect(0, 0, width, rows), Rect(0, rows, width, height - rows))
 
 
 def arrange(count: int, width: int, height: int) -> list[Rect]:
@@ -42,8 +89,19 @@ def arrange(count: int, width: int, height: int) -> list[Rect]:
         return _place(count, best[1], width, height)
     columns = max(width // FULL_WIDTH, 1)
     rows = ceil(count / columns)
+    # Compact panes are of one height: a row that is a line taller would be drawn in another form.
     compact = next((h for h in HEIGHTS if rows * h <= height), HEIGHTS[-1])
-    return _place(count, columns, width, max(rows * compact, height))
+    return _columns(count, columns, width, compact)
+
+
+def _columns(count: int, columns: int, width: int, height: int) -> list[Rect]:
+    """Compact panes stand in columns, so that the eye can run down them."""
+    rects: list[Rect] = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        left, right = width * column // columns, width * (column + 1) // columns
+        rects.append(Rect(left, row * height, max(right - left, 1), height))
+    return rects
 
 
 def _place(count: int, columns: int, width: int, height: int) -> list[Rect]:
@@ -59,7 +117,7 @@ def _place(count: int, columns: int, width: int, height: int) -> list[Rect]:
     return rects
 
 
-def neighbour(rects: list[Rect], index: int, dx: int, dy: int) -> int:
+def neighbour(rects: Sequence[Rect], index: int, dx: int, dy: int) -> int:
     """The pane that one looks at when going from `index` in a direction; `index` where there is none."""
     here = rects[index]
     cx, cy = here.x + here.width / 2, here.y + here.height / 2

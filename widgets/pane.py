@@ -1,6 +1,6 @@
 """One subagent, live: its frame, its numbers, and the end of what it says and does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual import events
@@ -9,13 +9,11 @@ from textual.message import Message
 from store.domain.board import Lane
 from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
-from widgets import words
+from widgets import gauge
 from widgets.flow import Flow, verdict
 from widgets.ink import Line, Painted, Span, cut, spread, width
+from widgets.lanes import Need
 from widgets.states import SUBAGENT, Mark
-
-BAR = 8
-"""Cells of the bar that shows how many of its turns are used."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,10 @@ class View:
     selected: bool = False
     stalled: bool = False
     """No engine works on the run: what looks like running stands still."""
+    marked: bool = False
+    """It is one of those that the next order goes to."""
+    need: Need | None = None
+    """Why it needs the operator."""
 
 
 def mark(view: View) -> Mark:
@@ -41,16 +43,16 @@ def mark(view: View) -> Mark:
 def draw(view: View, cells: int, height: int) -> list[Line]:
     """The pane in a room of this size: framed, framed with one line, or bare."""
     if cells < 8 or height < 2:
-        return [cut([*_title(view), (" ", "text"), mark(view).span], cells)]
+        return [cut([*title(view), (" ", "text"), mark(view).span], cells)]
     if height == 2:
         return _bare(view, cells)
     inner = cells - 2
-    frame = "frame-selected" if view.selected else "frame"
+    frame = "frame-selected" if view.selected else "warn" if view.need else "frame"
     side = "┃" if view.selected else "│"
     if height == 3:
-        rows = [spread([(" ", "text"), *_last(view)], [*_numbers(view, short=True), (" ", "text")], inner)]
+        rows = [spread([(" ", "text"), *last(view)], [*_brief(view), (" ", "text")], inner)]
     else:
-        rows = [spread([(" ", "text"), *_numbers(view, short=inner < 48)], [], inner)]
+        rows = [spread([(" ", "text"), *gauge.numbers(view.lane, view.now, inner)], [], inner)]
         body = height - 3
         told = _verdict(view, inner)
         body -= len(told)
@@ -63,22 +65,25 @@ def draw(view: View, cells: int, height: int) -> list[Line]:
     ]
 
 
-def _title(view: View) -> Line:
+def title(view: View) -> Line:
+    """Who it is, and what stands out about it: marked, in need of the operator, without memory."""
     lane = view.lane
-    title: Line = [
+    line: Line = [("● ", "accent")] if view.marked else []
+    line += [("⚠ ", "warn")] if view.need else []
+    line += [
         (lane.id.label, "accent" if view.selected else "strong"),
         (" " + shown_line(lane.plan.strategy.name), "strong"),
     ]
     if lane.plan.clean:
-        title.append((" · clean", "warn"))
-    return title
+        line.append((" · clean", "warn"))
+    return line
 
 
 def _top(view: View, cells: int, frame: str) -> Line:
     left, right, rule = ("┏", "┓", "━") if view.selected else ("┌", "┐", "─")
     state = mark(view)
     end: Line = [(" ", frame), state.span, (" ", frame), (rule + right, frame)]
-    start: Line = [(left + rule + " ", frame), *_title(view), (" ", frame)]
+    start: Line = [(left + rule + " ", frame), *title(view), (" ", frame)]
     if width(start) + width(end) > cells:
         # The glyph carries the state when there is no room for the word; the name gives way after it.
         short: Line = [(" ", frame), (state.glyph, state.ink), (" ", frame), (rule + right, frame)]
@@ -88,40 +93,36 @@ def _top(view: View, cells: int, frame: str) -> Line:
 
 def _bottom(view: View, cells: int, frame: str) -> Line:
     left, right, rule = ("┗", "┛", "━") if view.selected else ("└", "┘", "─")
-    lane = view.lane
-    if lane.alert:
-        more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
-        said: Line = [(" ", frame), (f"⚠ {shown_line(lane.alert)}{more}", "warn"), (" ", frame)]
+    said = alert(view)
+    if said:
         return [
             (left + rule, frame),
-            *spread(cut(said, cells - 4), [], cells - 4, (rule, frame)),
+            *spread(cut([(" ", frame), *said, (" ", frame)], cells - 4), [], cells - 4, (rule, frame)),
             (rule + right, frame),
         ]
     return [(left + rule * (cells - 2) + right, frame)]
 
 
-def _numbers(view: View, *, short: bool) -> Line:
+def alert(view: View) -> Line:
+    """The last alert, or else why it needs the operator, where its state doesn't say it already."""
     lane = view.lane
-    limit = lane.limits.turns
-    line: Line = []
-    if limit:
-        if not short:
-            full = min(round(BAR * lane.turn / limit), BAR)
-            line += [("▰" * full, "accent"), ("▱" * (BAR - full) + " ", "faint")]
-        line.append((f"turn {lane.turn}/{limit}", "text"))
-    else:
-        line.append((f"turn {lane.turn}", "text"))
-    tokens = words.tokens(lane.spend.usage.total)
-    line += [("  " + tokens, "text"), (" tok" if short else " tokens", "faint")]
-    line += [("  " + words.money(lane.spend), "text")]
-    line += [("  " + words.duration(lane.work.read(view.now)), "faint")]
-    if not short and lane.injected:
-        line += [(f"  {words.count(len(lane.injected), 'observation')}", "faint")]
-    return line
+    if lane.alert:
+        more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
+        return [(f"⚠ {shown_line(lane.alert)}{more}", "warn")]
+    if view.need and lane.state not in (SubagentState.PAUSED, SubagentState.FAILED):
+        return [(f"⚠ {shown_line(view.need.words)}", "warn")]
+    return []
 
 
-def _last(view: View) -> Line:
+def _brief(view: View) -> Line:
+    return [(" ", "text"), *gauge.brief(view.lane, view.now)]
+
+
+def last(view: View) -> Line:
+    """What it does or did last, in a line: a need and a verdict before all else."""
     lane = view.lane
+    if view.need and (said := alert(view)):
+        return said
     if lane.checked:
         return [(verdict(lane.checked), SUBAGENT[lane.state].ink)]
     if lane.tool:
@@ -133,8 +134,8 @@ def _last(view: View) -> Line:
 def _bare(view: View, cells: int) -> list[Line]:
     pointer: Span = ("▌", "frame-selected") if view.selected else (" ", "text")
     return [
-        spread([pointer, *_title(view)], [mark(view).span], cells),
-        spread([pointer, (" ", "text"), *_last(view)], [(" ", "text"), *_numbers(view, short=True)], cells),
+        spread([pointer, *title(view)], [mark(view).span], cells),
+        spread([pointer, (" ", "text"), *last(view)], _brief(view), cells),
     ]
 
 
@@ -148,15 +149,26 @@ def _verdict(view: View, cells: int) -> list[Line]:
     return []
 
 
+def seen(view: View) -> tuple[object, ...]:
+    """All that a reader could see change."""
+    lane = view.lane
+    # A running clock changes a pane once a second at most.
+    return (
+        id(lane), id(view.flow), view.flow.version, view.selected, view.stalled, view.marked, view.need, lane.state,
+        lane.turn, lane.spend, lane.limits, lane.alerts, lane.tool, lane.last, lane.checked,
+        int(lane.work.read(view.now)),
+    )  # fmt: skip
+
+
 class Pane(Painted):
     """The widget. It keeps its size and is drawn anew only when `show` brings something new."""
 
     class Selected(Message):
-        """The operator pointed at a pane."""
+        """The operator pointed at a pane, once or `twice`."""
 
-        def __init__(self, lane: int) -> None:
+        def __init__(self, lane: int, *, twice: bool = False) -> None:
             super().__init__()
-            self.lane = lane
+            self.lane, self.twice = lane, twice
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -164,19 +176,14 @@ class Pane(Painted):
         self.view: View | None = None
         self.drawn = 0
         """How often it was laid out anew."""
-        self._seen: Sequence[object] = ()
+        self._seen: tuple[object, ...] = ()
 
     def show(self, view: View) -> None:
         """Take the moment's values; redraw only what a reader would see change."""
-        lane = view.lane
-        # A running clock changes a pane once a second at most.
-        seen = (
-            id(view.flow), view.flow.version, view.selected, view.stalled, lane.state, lane.turn, lane.spend,
-            lane.alerts, lane.tool, lane.last, lane.checked, id(lane), int(lane.work.read(view.now)),
-        )  # fmt: skip
+        values = seen(view)
         self.view = view
-        if seen != self._seen:
-            self._seen = seen
+        if values != self._seen:
+            self._seen = values
             self.repaint()
 
     def lines(self, cells: int, height: int) -> Iterable[Line]:
@@ -185,4 +192,4 @@ class Pane(Painted):
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
-        self.post_message(self.Selected(self.number))
+        self.post_message(self.Selected(self.number, twice=event.chain > 1))

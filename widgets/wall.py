@@ -1,6 +1,6 @@
-"""All panes of one generation, laid out by the room there is."""
+"""All subagents of one generation, laid out by the room there is: a pane for each, or a list with one live pane."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -9,37 +9,51 @@ from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.message import Message
 from textual.widget import Widget
 
-from widgets.layout import Rect, arrange, neighbour
+from widgets.layout import Mode, Plan, Rect, neighbour, plan
 from widgets.pane import Pane, View
+from widgets.roster import Roster
 
 
 class _Panes(Layout):
+    """Puts each of the wall's children where the plan has it."""
+
     name = "panes"
 
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
-        rects = arrange(len(children), size.width, size.height)
+        assert isinstance(parent, Wall)
+        places = parent.places(size)
         return [
             WidgetPlacement(Region(r.x, r.y, r.width, r.height), NULL_OFFSET, NULL_SPACING, child)
-            for child, r in zip(children, rects, strict=True)
+            for child in children
+            if (r := places.get(child)) is not None
         ]
 
 
 class Wall(Widget, can_focus=True):
-    """Holds one `Pane` for each lane. `selected` is a lane's number; arrows and tab move it."""
+    """Shows `lanes`, in that order. `selected` is a lane's number; arrows and tab move it, nothing else does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1, 0)", "Left", show=False),
         Binding("right", "move(1, 0)", "Right", show=False),
-        Binding("up", "move(0, -1)", "Up", show=False),
-        Binding("down", "move(0, 1)", "Down", show=False),
+        Binding("up,k", "move(0, -1)", "Up", show=False),
+        Binding("down,j", "move(0, 1)", "Down", show=False),
         Binding("tab", "step(1)", "Next", show=False),
         Binding("shift+tab", "step(-1)", "Previous", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home", "step(-1000000)", "First", show=False),
         Binding("end", "step(1000000)", "Last", show=False),
     ]
 
     class Chosen(Message):
-        """Another pane is selected."""
+        """Another subagent is selected."""
+
+        def __init__(self, lane: int) -> None:
+            super().__init__()
+            self.lane = lane
+
+    class Opened(Message):
+        """The operator pointed at a subagent twice."""
 
         def __init__(self, lane: int) -> None:
             super().__init__()
@@ -48,56 +62,165 @@ class Wall(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.selected: int | None = None
+        self.lanes: list[int] = []
+        """Those that are shown, in order."""
+        self._mode = Mode.AUTO
         self._panes: dict[int, Pane] = {}
+        self._roster = Roster()
+        self._live = Pane(0)
+        self._views: Mapping[int, View] = {}
         self._layout = _Panes()
+        self._planned: tuple[tuple[int, Size, Mode], Plan] | None = None
+
+    def compose(self) -> list[Widget]:  # type: ignore[override]  # Textual takes any iterable
+        return [self._roster, self._live]
 
     @property
     def layout(self) -> Layout:
         return self._layout
 
     @property
-    def lanes(self) -> list[int]:
-        """The lanes that have a pane, in order."""
-        return list(self._panes)
+    def mode(self) -> Mode:
+        """How the operator wants it."""
+        return self._mode
 
-    def hold(self, lanes: list[int]) -> None:
-        """Have exactly these panes. Mounts and removes only when the lanes are others than before."""
-        if list(self._panes) == lanes:
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        self._lay_out()
+
+    @property
+    def listed(self) -> bool:
+        """A list and one live pane are shown, not a pane for each."""
+        return self._plan(self._room).list is not None
+
+    @property
+    def _room(self) -> Size:
+        # The width without a scroll bar: whether there is one must not decide the plan.
+        return Size(self.size.width + self.scrollbar_size_vertical * self.show_vertical_scrollbar, self.size.height)
+
+    def _plan(self, size: Size) -> Plan:
+        key = (len(self.lanes), size, self._mode)
+        if self._planned is None or self._planned[0] != key:
+            self._planned = key, plan(len(self.lanes), size.width, size.height, self._mode)
+        return self._planned[1]
+
+    def places(self, size: Size) -> dict[Widget, Rect]:
+        """Where each child stands in a room of this size; those that are not shown have no place."""
+        found = self._plan(size)
+        if found.list is None:
+            return {
+                self._panes[lane]: r
+                for lane, r in zip(self.lanes, found.panes, strict=True)
+                if lane in self._panes
+            }  # fmt: skip
+        places: dict[Widget, Rect] = {self._roster: found.list}
+        if found.live is not None:
+            places[self._live] = found.live
+        return places
+
+    def hold(self, lanes: Sequence[int], among: Sequence[int] | None = None) -> None:
+        """Show exactly these, in this order. `among` are all that there are: panes of those that are left out are kept
+        for when they come back."""
+        everything = set(lanes if among is None else among)
+        gone = [pane for lane, pane in self._panes.items() if lane not in everything]
+        if list(lanes) == self.lanes and not gone:
             return
-        self.remove_children()
-        self._panes = {lane: Pane(lane) for lane in lanes}
-        if self.selected not in self._panes:
-            self.selected = lanes[0] if lanes else None
-        self.mount_all(self._panes.values())
+        for pane in gone:
+            del self._panes[pane.number]
+            pane.remove()
+        self.lanes = list(lanes)
+        if self.selected not in self.lanes:
+            self.selected = self.lanes[0] if self.lanes else None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        found = self._plan(self._room)
+        if found.list is None:
+            new = [Pane(lane) for lane in self.lanes if lane not in self._panes]
+            self._panes.update((pane.number, pane) for pane in new)
+            if new and self.is_attached:
+                self.mount_all(new)
+        self._roster.display = found.list is not None
+        self._live.display = found.live is not None
+        shown = set(self.lanes) if found.list is None else set()
+        for lane, pane in self._panes.items():
+            pane.display = lane in shown
+        self.refresh(layout=True)
+        self.show(self._views)
+
+    def on_resize(self) -> None:
+        self._lay_out()
+        self.call_after_refresh(self._bring)
 
     def show(self, views: Mapping[int, View]) -> None:
-        """Bring the visible panes up to date; those scrolled out of sight are drawn when they come back."""
-        for lane, pane in self._panes.items():
-            if lane in views and (pane.view is None or pane.is_on_screen):
+        """Bring what is in sight up to date; what is scrolled out of sight is drawn when it comes back."""
+        self._views = views
+        if self.listed:
+            self._roster.show(self.lanes, views)
+            if self.selected in views:
+                self._live.show(views[self.selected])
+            return
+        for lane in self.lanes:
+            pane = self._panes.get(lane)
+            if pane is not None and lane in views and (pane.view is None or pane.is_on_screen):
                 pane.show(views[lane])
 
     def select(self, lane: int) -> None:
-        """Select a pane and bring it into sight. An unknown lane changes nothing."""
-        if lane in self._panes and lane != self.selected:
+        """Select a subagent and bring it into sight. One that is not shown changes nothing."""
+        if lane in self.lanes and lane != self.selected:
             self.selected = lane
-            self._panes[lane].scroll_visible(animate=False)
+            self._bring()
             self.post_message(self.Chosen(lane))
 
+    def _bring(self) -> None:
+        if self.selected is None:
+            return
+        if self.listed:
+            self._roster.bring(self.selected)
+        elif (pane := self._panes.get(self.selected)) is not None and pane.is_attached:
+            pane.scroll_visible(animate=False)
+
     def on_pane_selected(self, message: Pane.Selected) -> None:
+        message.stop()
+        self.focus()
+        lane = self.selected if message.lane == self._live.number else message.lane
+        if lane is None:
+            return
+        if message.twice:
+            self.post_message(self.Opened(lane))
+        else:
+            self.select(lane)
+
+    def on_roster_selected(self, message: Roster.Selected) -> None:
         message.stop()
         self.focus()
         self.select(message.lane)
 
     def action_step(self, by: int) -> None:
-        lanes = list(self._panes)
-        if self.selected is None or not lanes:
+        if self.selected is None or not self.lanes:
             return
-        index = lanes.index(self.selected) + by
-        self.select(lanes[index % len(lanes) if abs(by) == 1 else min(max(index, 0), len(lanes) - 1)])
+        index = self.lanes.index(self.selected) + by
+        last = len(self.lanes) - 1
+        self.select(self.lanes[index % (last + 1) if abs(by) == 1 else min(max(index, 0), last)])
 
     def action_move(self, dx: int, dy: int) -> None:
-        lanes = list(self._panes)
         if self.selected is None:
             return
-        rects = [Rect(r.x, r.y, r.width, r.height) for r in (pane.virtual_region for pane in self._panes.values())]
-        self.select(lanes[neighbour(rects, lanes.index(self.selected), dx, dy)])
+        index = self.lanes.index(self.selected)
+        if self.listed:
+            self.select(self.lanes[min(max(index + dx + dy, 0), len(self.lanes) - 1)])
+        else:
+            self.select(self.lanes[neighbour(self._plan(self._room).panes, index, dx, dy)])
+
+    def action_page(self, by: int) -> None:
+        found = self._plan(self._room)
+        if self.selected is None:
+            return
+        index = self.lanes.index(self.selected)
+        if found.list is not None:
+            step = max(found.list.height - 1, 1)
+        else:
+            top = found.panes[0].y
+            step = max(sum(r.y < top + self.size.height for r in found.panes) - 1, 1)
+        self.select(self.lanes[min(max(index + by * step, 0), len(self.lanes) - 1)])
