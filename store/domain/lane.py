@@ -24,7 +24,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Stopwatch
-from store.domain.states import Ending, SubagentState, Validity
+from store.domain.states import AlertLevel, Ending, SubagentState, Validity
 from store.domain.strategy import LanePlan
 
 _COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
@@ -66,6 +66,8 @@ class Lane:
     last: str = ""
     alert: str = ""
     alerts: int = 0
+    level: AlertLevel = AlertLevel.NOTE
+    """How much the last alert asks of the operator."""
     model: str = ""
     sandbox: str = ""
     attempt: int = 0
@@ -186,7 +188,7 @@ class Lane:
             case SubagentJudged() as payload:
                 self.validity, self.reason = payload.validity, payload.reason
             case Alert() as payload:
-                self.alert, self.alerts = payload.text, self.alerts + 1
+                self.alert, self.alerts, self.level = payload.text, self.alerts + 1, payload.level
             case CommandSettled(name=Kill.name, applied=True):
                 self.killed = True
 
