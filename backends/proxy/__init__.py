@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backends.proxy.admission import Admit, BeforeTurn, Refusal
     from backends.proxy.app import Proxy
+    from backends.proxy.playing import Spoken, spoken
     from backends.proxy.prices import Extras, Prices
     from backends.proxy.relay import HUNG_UP
     from backends.proxy.replay import Tape
@@ -30,10 +31,12 @@ __all__ = [
     "Prices",
     "Proxy",
     "Refusal",
+    "Spoken",
     "Tape",
     "Timeouts",
     "Upstream",
     "serve",
+    "spoken",
 ]
 
 _HOMES = {
@@ -46,10 +49,12 @@ _HOMES = {
     "Prices": "prices",
     "Proxy": "app",
     "Refusal": "admission",
+    "Spoken": "playing",
     "Tape": "replay",
     "Timeouts": "upstream",
     "Upstream": "routes",
     "serve": "server",
+    "spoken": "playing",
 }
 
 
