@@ -10,6 +10,14 @@ from sqlalchemy import Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 
+_BESIDE_TURNS = (
+    "kind NOT IN ('turn.started', 'call.started', 'call.finished', 'tool.started', 'tool.finished', 'program.said')"
+)
+_TURNS = "kind = 'turn.started'"
+_UNDER = "coalesce(json_extract(data, '$.under'), '')"
+"""By which `store.windows` reads a trace."""
+
+
 def _later(value: Any) -> Any:
     """A column that came with a migration: what rows have in it that say nothing of it."""
     return Field(default=value, sa_column_kwargs={"server_default": text(f"'{value}'")})
@@ -165,7 +173,12 @@ class Event(SQLModel, table=True):
     """One line of the append-only log. `data` is the payload's JSON."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_run", "run", "seq"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("ix_events_run", "run", "seq"),
+        Index("ix_events_beside", "run", "seq", sqlite_where=text(_BESIDE_TURNS)),
+        Index("ix_events_turns", "run", "generation", "lane", text(_UNDER), "seq", sqlite_where=text(_TURNS)),
+        {"sqlite_autoincrement": True},
+    )
 
     seq: int | None = Field(default=None, primary_key=True)
     at: float

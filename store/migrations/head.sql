@@ -138,7 +138,11 @@ CREATE INDEX ix_calls_subagent ON calls (run, generation, lane, started);
 
 CREATE INDEX ix_commands_run ON commands (run, id);
 
+CREATE INDEX ix_events_beside ON events (run, seq) WHERE kind NOT IN ('turn.started', 'call.started', 'call.finished', 'tool.started', 'tool.finished', 'program.said');
+
 CREATE INDEX ix_events_run ON events (run, seq);
+
+CREATE INDEX ix_events_turns ON events (run, generation, lane, coalesce(json_extract(data, '$.under'), ''), seq) WHERE kind = 'turn.started';
 
 CREATE INDEX ix_nodes_attachments ON nodes (attachments) WHERE attachments IS NOT NULL;
 
@@ -146,4 +150,4 @@ CREATE INDEX ix_virtual_keys_run ON virtual_keys (run);
 
 PRAGMA application_id = 1297371723;
 
-INSERT INTO alembic_version VALUES ('0006');
+INSERT INTO alembic_version VALUES ('0007');
