@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 EVERYWHERE = "*"
+PLAYBACK = "playback"
+"""Not a screen: on all screens while a run is played, and only then."""
 
 
 @dataclass(frozen=True)
@@ -65,26 +67,47 @@ ACTIONS: tuple[Action, ...] = (
         ("grid", "observations"),
         "multitrack launch RUN --rest",
     ),
-    Action("tape", "Tape", "Show the selected subagent's trace.", ("enter",), ("grid",), "multitrack trace RUN"),
-    Action("kill", "Kill", "End the selected subagent now.", ("x",), ("grid",), "multitrack kill RUN SUBAGENT"),
+    Action("tape", "Trace", "Show the selected subagent's trace.", ("enter",), ("grid",), "multitrack trace RUN"),
     Action(
-        "pause",
-        "Pause",
-        "Hold the selected subagent before its next turn.",
-        ("p",),
+        "zoom", "Zoom", "The selected subagent's whole tape, scrolling; again, or escape, goes back.", ("z",), ("grid",)
+    ),
+    Action("attend", "Who needs you", "Go to the next subagent that needs you.", ("a",), ("grid",)),
+    Action("pause", "Pause", "Hold it before its next turn.", ("p",), ("grid",), "multitrack pause RUN SUBAGENT"),
+    Action(
+        "continue", "Continue", "Let it go on after a pause.", ("c",), ("grid",), "multitrack continue RUN SUBAGENT"
+    ),
+    Action(
+        "steer",
+        "Steer",
+        "A message that it reads at its next turn.",
+        ("m",),
         ("grid",),
-        "multitrack pause RUN SUBAGENT",
+        "multitrack steer RUN SUBAGENT TEXT",
     ),
-    Action(
-        "continue", "Continue", "Let the paused subagent go on.", ("c",), ("grid",), "multitrack continue RUN SUBAGENT"
-    ),
+    Action("limits", "Limits", "Raise its limits.", ("plus",), ("grid",), "multitrack limits RUN SUBAGENT"),
     Action(
         "restart",
         "Restart",
-        "Start the selected subagent anew, which could not work.",
+        "Start it anew, with another strategy if you like.",
         ("s",),
         ("grid",),
         "multitrack restart RUN SUBAGENT",
+    ),
+    Action("kill", "Kill", "End it now.", ("x",), ("grid",), "multitrack kill RUN SUBAGENT"),
+    Action("mark", "Mark", "Mark it: orders go to all that are marked.", ("space",), ("grid",)),
+    Action("mark-all", "Mark all", "Mark all that are shown, or none of them.", ("A",), ("grid",), footer=False),
+    Action("filter", "Filter", "Show only some: by state, cost, turns, words.", ("slash",), ("grid",)),
+    Action("order", "Order", "By who needs you, lane, state, cost or progress.", ("o",), ("grid",)),
+    Action("renew", "Renew", "Bring filter and order up to date; they never change by themselves.", ("u",), ("grid",)),
+    Action("view", "Panes or list", "A pane for each, a list with one live pane, or as it fits.", ("w",), ("grid",)),
+    Action("beside", "Side by side", "All generations beside each other, strategy by strategy.", ("b",), ("grid",)),
+    Action(
+        "clear",
+        "Clear",
+        "Leave the zoom, the marks, the filter: one after the other.",
+        ("escape",),
+        ("grid",),
+        footer=False,
     ),
     Action(
         "resume",
@@ -96,7 +119,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("earlier", "Earlier", "Look back at the generation before.", ("left_square_bracket",), ("grid",)),
     Action("later", "Later", "Go to the generation after, up to the live one.", ("right_square_bracket",), ("grid",)),
-    Action("jump", "Go to", "Go to a lane by its number.", ("g",), ("grid",), footer=False),
+    Action("jump", "Go to", "Go to a subagent by its label or its strategy.", ("g",), ("grid",), footer=False),
     Action(
         "stop",
         "Stop run",
@@ -120,6 +143,27 @@ ACTIONS: tuple[Action, ...] = (
         ("escape",),
         ("observations",),
     ),
+    Action(
+        "play", "Play", "See the run again, from the record.", ("P",), ("runs", "grid", "traces"), "multitrack play RUN"
+    ),
+    Action("play-pause", "Play, pause", "Go on, or stand still.", ("space",), (PLAYBACK,)),
+    Action("next-event", "Event", "Stand one event further.", ("full_stop",), (PLAYBACK,)),
+    Action("previous-event", "Event back", "Stand one event earlier.", ("comma",), (PLAYBACK,), footer=False),
+    Action("next-turn", "Turn", "Stand where the next turn begins.", ("greater_than_sign",), (PLAYBACK,)),
+    Action(
+        "previous-turn", "Turn back", "Stand where a turn began before.", ("less_than_sign",), (PLAYBACK,), footer=False
+    ),
+    Action("faster", "Faster", "Twice as fast, up to 64×.", ("plus", "equals_sign"), (PLAYBACK,)),
+    Action("slower", "Slower", "Half as fast, down to 0.5×.", ("minus",), (PLAYBACK,)),
+    Action("next-mark", "Mark", "Go to the next error, alert or solved.", ("m",), (PLAYBACK,)),
+    Action("previous-mark", "Mark back", "Go to the one before.", ("M",), (PLAYBACK,), footer=False),
+    Action("next-error", "Error", "Go to the next error.", ("E",), (PLAYBACK,)),
+    Action("next-alert", "Alert", "Go to the next alert.", ("A",), (PLAYBACK,)),
+    Action("next-solved", "Solved", "Go to where a subagent next solves it.", ("S",), (PLAYBACK,)),
+    Action("skip", "Skip", "Ten seconds further.", ("shift+right",), (PLAYBACK,), footer=False),
+    Action("skip-back", "Skip back", "Ten seconds back.", ("shift+left",), (PLAYBACK,), footer=False),
+    Action("squeeze", "Silences", "Squeeze silences, or let them take their time.", ("i",), (PLAYBACK,), footer=False),
+    Action("leave-playback", "Live", "Leave the playback, back to the live screens.", ("P",), (PLAYBACK,)),
     Action("theme", "Theme", "Dark or light.", ("t",), (EVERYWHERE,), footer=False),
     Action("palette", "Commands", "Every action by name.", ("ctrl+p",), (EVERYWHERE,), footer=False),
     Action("quit", "Quit", "Leave the screen. The engine goes on.", ("q",), (EVERYWHERE,)),
@@ -128,10 +172,33 @@ ACTIONS: tuple[Action, ...] = (
     ),
 )
 
+ORDERS = frozenset(
+    {
+        *("launch", "launch-rest", "stop", "resume", "kill", "pause", "continue", "restart", "steer", "limits", "fork"),
+        *("edit", "save"),
+    }
+)
+"""What an engine is asked to do: nothing of it can be done in a playback."""
+
 SCREENS = ("runs", "grid", "traces", "observations", "report")
 """The screens, in the order of their keys. Each is also an action."""
 
-_SHOWN = {"question_mark": "?", "slash": "/", "left_square_bracket": "[", "right_square_bracket": "]", "escape": "esc"}
+_SHOWN = {
+    "question_mark": "?",
+    "plus": "+",
+    "slash": "/",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "escape": "esc",
+    "full_stop": ".",
+    "comma": ",",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+    "minus": "-",
+    "equals_sign": "=",
+    "shift+right": "⇧→",
+    "shift+left": "⇧←",
+}
 
 
 def key_name(key: str) -> str:
@@ -144,9 +211,15 @@ def find(action: str) -> Action:
     return _BY_ID[action]
 
 
-def on(screen: str) -> tuple[Action, ...]:
-    """What works on a screen, in the registry's order."""
-    return tuple(action for action in ACTIONS if screen in action.where or EVERYWHERE in action.where)
+def on(screen: str, *, playback: bool = False) -> tuple[Action, ...]:
+    """What works on a screen, in the registry's order. In a playback its own actions come first, and have their keys
+    to themselves."""
+    here = tuple(action for action in ACTIONS if screen in action.where or EVERYWHERE in action.where)
+    if not playback:
+        return here
+    own = tuple(action for action in ACTIONS if PLAYBACK in action.where)
+    keys = {key for action in own for key in action.keys}
+    return own + tuple(action for action in here if not keys & {*action.keys})
 
 
 _BY_ID = {action.id: action for action in ACTIONS}

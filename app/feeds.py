@@ -4,8 +4,8 @@ The store is opened here, in a thread, after the first paint: its imports take m
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -18,6 +18,7 @@ from store.home import Home
 from widgets.flow import Flow, Parts
 
 if TYPE_CHECKING:
+    from app.world import World
     from store.database import Store
 
 TICK = 0.1
@@ -31,22 +32,28 @@ HEARD = 3
 _KINDS = {BlockKind.REASONING: "reasoning", BlockKind.TOOL_CALL: "tool"}
 
 
+class News(Message):
+    """What a feed says. `world` is the one that it is folded into."""
+
+    world: "World"
+
+
 @dataclass
-class Listed(Message):
+class Listed(News):
     """The runs there are: (id, title, created)."""
 
     runs: tuple[tuple[str, str, float], ...]
 
 
 @dataclass
-class Read(Message):
+class Read(News):
     """A run's past, folded."""
 
     board: Board
 
 
 @dataclass
-class Happened(Message):
+class Happened(News):
     """New events, in order; `said` has the words of the calls that ended, of the watched run."""
 
     events: tuple[Event, ...]
@@ -54,21 +61,21 @@ class Happened(Message):
 
 
 @dataclass
-class Streamed(Message):
+class Streamed(News):
     """Text in progress, by subagent: the call, and its words so far."""
 
     tails: dict[SubagentId, tuple[str, Parts]]
 
 
 @dataclass
-class Alive(Message):
+class Alive(News):
     """The runs that an engine holds."""
 
     runs: frozenset[str]
 
 
 @dataclass
-class Flowed(Message):
+class Flowed(News):
     """The past of a run's lanes up to event `seq`, and all of that run's events."""
 
     run: str
@@ -78,7 +85,20 @@ class Flowed(Message):
 
 
 @dataclass
-class Trouble(Message):
+class Rewound(News):
+    """A playback went elsewhere: this run as it was then, its lanes' flows, and its events so far, in place of all that
+    was shown of it. `taken` is to be set when the screens have it."""
+
+    board: Board
+    title: str
+    created: float
+    flows: dict[SubagentId, Flow]
+    events: Sequence[Event]
+    taken: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class Trouble(News):
     """The record can't be read; "" when it can again."""
 
     text: str
@@ -200,8 +220,12 @@ class Feed:
         return frozenset(name for name in names if holder(self._home.folder(name).lock) is not None)
 
     def _said(self, store: "Store", happened: Iterable[Event]) -> dict[str, Parts]:
-        ended = [event for event in happened if isinstance(event.payload, CallFinished) and event.run == self._watched]
-        return words_of(store, (event.payload.call for event in ended if isinstance(event.payload, CallFinished)))
+        return words_of(store, ended(event for event in happened if event.run == self._watched))
+
+
+def ended(happened: Iterable[Event]) -> list[str]:
+    """The calls that ended."""
+    return [event.payload.call for event in happened if isinstance(event.payload, CallFinished)]
 
 
 def words_of(store: "Store", calls: Iterable[str]) -> dict[str, Parts]:

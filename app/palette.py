@@ -28,7 +28,7 @@ class Palette(Provider):
 
     def _commands(self) -> Iterator[tuple[str, actions.Action, Callable[[], None]]]:
         studio = cast("Studio", self.app)
-        for action in actions.on(studio.place.NAME if studio.place else ""):
+        for action in studio.place.offered() if studio.place else actions.on(""):
             if action.id != "palette" and not studio.why_not(action.id):
                 keys = " ".join(actions.key_name(key) for key in action.keys)
 

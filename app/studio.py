@@ -1,6 +1,5 @@
 """The app on the terminal. It shows the record and issues orders; it does no work, and leaving it stops nothing."""
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -8,22 +7,22 @@ from importlib import import_module
 from typing import ClassVar, cast
 
 from rich.text import Text
-from textual import on
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.screen import Screen
 from textual.theme import Theme
 
 import themes
-from app import actions, feeds, terminal
+from app import actions, terminal
 from app.disk import Weigh, weigh
+from app.playback.feed import Start
+from app.playback.playing import NO_ORDERS, Playing
 from app.screens.base import StudioScreen
-from app.world import Track, World
+from app.world import Track
 from store.domain.commands import Command, Launch, Stop
 from store.domain.events import CommandSettled
 from store.domain.ids import SubagentId
-from store.domain.safe_text import safe_line
 from store.domain.states import RunState
 from store.home import Home
 
@@ -48,7 +47,7 @@ def _screen(name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class Studio(App[None]):
+class Studio(Playing):
     """The screens of one home. `run` is the name of the run that is shown first; without one it is the newest."""
 
     CSS_PATH = str(themes.style_sheet())
@@ -79,16 +78,13 @@ class Studio(App[None]):
         weigh: Weigh = weigh,
         clock: Callable[[], float] = time.time,
         ascii_only: bool | None = None,
+        play: Start | None = None,
     ) -> None:
-        super().__init__()
-        self.home = home
+        """`play` has a run played from the start."""
+        super().__init__(home, run, clock)
         self.weigh = weigh
-        self.run_name = run
-        self.world = World()
-        self.now = clock
         self.ascii = terminal.ascii_wanted() if ascii_only is None else ascii_only
         self.set_class(self.ascii, "ascii")
-        self.feed = feeds.Feed(home, self.post_message)
         self._first = screen
         self._start_engine = start_engine or self._start_in_a_process
         self._orders: dict[int, tuple[str, Answered | None]] = {}
@@ -97,17 +93,18 @@ class Studio(App[None]):
         for fields in themes.load():
             self.register_theme(Theme(**fields))
         self.theme = themes.DARK
+        if play is not None:
+            self.play(play)
 
     # Beginning and end.
 
     def on_mount(self) -> None:
-        self.world.watch(self.run_name)
-        self.feed.watch(self.run_name)
+        self.begin_watching()
         self.push_screen(self._first)
         self.set_interval(TICK, self._tick)
 
     async def on_unmount(self) -> None:
-        await asyncio.to_thread(self.feed.close)
+        await self.end_watching()
 
     def _fatal_error(self) -> None:
         """A fault of our own ends the screen with a sentence, not with a traceback and the values of its variables."""
@@ -118,110 +115,22 @@ class Studio(App[None]):
         # Behind a question the screen goes on; between two screens there is none.
         if self.place is not None:
             # The record's libraries are imported when the first screen stands.
-            self.feed.start()
+            self.follow()
             self.place.tick()
 
-    # What the feed says.
-
-    @property
-    def track(self) -> Track | None:
-        """The run that the screens show."""
-        return self.world.tracks.get(self.run_name) if self.run_name else None
-
-    @on(feeds.Listed)
-    def _listed(self, message: feeds.Listed) -> None:
-        for run, title, created in message.runs:
-            self.world.know(run, title, created)
-        self.world.forget(but=[run for run, _, _ in message.runs])
-        self.world.opened = True
-        self.world.version += 1
-        if self.track is None and message.runs:
-            self.show_run(message.runs[0][0])
-        elif self.run_name and not self.world.flowed:
-            self._read_flows()
-
-    @on(feeds.Read)
-    def _read(self, message: feeds.Read) -> None:
-        self.world.take(message.board)
-        self.world.version += 1
-
-    @on(feeds.Alive)
-    def _alive(self, message: feeds.Alive) -> None:
-        for track in self.world.tracks.values():
-            track.alive = track.id in message.runs
-        self.world.version += 1
-
-    @on(feeds.Happened)
-    def _happened(self, message: feeds.Happened) -> None:
-        gates = self.world.apply(message.events, message.said)
-        self.world.version += 1
-        for track in gates:
-            number = track.latest
-            self.bell()
-            self.say(f"Run {track.id} waits at the gate after generation {number}. l launches the next one.", "warning")
-        for event in message.events:
-            if isinstance(event.payload, CommandSettled):
-                self._settled(event.payload)
-
-    @on(feeds.Streamed)
-    def _streamed(self, message: feeds.Streamed) -> None:
-        self.world.stream(message.tails)
-
-    @on(feeds.Flowed)
-    def _flowed(self, message: feeds.Flowed) -> None:
-        self.world.begin_flows(message.run, message.flows, message.events, message.seq)
-        self.world.version += 1
-
-    @on(feeds.Trouble)
-    def _trouble(self, message: feeds.Trouble) -> None:
-        self.world.problem = message.text
-        self.world.version += 1
-
-    def show_run(self, run: str) -> None:
-        """Let all screens show another run."""
-        self.run_name = run
-        if self.world.watch(run):
-            self.feed.watch(run)
-            self.world.version += 1
-            self._read_flows()
-
-    def _read_flows(self) -> None:
-        run = self.run_name
-        if run is None or run not in self.world.tracks:
-            return
-
-        def read() -> None:
-            self.post_message(feeds.read_flows(self.feed.store(), run))
-
-        self.in_thread(read, group="flows")
-
-    # Work in threads.
-
-    def in_thread(self, work: Callable[[], None], *, group: str, exclusive: bool = True) -> None:
-        """Run something that reads or writes the store; what goes wrong is told, not raised."""
-
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - shown to the operator; the screen goes on
-                self.call_from_thread(self.say, f"{error}" or type(error).__name__, "error")
-
-        self.run_worker(guarded, thread=True, exclusive=exclusive, group=group, exit_on_error=False)
-
-    def say(self, text: str, severity: str = "information") -> None:
-        """Tell the operator something, briefly."""
-        levels = {"warning": "warning", "error": "error"}
-        self.notify(
-            safe_line(text, 400),
-            severity=levels.get(severity, "information"),  # type: ignore[arg-type]  # a Literal that mypy cannot see
-            markup=False,
-            timeout=12 if severity == "error" else 6,
+    def gate_opened(self, track: Track) -> None:
+        self.bell()
+        self.say(
+            f"Run {track.id} waits at the gate after generation {track.latest}. l launches the next one.", "warning"
         )
 
     # Orders to the engine.
 
     def order(self, run: str, command: Command, what: str, done: Answered | None = None) -> None:
-        """Issue an order; its outcome is told, and `done` called, when the engine has answered."""
+        """Issue an order; its outcome is told when the engine has answered, unless `what` is "", and `done` called."""
+        if self.playback is not None:
+            self.say(f"{what or command.name}: {NO_ORDERS}.", "warning")
+            return
 
         def issue() -> None:
             from store import commands
@@ -234,21 +143,22 @@ class Studio(App[None]):
     def _ordered(self, number: int, run: str, what: str, done: Answered | None) -> None:
         self._orders[number] = what, done
         if number in self._answers:
-            self._settled(self._answers[number])
+            self.settled(self._answers[number])
             return
         track = self.world.tracks.get(run)
-        if track is None or not track.alive:
+        if what and (track is None or not track.alive):
             self.say(
                 f"{what}: no engine works on run {run}. The order waits until one does; r resumes the run.", "warning"
             )
 
-    def _settled(self, payload: CommandSettled) -> None:
+    def settled(self, payload: CommandSettled) -> None:
         if payload.command not in self._orders:
             # Another screen's order, or one whose number we are yet to hear of.
             self._answers[payload.command] = payload
             return
         what, done = self._orders.pop(payload.command)
-        self.say(f"{what}: {payload.outcome}", "information" if payload.applied else "warning")
+        if what:
+            self.say(f"{what}: {payload.outcome}", "information" if payload.applied else "warning")
         if done is not None:
             done(payload.applied)
 
@@ -271,6 +181,8 @@ class Studio(App[None]):
 
     def why_not(self, action: str) -> str:
         """Why an action can't be done now; "" when it can. What every screen has to say, then the screen itself."""
+        if said := self.why_not_played(action):
+            return said
         track = self.track
         board = track.board if track else None
         match action:
@@ -379,7 +291,7 @@ class Studio(App[None]):
         self.say(f"{actions.key_name(actions.find('quit').keys[0])} leaves the screen; engines go on.")
 
     def do_quit(self) -> None:
-        alive = [track.id for track in self.world.newest() if track.alive]
+        alive = [track.id for track in self.live.newest() if track.alive]
         if alive:
             names = ", ".join(alive[:5])
             works, them = (

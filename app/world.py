@@ -25,6 +25,8 @@ class Track:
     alive: bool = False
     read: bool = False
     version: int = 0
+    played: bool = False
+    """It is seen again, as it was then: nothing can be asked of it."""
 
     @property
     def mark(self) -> Mark:
@@ -46,7 +48,7 @@ class Track:
     @property
     def waiting(self) -> bool:
         """An engine waits at the gate for the operator."""
-        return self.board.waiting and self.alive
+        return self.board.waiting and self.alive and not self.played
 
     @property
     def scripted(self) -> bool:
@@ -139,6 +141,17 @@ class World:
             return False
         self.watched, self.flows, self.flowed, self.past, self._early = run, {}, 0, [], []
         return True
+
+    def rewind(
+        self, board: Board, title: str, created: float, flows: dict[SubagentId, Flow], past: Sequence[Event]
+    ) -> None:
+        """A run as it was at another time, in place of all that is known of it. It is played from there on."""
+        track = self.know(board.run, title, created)
+        track.board, track.read, track.alive, track.played = board, True, True, True
+        track.version += 1
+        if board.run == self.watched:
+            self.flows, self.past, self.flowed, self._early = flows, list(past), max(board.seq, 1), []
+        self.version += 1
 
     def begin_flows(self, run: str, flows: dict[SubagentId, Flow], past: Sequence[Event], seq: int) -> None:
         """The watched run's past, as read from the record up to event `seq`; what came meanwhile is added."""

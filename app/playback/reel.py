@@ -103,10 +103,23 @@ class Reel:
                 self._final[who] = flow
         return flows
 
-    def under_way(self, count: int) -> dict[SubagentId, str]:
-        """The calls that have begun and not ended after so many events, by subagent; of several the last."""
-        calls = {who: _open(self._recent(where, count)) for who, where in self._of.items()}
-        return {who: call for who, call in calls.items() if call is not None}
+    def under_way(
+        self, count: int, before: Mapping[SubagentId, str] | None = None, since: int = 0
+    ) -> dict[SubagentId, str]:
+        """The calls that have begun and not ended after so many events, by subagent; of several the last. `before`
+        are those after `since` events, where they are known: then it costs what is new."""
+        known = before is not None
+        changed = {self.events[index].subagent for index in range(since, count)} if known else self._of.keys()
+        found = dict(before or {})
+        for who in changed:
+            if who is None:
+                continue
+            call = _open(self._recent(self._of[who], count))
+            if call is None:
+                found.pop(who, None)
+            else:
+                found[who] = call
+        return found
 
     def over(self, who: SubagentId, count: int) -> bool:
         """All that is recorded of a lane has happened."""

@@ -14,12 +14,15 @@ from widgets import words
 from widgets.bars import Banner, Bar, KeyBar, TabBar
 from widgets.ink import Line
 from widgets.states import RUN
+from widgets.timeline import Timeline
 
 if TYPE_CHECKING:
     from app.studio import Studio
 
 NARROW = 100
 """Cells under which a screen shows less beside each other."""
+LOW = 30
+"""Rows under which a playback's timeline takes fewer."""
 WIDE = 140
 """Cells from which there is room for everything."""
 
@@ -65,6 +68,7 @@ class StudioScreen(Screen[None]):
             yield Bar(id="run")
         yield Banner(id="banner")
         yield from self.body()
+        yield Timeline(id="timeline")
         yield KeyBar()
 
     def body(self) -> ComposeResult:
@@ -89,6 +93,7 @@ class StudioScreen(Screen[None]):
 
     def tick(self) -> None:
         """The app's clock: bring everything up to date, when there is something new."""
+        self.query_one(Timeline).show(self.studio.reading())
         seen = (self.world.version, int(self.studio.now()), self.size, self.studio.run_name)
         if seen == self._seen:
             return
@@ -98,6 +103,7 @@ class StudioScreen(Screen[None]):
     def redraw(self) -> None:
         """Show everything anew."""
         self.set_class(self.size.width < NARROW, "narrow")
+        self.set_class(self.size.height < LOW, "low")
         self.query_one(TabBar).show(attention(self.world))
         if self.OF_RUN:
             self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
@@ -106,11 +112,15 @@ class StudioScreen(Screen[None]):
         self.query_one(Banner).show(line)
         self.show_keys()
 
+    def offered(self) -> tuple[actions.Action, ...]:
+        """What works on this screen, live or in a playback."""
+        return actions.on(self.NAME, playback=self.studio.playback is not None)
+
     def show_keys(self) -> None:
         """Only what works here and now stands in the footer; the screens' own keys stand in the tabs."""
         works = [
             (action.id, actions.key_name(action.keys[0]), action.title)
-            for action in actions.on(self.NAME)
+            for action in self.offered()
             if action.footer and action.id not in actions.SCREENS and not self.studio.why_not(action.id)
         ]
         self.query_one(KeyBar).show(works)
@@ -122,6 +132,10 @@ class StudioScreen(Screen[None]):
     def on_resize(self) -> None:
         self._seen = ()
         self.tick()
+
+    def on_timeline_scrubbed(self, message: Timeline.Scrubbed) -> None:
+        message.stop()
+        self.studio.scrub(message.share)
 
     def on_key_bar_pressed(self, message: KeyBar.Pressed) -> None:
         message.stop()
@@ -137,6 +151,8 @@ def attention(world: World) -> Line:
     waiting = sum(track.waiting for track in world.tracks.values())
     running = sum(track.alive and not track.board.state.final and not track.waiting for track in world.tracks.values())
     line: Line = []
+    if any(track.played for track in world.tracks.values()):
+        return [(" playback ", "badge")]
     if running:
         line.append((f"▶ {running} running ", "accent"))
     if waiting:

@@ -59,12 +59,15 @@ def text(screen: str, *, beside: bool) -> list[Line]:
                 [],
             ]
         if index == 0:
-            everywhere = [action for action in actions.ACTIONS if actions.EVERYWHERE in action.where]
-            lines += [
-                [("Everywhere", "strong")],
-                *(line for action in everywhere for line in _lines(action, beside=beside)),
-                [],
-            ]
+            for title, where in (("Everywhere", actions.EVERYWHERE), ("Playback", actions.PLAYBACK)):
+                lines += [
+                    [
+                        (title, "strong"),
+                        ("   While a run is played; P begins it." if title == "Playback" else "", "faint"),
+                    ],
+                    *(line for each in actions.ACTIONS if where in each.where for line in _lines(each, beside=beside)),
+                    [],
+                ]
     lines += [[("Moving", "strong")], *([(f"  {key:<9}", "key"), (said, "text")] for key, said in _MOVING), []]
     lines += [
         [
