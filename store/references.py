@@ -46,7 +46,12 @@ def of_calls(connection: Connection, where: Where) -> Iterator[str]:
 def of_events(connection: Connection, where: Where) -> Iterator[str]:
     """Blobs that these events name, and other things that look so."""
     for (data,) in connection.execute(select(_events[EVENTS]).where(where)):
-        yield from _DIGEST.findall(data)
+        yield from named_in(data)
+
+
+def named_in(data: str) -> list[str]:
+    """Blobs that the payload of an event names, and other things that look so."""
+    return _DIGEST.findall(data)
 
 
 def of_observations(connection: Connection, where: Where) -> Iterator[str]:

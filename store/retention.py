@@ -78,7 +78,7 @@ def delete_runs(
     removed, after which the same again finishes it.
     """
     with ExitStack() as stack:
-        stack.enter_context(_one_at_a_time(store.path))
+        stack.enter_context(one_at_a_time(store.path))
         before, _ = _pages(store)
         for run in runs:
             _claim(stack, home, run)
@@ -225,10 +225,11 @@ def _pages(store: "Store") -> tuple[int, int]:
 
 
 @contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Nobody else deletes runs of the store, or brings some in. StoreError when somebody does."""
     lock = RunLock(path.with_name(path.name + ".deleting"))
     if not lock.acquire():
-        raise StoreError(f"Another process is deleting runs of {path}. Wait for its end.")
+        raise StoreError(f"Another process is deleting runs of {path}, or importing some. Wait for its end.")
     with lock:
         yield
 

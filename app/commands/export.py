@@ -1,4 +1,4 @@
-"""`export`: a run for other programs, as OpenTelemetry spans or as lines of JSON."""
+"""`export`: a run as a file of our own, or for other programs as OpenTelemetry spans or lines of JSON."""
 
 import json
 import os
@@ -7,8 +7,9 @@ import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from app.calls import facts
@@ -26,6 +27,8 @@ ATTEMPTS = 6
 """How often a batch is sent before the endpoint counts as down: about half a minute."""
 
 _MORE = """\
+tape is everything of the run in one file, which `multitrack import` takes into another store (docs/tapes.md).
+
 otlp is OpenTelemetry's GenAI conventions: a line of OTLP/JSON for each batch of spans, as the collector's file exporter
 writes and its otlpjsonfile receiver reads; or, with --endpoint, OTLP/HTTP to a collector, Langfuse, Phoenix, Logfire.
 What was said is in it with --content alone. Headers, such as a key, come from OTEL_EXPORTER_OTLP_HEADERS.
@@ -33,12 +36,14 @@ What was said is in it with --content alone. Headers, such as a key, come from O
 jsonl is an object for each call: the facts of `multitrack calls --json`, the headers, the request's body and the
 answer's messages.
 
-Keys of known formats are hidden in both. Exporting a run again gives the same ids."""
+Keys of known formats are hidden in all of them. Exporting a run again gives the same bytes."""
 
 
 def _configure(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--format", choices=("otlp", "jsonl"), default="otlp", help="otlp by default")
+    parser.add_argument(
+        "--format", choices=("tape", "otlp", "jsonl"), help="tape by default; otlp with --endpoint or --content"
+    )
     parser.add_argument("--output", metavar="FILE", help="where it is written; - is standard output")
     parser.add_argument("--endpoint", metavar="URL", help="send the spans there instead (otlp)")
     parser.add_argument("--content", action="store_true", help="with what was said (otlp; jsonl always has it)")
@@ -47,18 +52,36 @@ def _configure(parser: ArgumentParser) -> None:
 def _export(context: Context, options: Namespace) -> int:
     if (options.output is None) == (options.endpoint is None):
         raise CommandError("say where it goes: --output FILE, or --endpoint URL.")
-    if options.endpoint is not None and options.format != "otlp":
+    kind = options.format or ("otlp" if options.endpoint is not None or options.content else "tape")
+    if options.endpoint is not None and kind != "otlp":
         raise CommandError("an endpoint takes --format otlp alone.")
     with context.store() as store:
         run = find_run(store, options.run).id
         if options.endpoint is not None:
             return _send(context, store, run, options)
-        if options.format == "jsonl":
+        if kind == "tape":
+            return _write_tape(context, store, run, options.output)
+        if kind == "jsonl":
             count, thing = _write(options.output, _lines(store, run)), "call"
         else:
             count, thing = _write_spans(context, store, run, options), "span"
     if options.output != "-":
         note(f"{counted(count, thing)} of run {run} in {options.output}.")
+    return Exit.FINE
+
+
+def _write_tape(context: Context, store: "Store", run: str, output: str) -> int:
+    from app.tapefiles import write_tape
+
+    if output == "-":
+        sys.stdout.flush()
+        write_tape(context.home, store, run, sys.stdout.buffer)
+        return Exit.FINE
+    with _beside(output, "wb") as stream:
+        seal = write_tape(context.home, store, run, stream)
+    parts = (("call", "call"), ("node", "node"), ("event", "event"))
+    counts = ", ".join(counted(seal.counts.get(name, 0), thing) for name, thing in parts)
+    note(f"Run {run} in {output}: {counts}. Its digest is {seal.digest}.")
     return Exit.FINE
 
 
@@ -103,22 +126,32 @@ def _content(store: "Store", call: "Call") -> dict[str, Any]:
 
 
 def _write(output: str, lines: Iterable[str]) -> int:
-    """Write lines as they come; how many. A file is there when all of it is, for its user alone."""
+    """Write lines as they come; how many."""
     if output == "-":
         return _written(sys.stdout, lines)
+    with _beside(output, "w") as stream:
+        return _written(stream, lines)
+
+
+@contextmanager
+def _beside(output: str, mode: Literal["w", "wb"]) -> Iterator[IO[Any]]:
+    """A file that is there when all of it is, for its user alone."""
     file = Path(output)
     try:
         handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     except FileNotFoundError as error:
         raise CommandError(f"there is no folder {file.parent}.", Exit.ENVIRONMENT) from error
+    except OSError as error:
+        raise CommandError(f"{file} can't be written ({error.strerror}).", Exit.ENVIRONMENT) from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            count = _written(stream, lines)
+        with os.fdopen(handle, mode, encoding=None if mode == "wb" else "utf-8") as stream:
+            yield stream
+        if file.is_dir():
+            raise CommandError(f"{file} is a folder: name a file in it.")
         Path(temporary).replace(file)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return count
 
 
 def _written(stream: Any, lines: Iterable[str]) -> int:
@@ -165,4 +198,6 @@ def _sent(endpoint: "Endpoint", batch: Any) -> int:
             time.sleep(pause_before(attempt - 1, error.pause))
 
 
-COMMANDS = (Command("export", "A run for other programs: OpenTelemetry spans, or JSON.", _export, _configure, _MORE),)
+COMMANDS = (
+    Command("export", "A run as one file; or for other programs, as spans or JSON.", _export, _configure, _MORE),
+)

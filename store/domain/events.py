@@ -60,6 +60,7 @@ __all__ = [
     "Reference",
     "RunCreated",
     "RunFinished",
+    "RunImported",
     "SandboxesPrepared",
     "SandboxesPreparing",
     "SubagentAdded",
@@ -98,6 +99,25 @@ class RunCreated(Payload):
     """Words a second of the scripted model; 0 is as fast as it can."""
     replay: Replay | None = None
     """It is answered from another run's tape."""
+    imported: str = ""
+    """The format of the file that it was made from, which somebody else's program wrote; "" for a run of Multitrack's.
+    Its task is no more than what was asked, and verdicts are the file's own."""
+
+
+@dataclass(frozen=True)
+class RunImported(Payload):
+    """The run came from a file. `source` is the file's format: "tape" for a file of Multitrack's own; `file` its name,
+    without a path; `digest` its content's; `name` what the run, or its part of the file, is called there. `notes` are
+    sentences about what is not known of it, or was left out. `at` is when it was imported: the event itself has the
+    time of the run's last one."""
+
+    kind: ClassVar[str] = "run.imported"
+    source: str
+    file: str
+    digest: str
+    name: str
+    at: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
