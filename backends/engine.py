@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 from sqlalchemy import Connection
 
-from backends.agents.hiring import hire, installed, spoken
+from backends.agents.hiring import BUILTIN, hire, installed, listens, spoken
 from backends.export import exported
 from backends.finishing import last_command
 from backends.harness.journal import Journal, every
@@ -239,6 +239,8 @@ class Engine:
                     shuffled=other_memory() if board.task.memory is Memory.SHUFFLED else None,
                     played=played,
                     prepare=prepare,
+                    listens=listens(self._order.task.agent),
+                    forks=self._order.task.agent == BUILTIN,
                 ),
             )
             stop.append(harness.stop)

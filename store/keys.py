@@ -74,6 +74,20 @@ def mint(
     )
 
 
+def allow(connection: Connection, subagent: SubagentId, allowance: Allowance) -> None:
+    """What the subagent's living keys may use from now on, inside a job."""
+    connection.execute(
+        update(_keys)
+        .where(
+            _columns.run == subagent.run,
+            _columns.generation == subagent.generation,
+            _columns.lane == subagent.lane,
+            _columns.revoked.is_(None),
+        )
+        .values(limits=_encoded(allowance))
+    )
+
+
 def owner(store: "Store | Connection", secret: str) -> SubagentId | None:
     """Whose key it is; None for one that is unknown or revoked."""
     key = find(store, secret)

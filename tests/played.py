@@ -11,8 +11,8 @@ from aiohttp import web
 
 from backends.agents import Recalled
 from backends.sandboxes.local import LocalSandbox
-from store.domain.events import Payload, ToolFinished
-from store.domain.limits import Spend
+from store.domain.events import Payload, ToolFinished, TurnStarted
+from store.domain.limits import Limits, Spend
 from store.domain.states import Ending
 
 Block = dict[str, Any]
@@ -141,6 +141,8 @@ class Notes:
     turns: int = 0
     most_turns: int = 40
     hits: Sequence[Recalled] = ()
+    waiting: list[str] = field(default_factory=list)
+    """What the operator has told it that it has not read."""
 
     async def record(self, *payloads: Payload) -> None:
         self.payloads += payloads
@@ -153,6 +155,16 @@ class Notes:
     async def before_turn(self) -> Ending | None:
         self.turns += 1
         return Ending.TURNS if self.turns > self.most_turns else None
+
+    async def begin_turn(self, turn: int, thread: str = "", under: str = "", *, reads: int = 0) -> None:
+        self.waiting = self.waiting[reads:]
+        self.payloads.append(TurnStarted(turn, thread, under))
+
+    def unread(self) -> Sequence[str]:
+        return self.waiting
+
+    def limits(self) -> Limits:
+        return Limits(turns=self.most_turns)
 
     def spend(self) -> Spend:
         return Spend(turns=self.turns)

@@ -47,7 +47,7 @@ async def test_it_is_started_anew_while_others_work(tmp_path: Path) -> None:
         first = made.events(SubagentLaunched)[0].payload
         assert await made.answer(Restart(1, 2)) == (
             False,
-            "1.2 could work: only one that could not is started anew.",
+            "1.2 could work: only one that could not is started anew as it was. Give it another strategy.",
         )
         assert await made.answer(Restart(1, 1)) == (True, "1.1 starts anew.")
         await made.until(lambda: state(made, 1) is SubagentState.SOLVED, "lane 1 again")

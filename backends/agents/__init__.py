@@ -20,7 +20,9 @@ from store.domain.task import Task
 @dataclass(frozen=True)
 class Assignment:
     """What a subagent is told. `observations` is the text that goes into its prompt, "" without memory; `recall` is
-    whether it may search the tapes of earlier generations; `base_url` and `key` are the proxy's."""
+    whether it may search the tapes of earlier generations; `base_url` and `key` are the proxy's. `conversation` are the
+    messages that it starts with where it goes on from another's: it then works in a sandbox in which nothing of what
+    they tell was done."""
 
     subagent: SubagentId
     goal: str
@@ -34,6 +36,7 @@ class Assignment:
     tool_seconds: float
     base_url: str
     key: str
+    conversation: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,17 @@ class Session(Protocol):
 
     async def before_turn(self) -> Ending | None:
         """Wait while paused. Then the limit that is reached, or None: the next call may be made."""
+
+    def unread(self) -> Sequence[str]:
+        """What the operator has told the subagent that it has not read, oldest first. While there is any it isn't done:
+        whoever lets it end leaves that unread."""
+
+    async def begin_turn(self, turn: int, thread: str = "", under: str = "", *, reads: int = 0) -> None:
+        """Put a turn's beginning on record, as `TurnStarted` has it. With it the subagent reads that many of what is
+        unread, oldest first."""
+
+    def limits(self) -> Limits:
+        """The most that may be used, as of now: the operator may raise what the assignment says."""
 
     def spend(self) -> Spend:
         """What has been used so far, by the tape."""

@@ -8,11 +8,20 @@ from typing import Any
 
 from backends.agents import Assignment, Outcome, Progress, Session
 from backends.agents.answer import Answer, ToolCall, sendable, text, tool_calls
-from backends.agents.prompt import BEGIN, CUT_OFF, INTERRUPTED, NUDGE, system_prompt
+from backends.agents.prompt import (
+    BEGIN,
+    CUT_OFF,
+    FORKED,
+    INTERRUPTED,
+    NOT_HERE,
+    NUDGE,
+    from_operator,
+    system_prompt,
+)
 from backends.agents.provider import Retry, ask, client
 from backends.agents.tools import Result, Tools, definitions, describe, malformed
 from backends.sandboxes import SandboxError
-from store.domain.events import ToolFinished, ToolStarted, TurnStarted
+from store.domain.events import ToolFinished, ToolStarted
 from store.domain.safe_text import safe_line
 from store.domain.states import Ending
 
@@ -75,13 +84,16 @@ class _Work:
             "system": [{"type": "text", "text": system_prompt(assignment), "cache_control": {"type": "ephemeral"}}],
             "tools": definitions(recall=assignment.recall),
         }
-        self._messages: list[Message] = [{"role": "user", "content": [{"type": "text", "text": BEGIN}]}]
+        self._messages: list[Message] = [_says(BEGIN)]
         self._turn = 0
         self._patience = Patience()
 
     async def run(self, progress: Progress | None) -> Outcome:
-        if progress is not None and (outcome := await self._resume(progress)) is not None:
-            return outcome
+        if progress is not None:
+            if (outcome := await self._resume(progress)) is not None:
+                return outcome
+        elif self._assignment.conversation:
+            self._go_on_from(self._assignment.conversation)
         # In a thread, for the first time it imports what is slow.
         speaking = await asyncio.to_thread(client, self._assignment.base_url, self._assignment.key)
         async with speaking:
@@ -89,7 +101,9 @@ class _Work:
                 if (ending := await self._session.before_turn()) is not None:
                     return Outcome(ending)
                 self._turn += 1
-                await self._session.record(TurnStarted(self._turn))
+                told = self._session.unread()
+                await self._session.begin_turn(self._turn, reads=len(told))
+                self._messages[-1]["content"] += [_text(from_operator(words)) for words in told]
                 answer = await ask(speaking, self._request(), self._retry, self._session.before_turn)
                 if isinstance(answer, Outcome):
                     return answer
@@ -123,6 +137,16 @@ class _Work:
         self._turn = progress.turn
         return await self._do(answer, tool_calls(answer), cut=False, known=progress.results)
 
+    def _go_on_from(self, conversation: Sequence[Mapping[str, Any]]) -> None:
+        """Start with another's conversation. What its last answer asks for was not done in this sandbox."""
+        self._messages = [_unmarked(message) for message in conversation]
+        last = self._messages[-1]
+        last["content"] = sendable(last["content"])
+        if last["role"] != "user":
+            asked = [_tool_result(call.id, Result(NOT_HERE, ok=False)) for call in tool_calls(last)]
+            self._messages.append({"role": "user", "content": asked})
+        self._messages[-1]["content"].append(_text(FORKED))
+
     async def _do(
         self,
         answer: Message,
@@ -148,10 +172,10 @@ class _Work:
             failed = failed or not result.ok
             blocks.append(_tool_result(call.id, result))
         if self._patience.saw(self._usable(calls)):
-            if self._patience.nudged:
+            if self._patience.nudged and not self._session.unread():
                 return Outcome(Ending.SILENT, text(answer))
             self._patience.nudged = True
-            blocks.append({"type": "text", "text": CUT_OFF if cut else NUDGE})
+            blocks.append(_text(CUT_OFF if cut else NUDGE))
         self._messages.append({"role": "user", "content": blocks})
         return None
 
@@ -169,6 +193,10 @@ class _Work:
             result = Result(
                 "not submitted: a tool call before it in the same answer failed. Look, then submit.", ok=False
             )
+        elif call.name == "submit" and self._session.unread():
+            result = Result(
+                "not submitted: the operator has something to say. Read it, then go on or submit.", ok=False
+            )
         else:
             result = await self._tools.call(call.name, call.input)
         kept = await self._session.keep(result.text)
@@ -180,8 +208,16 @@ class _Work:
         return [not malformed(call.name, call.input, recall=self._assignment.recall) for call in calls]
 
 
+def _text(words: str) -> Message:
+    return {"type": "text", "text": words}
+
+
+def _says(words: str) -> Message:
+    return {"role": "user", "content": [_text(words)]}
+
+
 def _tool_result(call: str, result: Result) -> Message:
-    block: Message = {"type": "tool_result", "tool_use_id": call, "content": [{"type": "text", "text": result.text}]}
+    block: Message = {"type": "tool_result", "tool_use_id": call, "content": [_text(result.text)]}
     return block if result.ok else {**block, "is_error": True}
 
 

@@ -26,6 +26,12 @@ def hire(agent: str, store: "Store") -> tuple[BuiltinAgent | CommandAgent, Befor
     return made, made.before_turn
 
 
+def listens(agent: str) -> bool:
+    """It reads what the operator tells it while it works: one that is a program of its own, only where it keeps its
+    conversation, so that another process of it can go on with that."""
+    return agent == BUILTIN or bool(declared(agent).again)
+
+
 def spoken(task: Task) -> set[str]:
     """The providers whose protocols the agent speaks, with the models that it may be told to use."""
     if task.agent == BUILTIN:

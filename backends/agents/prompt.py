@@ -25,6 +25,20 @@ INTERRUPTED = (
     "interrupted: the engine died while this ran; nobody knows whether it took effect. Look before you repeat it."
 )
 
+FORKED = (
+    "From here on this conversation goes on in a new workspace, which stands at the commit that everything began from: "
+    "no command above was run in it and no edit above was made in it. The strategy is the one in your instructions. "
+    "Look at what is there, make again the changes that you still want, and go on."
+)
+"""Said where a conversation parts from the recorded one that it was."""
+
+NOT_HERE = "not run: the conversation goes on in another workspace. Ask again for what you still want."
+
+
+def from_operator(words: str) -> str:
+    """A message of the operator's, as the subagent reads it."""
+    return f"A message from the operator, who watches over this attempt:\n\n{words.strip()}"
+
 
 def system_prompt(assignment: Assignment) -> str:
     """The whole system prompt of the built-in subagent."""

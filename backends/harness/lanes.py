@@ -2,83 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 
-from backends.agents import Assignment, Outcome, Progress, Recalled
+from backends.agents import Assignment, Outcome, Progress
+from backends.harness import forking
 from backends.harness.journal import Journal
-from backends.harness.played import Played
 from backends.harness.ports import Ports
+from backends.harness.session import LaneSession, keep
 from backends.harness.verdict import Checker, could_not_run
 from backends.sandboxes import Sandbox, SandboxError, size, touched, without
-from store import blobs, keys, search, tapes
+from store import blobs, keys, tapes
 from store.database import StoreError
 from store.domain.allowance import Allowance
 from store.domain.board import Lane
-from store.domain.events import (
-    Alert,
-    Payload,
-    SubagentChecked,
-    SubagentEnded,
-    SubagentLaunched,
-)
+from store.domain.events import Alert, LimitsRaised, SubagentChecked, SubagentEnded, SubagentLaunched
 from store.domain.ids import SubagentId
-from store.domain.limits import Spend
+from store.domain.limits import Limits
 from store.domain.observations import Injection, select
 from store.domain.safe_text import safe_line
-from store.domain.states import Ending, SubagentState
+from store.domain.states import Ending
 from store.domain.task import Memory
 from store.observations import load
 
-RECALLED = 6
-"""Hits of one recall: a handful reads better than a page."""
 KILLED = "Killed by the operator."
 
 log = logging.getLogger("multitrack.harness")
-
-
-class LaneSession:
-    """The session of one subagent: its sandbox, its events, its limits, its memory."""
-
-    def __init__(self, journal: Journal, subagent: SubagentId, sandbox: Sandbox, played: Played | None = None) -> None:
-        self._journal, self._subagent, self._sandbox, self._played = journal, subagent, sandbox, played
-
-    @property
-    def sandbox(self) -> Sandbox:
-        return self._sandbox
-
-    @property
-    def _lane(self) -> Lane:
-        lane = self._journal.board.lane(self._subagent)
-        assert lane is not None
-        return lane
-
-    async def record(self, *payloads: Payload) -> None:
-        await self._journal.record(*payloads, subagent=self._subagent)
-
-    async def keep(self, text: str) -> str:
-        return await keep(self._journal, text.encode("utf-8", "surrogatepass"))
-
-    async def before_turn(self) -> Ending | None:
-        self._journal.catch_up()
-        await self._journal.until(lambda: self._lane.state is not SubagentState.PAUSED)
-        if self._played is not None and (ending := self._played.ending(self._subagent)) is not None:
-            return ending
-        return self._lane.limits.reached(self.spend())
-
-    def spend(self) -> Spend:
-        return self._lane.spent(self._journal.clock())
-
-    async def recall(self, query: str) -> Sequence[Recalled]:
-        hits = await asyncio.to_thread(
-            search.search,
-            self._journal.store,
-            query,
-            run=self._subagent.run,
-            before_generation=self._subagent.generation,
-            prompts=False,
-            limit=RECALLED,
-        )
-        return [Recalled(hit.subagent, hit.turn, hit.role, hit.text) for hit in hits if hit.subagent is not None]
 
 
 class LaneRunner:
@@ -90,6 +38,8 @@ class LaneRunner:
         self._journal, self._ports, self._checker, self._limit = journal, ports, checker, limit
         self.subagent = subagent
         self._ended_by: tuple[Ending, str] | None = None
+        self._again: Callable[[], Awaitable[None]] | None = None
+        """Puts on record that it begins anew, once it has left its work."""
         self._work: asyncio.Task[Outcome] | None = None
         self._sandbox: Sandbox | None = None
 
@@ -107,20 +57,46 @@ class LaneRunner:
             if self._work is not None:
                 self._work.cancel()
 
+    def restart(self, record: Callable[[], Awaitable[None]]) -> None:
+        """Leave the subagent's work, record that, and begin anew. Nothing happens once it has ended, or when it does so
+        already."""
+        over = self._ended_by is not None or (self._work is not None and self._work.done())
+        if self.lane.ended is None and self._again is None and not over:
+            self._again = record
+            if self._work is not None:
+                self._work.cancel()
+
     async def run(self) -> None:
         """Launch, work and check, less what is finished. Cancelled, it records no end: another engine goes on.
 
         A fault costs the lane, not the run, unless it is the store's: StoreError.
         """
         try:
-            if self.lane.ended is None:
-                await self._record_end(await self._outcome())
+            while self.lane.ended is None:
+                outcome = await self._outcome()
+                if self._again is None:
+                    await self._record_end(outcome)
+                else:
+                    await self._begin_anew(self._again)
             if self.lane.checked is None:
                 await self._record_verdict()
         finally:
             self._ports.cut(self.subagent)
             if self._sandbox is not None:
                 await asyncio.shield(self._sandbox.interrupt())
+
+    async def _begin_anew(self, record: Callable[[], Awaitable[None]]) -> None:
+        self._ports.cut(self.subagent)
+        sandbox, self._sandbox, self._work = self._sandbox, None, None
+        try:
+            if sandbox is not None:
+                await sandbox.interrupt()
+                await sandbox.close()
+        except SandboxError as error:
+            # It gets a new one; the run's end tries again.
+            log.warning("%s", error)
+        await record()
+        self._again = None
 
     async def _outcome(self) -> Outcome:
         if self.lane.killed:
@@ -148,10 +124,10 @@ class LaneRunner:
         injection, observations = await self._memory()
         model = self.lane.plan.strategy.model or self._journal.board.task.model
         secret = keys.new_secret()
-        # The proxy holds the limits too: an agent of somebody else's need not look at them. A tape's answers are free.
         played = self._ports.played
-        free = played is not None and played.strict
-        allowance = Allowance() if free else Allowance.of(self.lane.limits, model).beyond(self.lane.lost)
+        # What a recorded run's limits were raised to holds for its replay from the start.
+        raised = played.raised(self.subagent) if played is not None else Limits()
+        granted = allowance(self.lane, model, self._ports, raised)
         launched = SubagentLaunched(
             sandbox=sandbox.handle,
             model=model,
@@ -162,10 +138,11 @@ class LaneRunner:
             afresh=afresh,
         )
         await self._journal.record(
+            *([LimitsRaised(raised)] if raised != Limits() else []),
             launched,
             subagent=self.subagent,
             also=lambda connection: keys.mint(
-                connection, self.subagent, secret, at=self._journal.clock(), allowance=allowance
+                connection, self.subagent, secret, at=self._journal.clock(), allowance=granted
             ),
         )
         progress = self._progress() if attempt > 1 and not afresh else None
@@ -173,7 +150,7 @@ class LaneRunner:
         self._work = asyncio.create_task(
             self._ports.agent.work(assignment, LaneSession(self._journal, self.subagent, sandbox, played), progress)
         )
-        if self._ended_by is not None:
+        if self._ended_by is not None or self._again is not None:
             self._work.cancel()
         try:
             await asyncio.wait([self._work])
@@ -189,7 +166,9 @@ class LaneRunner:
     async def _record_end(self, outcome: Outcome) -> None:
         spend = self.lane.spent(self._journal.clock())
         ended = SubagentEnded(outcome.ending, outcome.detail, spend)
+        unread = "; ".join(safe_line(one.text, 200) for one in self.lane.unread)
         await self._journal.record(
+            *([Alert("steer", f"It ended before it read what you told it: {unread}")] if unread else []),
             ended,
             subagent=self.subagent,
             also=lambda connection: keys.revoke(connection, self.subagent, at=self._journal.clock()),
@@ -221,7 +200,7 @@ class LaneRunner:
         return injection, await keep(self._journal, injection.text.encode()) if injection.text else ""
 
     def _assignment(self, observations: str, model: str, secret: str) -> Assignment:
-        board, plan = self._journal.board, self.lane.plan
+        board, plan, begins = self._journal.board, self.lane.plan, self.lane.forked_from
         remembers = not plan.clean and board.task.memory is Memory.OWN and self.subagent.generation > 1
         return Assignment(
             subagent=self.subagent,
@@ -236,9 +215,13 @@ class LaneRunner:
             tool_seconds=board.task.tool_seconds,
             base_url=self._ports.base_url,
             key=secret,
+            conversation=forking.conversation(self._journal.store, begins) if begins is not None else (),
         )
 
     def _progress(self) -> Progress | None:
+        if not self.lane.answered:
+            # What is on its tape is of before it was started anew, if anything.
+            return None
         store = self._journal.store
         call = tapes.last_complete(store, self.subagent)
         answer = tapes.answer(store, call) if call is not None else None
@@ -304,10 +287,13 @@ class LaneRunner:
             log.warning("%s", error)
 
 
+def allowance(lane: Lane, model: str, ports: Ports, raised: Limits | None = None) -> Allowance:
+    """What the lane's key may use, for the proxy holds the limits too: an agent of somebody else's need not look at
+    them. `raised` are those that are about to stand in the place of its own. A tape's answers are free."""
+    if ports.played is not None and ports.played.strict:
+        return Allowance()
+    return Allowance.of(lane.limits.with_own(raised or Limits()), model).beyond(lane.lost)
+
+
 def _said(error: Exception) -> str:
     return safe_line(f"{type(error).__name__}: {error}", 400)
-
-
-async def keep(journal: Journal, data: bytes) -> str:
-    """Keep bytes as a blob; their digest."""
-    return await journal.store.writer.write(lambda connection: blobs.keep(connection, data), size=len(data))

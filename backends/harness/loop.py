@@ -5,13 +5,17 @@ at the first that is not finished.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
+
+from sqlalchemy import Connection
 
 from backends.harness.design import design
 from backends.harness.journal import Journal, every
-from backends.harness.lanes import LaneRunner, keep
+from backends.harness.lanes import LaneRunner
 from backends.harness.operator import STOPPED, Operator
 from backends.harness.ports import Ports
+from backends.harness.session import keep
 from backends.harness.verdict import Checker, refusal
 from backends.harness.writing import match_face, repeat_edits, save_observed, write_results
 from store.domain.events import (
@@ -22,9 +26,11 @@ from store.domain.events import (
     GatePassed,
     GenerationDesigned,
     RunFinished,
+    SubagentAdded,
 )
 from store.domain.ids import SubagentId
 from store.domain.states import Ending, RunState, Step
+from store.domain.strategy import LanePlan
 
 BASELINE_RUNS = 3
 """Times that the check runs on the unchanged code: enough to catch one that often disagrees with itself."""
@@ -85,7 +91,7 @@ class Harness:
                     plans = (played.plans(number) if played is not None else None) or design(
                         self._board, self.ports.portfolio
                     )
-                    await self._journal.record(GenerationDesigned(plans), generation=number)
+                    await self._design(number, plans, played.added(number) if played is not None else ())
                 case Step.LAUNCH | Step.WATCH | Step.CHECK:
                     await self._work(number)
                 case Step.OBSERVE:
@@ -98,6 +104,17 @@ class Harness:
                 case Step.GATE:
                     if not await self._gate(number):
                         return
+
+    async def _design(self, number: int, plans: Sequence[LanePlan], added: Sequence[SubagentAdded]) -> None:
+        """Put a generation's lanes on record, those that join it later in a recorded run as well."""
+
+        def save(connection: Connection) -> None:
+            self._journal.append(connection, [GenerationDesigned(tuple(plans))], generation=number)
+            for one in added:
+                lane = SubagentId(self._board.run, number, one.plan.lane)
+                self._journal.append(connection, [one], subagent=lane)
+
+        await self._journal.record(also=save)
 
     async def _prepare(self) -> bool:
         """Make ready to make sandboxes. False when the operator ended the run first."""

@@ -1,21 +1,53 @@
 """The operator's commands, carried out: each once, each answered with an outcome."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
+from backends.harness import forking
+from backends.harness.choosing import chosen, known
 from backends.harness.journal import Journal
-from backends.harness.lanes import KILLED, LaneRunner
+from backends.harness.lanes import KILLED, LaneRunner, allowance
 from backends.harness.ports import Ports
 from backends.harness.writing import Settling, save_edit
-from store import commands
+from store import commands, keys
 from store.commands import PendingCommand
-from store.domain.commands import Continue, EditObservations, Kill, Launch, Pause, Restart, Stop
-from store.domain.events import GatePassed, Payload, SubagentContinued, SubagentPaused, SubagentRestarted
+from store.domain.board import Lane
+from store.domain.commands import (
+    Continue,
+    EditObservations,
+    Fork,
+    Kill,
+    Launch,
+    Pause,
+    Raise,
+    Restart,
+    Steer,
+    Stop,
+)
+from store.domain.events import (
+    ForkedFrom,
+    GatePassed,
+    LimitsRaised,
+    Payload,
+    SubagentAdded,
+    SubagentContinued,
+    SubagentPaused,
+    SubagentRestarted,
+    SubagentSteered,
+)
 from store.domain.ids import SubagentId
+from store.domain.limits import Limits, in_words, not_higher
+from store.domain.safe_text import safe_line
 from store.domain.states import Ending, Step, SubagentState
+from store.domain.strategy import LanePlan, Strategy
 
 STOPPED = "Stopped by the operator."
+LONGEST_MESSAGE = 20_000
+"""Characters of one message to a subagent: more than anybody types, and little of a context window."""
+MOST_LANES = 100
+"""Subagents of one generation."""
 
 
 class Operator:
@@ -59,8 +91,14 @@ class Operator:
                 await self._hold(pending, self._id(pending.command))
             case Continue():
                 await self._go_on(pending, self._id(pending.command))
+            case Steer():
+                await self._steer(pending, self._id(pending.command), pending.command.text)
+            case Raise():
+                await self._raise(pending, self._id(pending.command), pending.command)
             case Restart():
-                await self._restart(pending, self._id(pending.command))
+                await self._restart(pending, self._id(pending.command), pending.command)
+            case Fork():
+                await self._fork(pending, pending.command)
             case EditObservations():
                 await self._edit(pending, pending.command)
             case _:
@@ -89,20 +127,168 @@ class Operator:
             return
         await self._settle(pending, True, f"{subagent.label} goes on.", SubagentContinued(), subagent)
 
-    async def _restart(self, pending: PendingCommand, subagent: SubagentId) -> None:
+    async def _steer(self, pending: PendingCommand, subagent: SubagentId, text: str) -> None:
+        lane = self._journal.board.lane(subagent)
+        words = text.encode("utf-8", "replace").decode().strip()
+        if lane is None or lane.ended is not None or lane.killed:
+            await self._settle(pending, False, f"{subagent.label} does not run.")
+        elif why := self._deaf(lane, words):
+            await self._settle(pending, False, why)
+        else:
+            when = "when it goes on" if lane.state is SubagentState.PAUSED else "at its next turn"
+            await self._settle(pending, True, f"{subagent.label} reads it {when}.", SubagentSteered(words), subagent)
+
+    def _deaf(self, lane: Lane, words: str) -> str:
+        """Why a subagent can't be told something; "" when it can."""
+        label, agent = lane.id.label, safe_line(self._journal.board.task.agent, 60)
+        if not words:
+            return "There is nothing in that message."
+        if len(words) > LONGEST_MESSAGE:
+            return f"A message has at most {LONGEST_MESSAGE:,} characters; this one has {len(words):,}."
+        if not self._ports.listens:
+            return (
+                f"{label} is worked by {agent}, which reads nothing while it works and keeps no conversation to go on "
+                "with. Restart it with another strategy, or kill it."
+            )
+        if lane.plan.clean:
+            return (
+                f"{label} is a clean lane, the control: a message could bring to it what others found. "
+                "Fork it, and steer the fork."
+            )
+        return self._played_alone
+
+    @property
+    def _played_alone(self) -> str:
+        """Why nothing new can come of a subagent's conversation; "" when it can."""
+        played = self._ports.played
+        if played is None or not played.strict:
+            return ""
+        return f"This run is answered from the tape of run {played.run} alone, which has no answer to anything new."
+
+    async def _raise(self, pending: PendingCommand, subagent: SubagentId, asked: Raise) -> None:
+        lane = self._journal.board.lane(subagent)
+        if lane is None or lane.ended is not None or lane.killed:
+            await self._settle(pending, False, f"{subagent.label} does not run.")
+            return
+        wanted = Limits(asked.turns, asked.tokens, asked.usd, asked.seconds)
+        if why := not_higher(lane.limits, wanted):
+            await self._settle(pending, False, f"{subagent.label} {why}")
+            return
+        granted = allowance(lane, lane.model, self._ports, wanted)
+        await self._settle(
+            pending,
+            True,
+            f"{subagent.label} may use {in_words(lane.limits.with_own(wanted))}.",
+            LimitsRaised(wanted),
+            subagent,
+            # One that waits for its sandbox has no key yet: that will have what the board says.
+            also=lambda connection: keys.allow(connection, subagent, granted),
+        )
+
+    async def _restart(self, pending: PendingCommand, subagent: SubagentId, asked: Restart) -> None:
         board = self._journal.board
         generation, lane = board.generation, board.lane(subagent)
         step = board.next_step()
         if generation is None or lane is None or subagent.generation != generation.number or generation.passed:
             await self._settle(pending, False, f"{subagent.label} is none of the generation at work.")
-        elif lane.state is not SubagentState.FAILED:
-            await self._settle(pending, False, f"{subagent.label} could work: only one that could not is started anew.")
-        elif step is not None and step[1] is Step.OBSERVE:
-            # The observer reads the generation: the order is carried out after that.
             return
-        else:
-            await self._settle(pending, True, f"{subagent.label} starts anew.", SubagentRestarted(), subagent)
+        plan, why = self._plan(lane, asked)
+        if why:
+            await self._settle(pending, False, why)
+        elif lane.ended is None:
+            # The runner has it carried out, once it has left its work; until then the order waits.
+            if (runner := self._lanes.get(subagent)) is not None:
+                runner.restart(lambda: self._start_anew(pending, subagent, plan))
+        elif lane.checked is not None and step is not None and step[1] is not Step.OBSERVE:
+            # Before, its verdict may still be that it solved the task; and the observer reads a generation as it is.
+            await self._start_anew(pending, subagent, plan)
             self._begin(subagent)
+
+    def _plan(self, lane: Lane, asked: Restart) -> tuple[LanePlan | None, str]:
+        """How a subagent is told to work when it is started anew, None for as before; or why it can't be."""
+        label = lane.id.label
+        if lane.solved:
+            return None, f"{label} has solved the task. Fork it to try another way from there."
+        if lane.ended is None and lane.killed:
+            return None, f"{label} is killed already."
+        if not asked.strategy.strip() and not asked.model.strip():
+            failed = lane.state is SubagentState.FAILED
+            why = f"{label} could work: only one that could not is started anew as it was. Give it another strategy."
+            return None, "" if failed else why
+        if lane.plan.clean:
+            why = f"{label} is a clean lane, the control: its strategy is the portfolio's, whatever others found."
+            return None, why
+        try:
+            strategy = self._chosen(asked.strategy, asked.model, lane.plan.strategy)
+        except ValueError as error:
+            return None, str(error)
+        return LanePlan(lane.plan.lane, strategy, False, "The operator started it anew with this strategy."), ""
+
+    async def _start_anew(self, pending: PendingCommand, subagent: SubagentId, plan: LanePlan | None) -> None:
+        how = f" with “{safe_line(plan.strategy.name, 60)}”" if plan is not None else ""
+        await self._settle(
+            pending,
+            True,
+            f"{subagent.label} starts anew{how}.",
+            SubagentRestarted(plan),
+            subagent,
+            also=lambda connection: keys.revoke(connection, subagent, at=self._journal.clock()),
+        )
+
+    def _chosen(self, words: str, model: str, before: Strategy) -> Strategy:
+        words = words.encode("utf-8", "replace").decode()
+        return chosen(words, model, before, known(self._journal.board, self._ports.portfolio).values())
+
+    async def _fork(self, pending: PendingCommand, asked: Fork) -> None:
+        board = self._journal.board
+        generation = board.generation
+        try:
+            plan, start = await self._forked(asked)
+        except ValueError as error:
+            await self._settle(pending, False, str(error))
+            return
+        if generation is None or generation.passed is not None or self._observing():
+            # It joins the next generation, which is about to be designed; or when the observer has read this one.
+            return
+        subagent = SubagentId(board.run, generation.number, plan.lane)
+        source = SubagentId.parse(start.subagent).label
+        await self._settle(
+            pending,
+            True,
+            f"{subagent.label} starts with the conversation of {source}, in a new sandbox at the run's base commit: "
+            "nothing that was done there is in it.",
+            SubagentAdded(plan, start),
+            subagent,
+        )
+        self._begin(subagent)
+
+    async def _forked(self, asked: Fork) -> tuple[LanePlan, ForkedFrom]:
+        """The lane that a fork becomes. ValueError that says why there is none."""
+        board, store = self._journal.board, self._journal.store
+        if board.stopped:
+            raise ValueError("The run is ending.")
+        if not self._ports.forks:
+            agent = safe_line(board.task.agent, 60)
+            raise ValueError(
+                f"The subagents of this run are worked by {agent}, which begins only with a conversation of its own. "
+                "Restart one with another strategy instead."
+            )
+        if why := self._played_alone:
+            raise ValueError(why)
+        call = await asyncio.to_thread(forking.call_of, store, asked.call, board.run)
+        assert call.subagent is not None
+        before = board.lane(call.subagent)
+        if before is None or board.generation is None:
+            raise ValueError(f"Call {asked.call} is of a subagent that this run has no lane for.")
+        text = None if asked.text is None else asked.text.encode("utf-8", "replace").decode()
+        turn = await asyncio.to_thread(forking.turn_of, store, call.subagent, call.id)
+        start = ForkedFrom(call.id, asked.node, text, str(call.subagent), turn)
+        await asyncio.to_thread(forking.conversation, store, start)
+        if len(board.generation.lanes) >= MOST_LANES:
+            raise ValueError(f"A generation has at most {MOST_LANES} subagents.")
+        strategy = self._chosen(asked.strategy, asked.model, before.plan.strategy)
+        why = f"The operator forked it from {call.subagent.label}, turn {turn}{', edited' if text is not None else ''}."
+        return LanePlan(max(board.generation.lanes) + 1, strategy, False, why), start
 
     async def _edit(self, pending: PendingCommand, edit: EditObservations) -> None:
         if self._observing():
@@ -119,7 +305,7 @@ class Operator:
         step = self._journal.board.next_step()
         return step is not None and step[1] is Step.OBSERVE
 
-    def _id(self, command: Kill | Pause | Continue | Restart) -> SubagentId:
+    def _id(self, command: Kill | Pause | Continue | Steer | Raise | Restart) -> SubagentId:
         return SubagentId(self._journal.run, command.generation, command.lane)
 
     async def _settle(
@@ -130,16 +316,17 @@ class Operator:
         payload: Payload | None = None,
         subagent: SubagentId | None = None,
         generation: int | None = None,
+        also: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         """Answer the command and record what it did in one transaction: it takes effect once, or not at all."""
         payloads = [payload] if payload is not None else []
         settling = self._settling(pending)
-        await self._journal.record(
-            *payloads,
-            subagent=subagent,
-            generation=generation,
-            also=lambda connection: settling(connection, applied, outcome),
-        )
+
+        def settle(connection: Connection) -> None:
+            settling(connection, applied, outcome)
+            also(connection)
+
+        await self._journal.record(*payloads, subagent=subagent, generation=generation, also=settle)
 
     def _settling(self, pending: PendingCommand) -> Settling:
         def settle(connection: Connection, applied: bool, outcome: str) -> None:

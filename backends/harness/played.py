@@ -2,8 +2,10 @@
 
 from typing import Protocol
 
-from store.domain.board import Board
+from store.domain.board import Board, Lane
+from store.domain.events import SubagentAdded
 from store.domain.ids import SubagentId
+from store.domain.limits import Limits
 from store.domain.states import Ending
 from store.domain.strategy import LanePlan
 
@@ -31,7 +33,28 @@ class Played:
     def plans(self, generation: int) -> tuple[LanePlan, ...] | None:
         """How a generation was designed; None for one that was not."""
         recorded = self._board.generations.get(generation)
-        return tuple(lane.plan for lane in recorded.lanes.values()) if recorded is not None else None
+        if recorded is None:
+            return None
+        return tuple(lane.plan for lane in recorded.lanes.values() if lane.forked_from is None)
+
+    def added(self, generation: int) -> tuple[SubagentAdded, ...]:
+        """The lanes that joined a generation while it was at work."""
+        recorded = self._board.generations.get(generation)
+        lanes = recorded.lanes.values() if recorded is not None else ()
+        return tuple(SubagentAdded(lane.plan, lane.forked_from) for lane in lanes if lane.forked_from is not None)
+
+    def steering(self, subagent: SubagentId, turn: int) -> tuple[str, ...]:
+        """What the operator told the subagent that it read with a turn."""
+        lane = self._lane(subagent)
+        return tuple(one.text for one in lane.steering if one.turn == turn) if lane is not None else ()
+
+    def raised(self, subagent: SubagentId) -> Limits:
+        """The limits of the subagent that the operator raised."""
+        lane = self._lane(subagent)
+        return lane.raised if lane is not None else Limits()
+
+    def _lane(self, subagent: SubagentId) -> Lane | None:
+        return self._board.lane(SubagentId(self._board.run, subagent.generation, subagent.lane))
 
     @property
     def run(self) -> str:
@@ -51,7 +74,7 @@ class Played:
     def ending(self, subagent: SubagentId) -> Ending | None:
         """How the subagent ended, when its tape is over and something other than an answer ended it there: the
         operator, a limit, the clock. None while it goes on."""
-        lane = self._board.lane(SubagentId(self._board.run, subagent.generation, subagent.lane))
+        lane = self._lane(subagent)
         ended = lane.ended.ending if lane is not None and lane.ended is not None else None
         if ended is None or ended in _OF_AN_ANSWER or not self._tapes.over(subagent):
             return None

@@ -51,3 +51,7 @@ class Ports:
     played: Played | None = None
     prepare: Callable[[], Awaitable[None]] | None = None
     """Makes ready what sandboxes need. SandboxError when none can be made."""
+    listens: bool = True
+    """The agent reads what the operator tells it while it works."""
+    forks: bool = True
+    """The agent can begin with a conversation that is another's."""

@@ -1,6 +1,7 @@
 """What a subagent or a run may use, what it has used, and which limit that reaches first."""
 
 from dataclasses import dataclass, field, fields
+from math import isfinite
 
 from store.domain.states import Ending
 
@@ -74,6 +75,33 @@ class Limits:
             (spend.seconds, self.seconds, Ending.TIME),
         )
         return next((ending for used, most, ending in checks if most is not None and used >= most), None)
+
+
+def in_words(limits: Limits) -> str:
+    """Limits as a sentence says them: `40 turns, 2,000,000 tokens, $1.50 and 900 s`."""
+    said = [
+        f"{limits.turns:,} turns" if limits.turns is not None else "",
+        f"{limits.tokens:,} tokens" if limits.tokens is not None else "",
+        f"${limits.usd:,.2f}" if limits.usd is not None else "",
+        f"{limits.seconds:,g} s" if limits.seconds is not None else "",
+    ]
+    *first, last = [part for part in said if part] or ["as much as it wants"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def not_higher(now: Limits, wanted: Limits) -> str:
+    """Why limits can't be raised to these, as what follows a subagent's name; "" when they can."""
+    asked = [(f.name, getattr(now, f.name), getattr(wanted, f.name)) for f in fields(Limits)]
+    asked = [one for one in asked if one[2] is not None]
+    if not asked:
+        return "was given no new limit: name turns, tokens, US dollars or seconds."
+    for name, has, to in asked:
+        word = {"usd": "cost", "seconds": "time"}.get(name, name)
+        if has is None:
+            return f"has no limit of {word} that could be raised."
+        if not isfinite(to) or to <= has:
+            return f"may already use {in_words(Limits(**{name: has}))}: a limit is only raised."
+    return ""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.ending import outcome
 from backends.agents.commands.following import Following
 from backends.agents.commands.printing import Printed
-from backends.agents.commands.telling import AGAIN, FILES, FOLDER, prompt, texts
+from backends.agents.commands.telling import AGAIN, FILES, FOLDER, message, prompt, texts
 from backends.sandboxes import Inhabitable, Program, SandboxError
 from store.domain.allowance import Bound
 from store.domain.events import ProgramSaid
@@ -28,6 +28,7 @@ GRACE = 10.0
 CLEAR_SECONDS = 30.0
 """The most that clearing up behind a program may take."""
 
+_OF_ITSELF = {Ending.SUBMITTED, Ending.SILENT}
 _ENDED = "this subagent has ended"
 _LIMITS = {Bound.TURNS, Bound.TOKENS, Bound.COST}
 _PROMPTS = "".join(f'MULTITRACK_{name.upper()}="$HOME/{FOLDER}/{file}"; ' for name, file in FILES.items())
@@ -85,6 +86,12 @@ class _Work:
         self._limit: Ending | None = None
         self._limited = asyncio.Event()
         self._over = asyncio.Event()
+        self._gone = asyncio.Event()
+        """The process that ran has ended."""
+        self._called = asyncio.Event()
+        """The operator has something to say to it, which it can only be told between two processes."""
+        self._delivered = 0
+        """How many messages of the operator's the process that runs was started with."""
 
     @property
     def began(self) -> bool:
@@ -101,11 +108,21 @@ class _Work:
             if (limit := self._limit or asking.result()) is not None:
                 self._reached(limit)
                 return f"the {limit} of this subagent is reached"
-            await self._following.turn(thread, body)
+            if self._listens and self._following.is_own(thread) and len(self._session.unread()) > self._delivered:
+                self._called.set()
+                await self._gone.wait()
+                return _ENDED
+            reads, self._delivered = self._delivered, 0
+            await self._following.turn(thread, body, reads=reads)
             return ""
         finally:
             asking.cancel()
             ending.cancel()
+
+    @property
+    def _listens(self) -> bool:
+        """It keeps its conversation, so that another process of it can go on with a message."""
+        return bool(self._declaration.again)
 
     def end(self) -> None:
         """Hold and let out no more calls."""
@@ -123,16 +140,34 @@ class _Work:
                 ended = await self._try(declared.script(again=True), variables)
                 # Where the agent kept nothing that it could go on with, it begins anew.
                 if self.began or self._limit is not None or ended.ending is not Ending.NEVER_STARTED:
-                    return ended
-            await self._deliver(FILES["prompt"], prompt(assignment, begun=begun))
-            return await self._try(declared.script(), variables)
+                    return await self._tell_on(ended, variables)
+            words = self._session.unread()
+            self._delivered = len(words)
+            told = prompt(assignment, begun=begun) + (f"\n# From the operator\n{message(words)}" if words else "")
+            await self._deliver(FILES["prompt"], told)
+            return await self._tell_on(await self._try(declared.script(), variables), variables)
         finally:
             await self._clear_up()
+
+    async def _tell_on(self, ended: Outcome, variables: dict[str, str]) -> Outcome:
+        """Let another process of it go on with what the operator says, for as long as there is something; how the last
+        one ended."""
+        while self._listens and self._limit is None and (words := self._session.unread()):
+            if not self._called.is_set() and ended.ending not in _OF_ITSELF:
+                break
+            calls = self._following.seen.calls
+            self._called.clear()
+            self._delivered = len(words)
+            await self._deliver(FILES["again"], message(words))
+            ended = await self._try(self._declaration.script(again=True), variables)
+            if self._following.seen.calls == calls and not self._called.is_set():
+                break
+        return ended
 
     async def _try(self, script: str, variables: dict[str, str]) -> Outcome:
         """Run the agent's command to its end."""
         program = await self._sandbox.stream(["/bin/sh", "-c", _BEGIN + script], environment=variables)
-        printed = Printed()
+        printed, self._gone = Printed(), asyncio.Event()
         tasks = [
             asyncio.create_task(work)
             for work in (self._listen(program, printed), self._watch(printed), self._hold(program))
@@ -146,6 +181,7 @@ class _Work:
                 task.cancel()
             await asyncio.wait(tasks)
             await asyncio.shield(program.kill())
+            self._gone.set()
         await self._following.catch_up()
         await self._tell(printed)
         self._look_at_alerts()
@@ -177,9 +213,15 @@ class _Work:
             await self._tell(printed)
 
     async def _hold(self, program: Program) -> None:
-        """End it when it has reached a limit and doesn't end by itself."""
-        await self._limited.wait()
-        await asyncio.sleep(GRACE)
+        """End it when it has reached a limit and doesn't end by itself, or when it is to hear something."""
+        limited, called = (asyncio.create_task(one.wait()) for one in (self._limited, self._called))
+        try:
+            await asyncio.wait([limited, called], return_when=asyncio.FIRST_COMPLETED)
+            if not self._called.is_set():
+                await asyncio.wait([called], timeout=GRACE)
+        finally:
+            limited.cancel()
+            called.cancel()
         await program.kill()
 
     async def _tell(self, printed: Printed) -> None:
@@ -191,7 +233,7 @@ class _Work:
         """The proxy refuses what goes beyond a limit; whether that is all that the subagent has, its spending says: a
         single model without a price is no end."""
         if self._limit is None and self._following.alerts & _LIMITS:
-            reached = self._assignment.limits.reached(self._session.spend())
+            reached = self._session.limits().reached(self._session.spend())
             if reached is not None:
                 self._reached(reached)
             self._following.alerts -= _LIMITS

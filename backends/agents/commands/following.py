@@ -97,18 +97,23 @@ class Following:
         # A turn that died with its engine begins again, and counts once.
         self._turn = self._answered
 
-    async def turn(self, thread: str, body: bytes) -> None:
-        """A model call is about to go out: put its turn on record."""
+    def is_own(self, thread: str) -> bool:
+        """The agent itself speaks, and has spoken before: no subagent of its own."""
+        return self._under.get(thread) == ""
+
+    async def turn(self, thread: str, body: bytes, *, reads: int = 0) -> None:
+        """A model call is about to go out: put its turn on record, with which it reads that many messages."""
         await self.catch_up()
         async with self._lock:
             if thread not in self._under:
                 self._under[thread] = self._began(body) if self._under else ""
             elif thread in self._failed:
                 self._failed.discard(thread)
-                return
+                if not reads:
+                    return
             self._turn += 1
             self._turn_of[thread] = self._turn
-            await self._session.record(TurnStarted(self._turn, thread, self._under[thread]))
+            await self._session.begin_turn(self._turn, thread, self._under[thread], reads=reads)
 
     async def catch_up(self) -> None:
         """Put on record what the tape has new. Who is cancelled over it leaves it to its end, for what was read is not

@@ -1,8 +1,10 @@
 """What an agent that is a program of its own is told: the same sections as the built-in one, in a file."""
 
+from collections.abc import Sequence
+
 from backends.agents import Assignment
 from backends.agents.commands.declaration import variable
-from backends.agents.prompt import in_words, most, told
+from backends.agents.prompt import from_operator, in_words, most, told
 
 FILES = {"prompt": "prompt.md", "again": "again.md"}
 """The names of the files, by placeholder."""
@@ -19,6 +21,13 @@ AGAIN = (
     "You were interrupted, because the machine that you work for went down. Nobody knows whether what you did last "
     "took effect: look before you repeat it. Then go on with your task.\n"
 )
+
+TOLD = "Take that into account, and go on with your task. What was changed in the files so far is still there.\n"
+
+
+def message(words: Sequence[str]) -> str:
+    """What an agent that was interrupted for them is told: the operator's messages."""
+    return "\n\n".join([*(from_operator(one) for one in words), TOLD])
 
 
 def prompt(assignment: Assignment, *, begun: bool = False) -> str:
