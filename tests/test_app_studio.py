@@ -111,6 +111,9 @@ async def test_selection_by_arrows_tab_number_and_mouse(home: Home) -> None:
         await settled(pilot)
         wall = grid(app).query_one(Wall)
         assert wall.selected == 1
+        assert wall.lanes == [1, 4, 2, 3, 5], "who needs the operator comes first"
+        await pilot.press("o")
+        assert wall.lanes == [1, 2, 3, 4, 5]
         for key, lane in (("right", 2), ("down", 4), ("tab", 5), ("tab", 1), ("shift+tab", 5), ("home", 1), ("end", 5)):
             await pilot.press(key)
             await until(pilot, lambda lane=lane: wall.selected == lane, f"{key} to lane {lane}")  # type: ignore[misc]
@@ -275,8 +278,8 @@ async def test_help_palette_and_theme(home: Home) -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: "multitrack kill RUN SUBAGENT" in shown(pilot), "the help")
         await pilot.press("escape", "ctrl+p")
-        await until(pilot, lambda: "Hold the selected subagent" in shown(pilot), "the palette")
-        assert "Let the paused subagent go on" not in shown(pilot)
+        await until(pilot, lambda: "Hold it before its next turn" in shown(pilot), "the palette")
+        assert "Let it go on after a pause" not in shown(pilot)
         await pilot.press(*"report", "enter")
         await until(pilot, lambda: app.place is not None and app.place.NAME == "report", "the report")
         before = app.theme

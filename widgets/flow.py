@@ -11,21 +11,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from store.domain.events import (
+    Alert,
     CallFinished,
     Event,
+    LimitsRaised,
     ProgramSaid,
     SubagentChecked,
     SubagentContinued,
     SubagentEnded,
     SubagentPaused,
     SubagentRestarted,
+    SubagentSteered,
     ToolFinished,
     ToolStarted,
     TurnStarted,
 )
+from store.domain.limits import Limits
 from store.domain.secrets import shown_line
 from widgets.ink import Line, clean, wrap
-from widgets.words import count
+from widgets.words import count, duration, tokens
 
 KEPT = 120
 """Parts that a flow keeps: more than the tallest pane shows."""
@@ -35,7 +39,7 @@ SHOWN = 8000
 OVERLAP = 64
 """Characters that tell where the beginning of a text stood in what was there before."""
 ROOMY = 8
-"""Rows from which there is room for a rule between two turns."""
+"""Rows from which there is room for a rule between two turns, and for alerts in their place."""
 
 Parts = Sequence[tuple[str, str]]
 """What a call says: (kind, text), kind being `text`, `reasoning` or `tool`."""
@@ -43,7 +47,7 @@ Parts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Part:
-    """`kind` is text, reasoning, tool, result, failure, turn, note or verdict."""
+    """`kind` is text, reasoning, tool, result, failure, steer, alert, turn, note or verdict."""
 
     kind: str
     text: str
@@ -52,15 +56,19 @@ class Part:
 class Flow:
     """The recent past of one subagent. `version` changes whenever there is something new to see."""
 
-    def __init__(self) -> None:
-        self.parts: deque[Part] = deque(maxlen=KEPT)
+    def __init__(self, kept: int | None = KEPT) -> None:
+        """`kept` is how many parts are kept; None keeps all."""
+        self.parts: deque[Part] = deque(maxlen=kept)
         self.streaming: tuple[str, tuple[tuple[str, str], ...]] | None = None
         self.version = 0
         self._over: deque[str] = deque(maxlen=8)
         """Calls that have ended: their text may still stand in the live tail for a while."""
 
-    def apply(self, event: Event, said: Mapping[str, Parts] | None = None) -> None:
-        """Fold one event of this subagent. `said` has the words of finished calls, by call."""
+    def apply(
+        self, event: Event, said: Mapping[str, Parts] | None = None, results: Mapping[str, str] | None = None
+    ) -> None:
+        """Fold one event of this subagent. `said` has the words of finished calls, by call; `results` the tools'
+        results, by blob, where more than their first line is wanted."""
         payload = event.payload
         match payload:
             case TurnStarted():
@@ -71,7 +79,8 @@ class Flow:
                 self._add("tool", named(payload.name, payload.summary))
             case ToolFinished():
                 kind = "failure" if went_wrong(payload) else "result"
-                self._add(kind, payload.summary or ("done" if payload.ok else "failed"))
+                whole = (results or {}).get(payload.result, "").strip()
+                self._add(kind, whole or payload.summary or ("done" if payload.ok else "failed"))
             case ProgramSaid():
                 for line in payload.lines:
                     self._add("note", line)
@@ -81,8 +90,15 @@ class Flow:
                 self._add("note", "paused")
             case SubagentContinued():
                 self._add("note", "goes on")
+            case SubagentSteered():
+                self._add("steer", payload.text)
+            case LimitsRaised():
+                self._add("note", f"limits raised: {limits(payload.limits)}")
+            case Alert():
+                self._add("alert", payload.text)
             case SubagentRestarted():
-                self._add("note", "starts anew")
+                other = f" as {payload.plan.strategy.name}" if payload.plan else ""
+                self._add("note", f"starts anew{other}")
             case SubagentEnded():
                 self._add(
                     "note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value
@@ -110,7 +126,7 @@ class Flow:
         rows: list[Line] = []
         streamed = [Part(kind, text) for kind, text in self.streaming[1]] if self.streaming else []
         for part in (*reversed(streamed), *reversed(self.parts)):
-            if part.kind == "turn" and height < ROOMY:
+            if part.kind in ("turn", "alert") and height < ROOMY:
                 continue
             rows[:0] = _rows(part, cells, height)
             if len(rows) >= height:
@@ -168,6 +184,17 @@ def verdict(checked: SubagentChecked) -> str:
     return f"check failed{failures}, {changed if checked.patch else 'nothing was changed'}"
 
 
+def limits(raised: Limits) -> str:
+    """Limits in words: those that there are."""
+    said = (
+        f"{raised.turns} turns" if raised.turns is not None else "",
+        f"{tokens(raised.tokens)} tokens" if raised.tokens is not None else "",
+        f"${raised.usd:.2f}" if raised.usd is not None else "",
+        duration(raised.seconds) if raised.seconds is not None else "",
+    )
+    return ", ".join(one for one in said if one)
+
+
 def named(name: str, summary: str) -> str:
     """A tool call in a line: the tool, and what it does."""
     return shown_line(summary if summary.startswith(name) else f"{name} {summary}")
@@ -188,9 +215,31 @@ _GUTTERS = {
     "result": ("✔ ", "⋮ ", "faint"),
     "failure": ("✗ ", "⋮ ", "bad"),
     "steer": ("» ", "» ", "accent"),
+    "alert": ("⚠ ", "⋮ ", "warn"),
     "note": ("· ", "  ", "faint"),
 }
 """What stands before the first row and before the others: in a small pane the first may be out of sight."""
+
+
+TALLEST = 40
+"""Rows of a tool call or of its result in a whole tape; the trace has all of it."""
+LONGEST = 200_000
+"""Characters of a text in a whole tape."""
+
+
+def whole(part: Part, cells: int) -> list[Line]:
+    """All rows of a part, for those who read the tape and not only its end."""
+    if part.kind in ("turn", "verdict"):
+        return list(_rows(part, cells, 1)) if part.kind == "turn" else [[("◆ ", "accent"), (part.text, "strong")]]
+    gutter, more, ink = _GUTTERS.get(part.kind, _GUTTERS["text"])
+    text = clean(part.text[:LONGEST].strip("\n")) + (" …" if len(part.text) > LONGEST else "")
+    rows: list[Line] = []
+    for row in wrap(text, max(cells - 2, 1)):
+        if len(rows) == TALLEST and part.kind not in ("text", "reasoning"):
+            rows.append([(more, ink), ("… the trace has the rest", "faint")])
+            break
+        rows.append([(more if rows else gutter, ink), (row.rstrip(), ink)])
+    return rows
 
 
 @lru_cache(4096)

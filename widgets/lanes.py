@@ -1,4 +1,4 @@
-"""Which lanes are shown, in which order, and which of them need the operator. Pure: plain values in, plain values out."""
+"""Which lanes are shown, in which order, and which of them need the operator. Pure."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +7,7 @@ from enum import Enum
 
 from store.domain.board import Lane
 from store.domain.secrets import shown_line
-from store.domain.states import SubagentState
+from store.domain.states import AlertLevel, SubagentState
 
 NEARLY = 0.9
 """Share of a limit from which it is nearly used up."""
@@ -58,7 +58,7 @@ def need(seat: Seat) -> Need | None:
         return Need(0, "could not work")
     if lane.state.final or lane.state is SubagentState.CHECKING:
         return None
-    if lane.alert and lane.alerts > seat.handled:
+    if lane.alerts > seat.handled and lane.level is not AlertLevel.NOTE:
         return Need(1, lane.alert)
     if lane.state is SubagentState.PAUSED:
         return Need(2, "paused")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import NULL_OFFSET, NULL_SPACING, Region, Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
@@ -72,8 +73,9 @@ class Wall(Widget, can_focus=True):
         self._layout = _Panes()
         self._planned: tuple[tuple[int, Size, Mode], Plan] | None = None
 
-    def compose(self) -> list[Widget]:  # type: ignore[override]  # Textual takes any iterable
-        return [self._roster, self._live]
+    def compose(self) -> ComposeResult:
+        yield self._roster
+        yield self._live
 
     @property
     def layout(self) -> Layout:
@@ -158,7 +160,7 @@ class Wall(Widget, can_focus=True):
         self._views = views
         if self.listed:
             self._roster.show(self.lanes, views)
-            if self.selected in views:
+            if self.selected is not None and self.selected in views:
                 self._live.show(views[self.selected])
             return
         for lane in self.lanes:

@@ -1,26 +1,35 @@
-"""Grid: one live pane for each subagent of a generation."""
+"""Grid: every subagent of a generation, live."""
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.widgets import Input
 
-from app.nodes import check
-from app.screens.ask import Ask, Number
-from app.screens.base import NARROW, StudioScreen, bindings, run_banner
-from app.world import Track
+from app.screens.ask import Jump, Place
+from app.screens.base import NARROW, bindings, run_banner
+from app.screens.sorting import SortingScreen
+from app.strip import strip, zoomed
+from app.waiting import waiting
+from app.zoom import Words, Zoom, read_words
 from store.domain.board import Generation, Lane
-from store.domain.commands import Continue, Kill, Pause, Restart
+from store.domain.events import Event
+from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import SubagentState
+from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
-from widgets.pane import View
+from widgets.lanes import FILTERS, Filter, Seat, need, next_needing
+from widgets.matrix import Matrix
+from widgets.pane import View, mark
+from widgets.tape import TapeView
 from widgets.wall import Wall
 
 
-class GridScreen(StudioScreen):
-    """The wall of panes. `looking` is the generation that is looked back at; None follows the latest."""
+class GridScreen(SortingScreen):
+    """The wall of panes, a whole tape over it, or all generations side by side. `looking` is the generation that is
+    looked back at; None follows the latest."""
 
     NAME: ClassVar[str] = "grid"
     BINDINGS: ClassVar[list[BindingType]] = bindings("grid")
@@ -28,39 +37,77 @@ class GridScreen(StudioScreen):
     def __init__(self) -> None:
         super().__init__()
         self.looking: int | None = None
+        self.zoom: Zoom | None = None
         self._held: tuple[str | None, int] = (None, 0)
 
     def body(self) -> ComposeResult:
+        yield Bar(id="strip")
+        yield Input(id="filter", placeholder=FILTERS)
         yield Wall(id="wall")
+        yield TapeView(id="tape")
+        yield Matrix(id="matrix")
         yield DocView(id="empty")
 
     def on_mount(self) -> None:
         self.query_one(DocView).can_focus = False
-        self.query_one(Wall).focus()
+        self.query_one("#filter", Input).can_focus = False
+        self.wall.focus()
+
+    @property
+    def besides(self) -> bool:
+        """Generations stand side by side."""
+        return self.has_class("besides")
 
     @property
     def generation(self) -> Generation | None:
-        """The generation on the screen."""
         return self.track.generation(self.looking) if self.track else None
 
     @property
     def lane(self) -> Lane | None:
         """The selected lane."""
-        generation, selected = self.generation, self.query_one(Wall).selected
+        if self.besides:
+            return self.query_one(Matrix).lane
+        generation, selected = self.generation, self.wall.selected
         return generation.lanes.get(selected) if generation and selected is not None else None
+
+    @property
+    def chosen(self) -> Sequence[Lane]:
+        generation = self.generation
+        if self.marked and generation and not (self.besides or self.zoom):
+            return [generation.lanes[number] for number in sorted(self.marked) if number in generation.lanes]
+        return [self.lane] if self.lane else []
+
+    # What is shown.
 
     def update(self) -> None:
         track, generation = self.track, self.generation
         if self._held[0] != self.studio.run_name:
-            self.looking, generation = None, track.generation(None) if track else None
-        self.query_one(Wall).display = generation is not None
+            self._leave_run()
+            generation = track.generation(None) if track else None
+        self.wall.display = generation is not None
         self.set_class(generation is None, "empty")
         if track is None or generation is None:
             self._held = self.studio.run_name, 0
-            self.query_one("#empty", DocView).show(_waiting(track), "waiting")
+            self.query_one("#strip", Bar).show([])
+            self.query_one("#empty", DocView).show(waiting(track), "waiting")
             return
-        self._held = track.id, generation.number
+        if self._held != (track.id, generation.number):
+            self._held = track.id, generation.number
+            self.marked.clear()
+            self.order.settle(self.seats(generation))
         self.show_panes()
+
+    def _leave_run(self) -> None:
+        self.looking, self.zoom = None, None
+        self.marked.clear()
+        self.order.filter = Filter()
+        self.remove_class("zoomed", "besides")
+
+    def on_screen_resume(self) -> None:
+        # Nobody was reading: whoever needs the operator comes forward.
+        if self.generation is not None:
+            self.order.settle(self.seats(self.generation))
+        super().on_screen_resume()
 
     def tick(self) -> None:
         super().tick()
@@ -69,18 +116,34 @@ class GridScreen(StudioScreen):
     def show_panes(self) -> None:
         """Bring the panes up to date; the wall draws only those that changed."""
         track, generation = self.track, self.generation
-        if track is None or generation is None:
+        if track is None or generation is None or self._held != (track.id, generation.number):
             return
-        wall = self.query_one(Wall)
-        numbers = sorted(generation.lanes)
-        if wall.lanes != numbers:
-            wall.hold(numbers)
-        now = self.studio.now() if track.alive else track.board.at
-        wall.show(
-            {
-                number: View(lane, self.world.flow(lane.id), now, number == wall.selected, track.interrupted)
-                for number, lane in generation.lanes.items()
-            }
+        if self.besides:
+            self.query_one(Matrix).show(track.board.generations, self.now)
+            self.query_one("#strip", Bar).show(
+                [(" Generations side by side", "strong")], [("b", "key"), (" back ", "text")]
+            )
+            return
+        seats, wall = self.seats(generation), self.wall
+        if self.zoom is not None:
+            self._show_tape(self.zoom, seats)
+            return
+        self.order.keep(seats)
+        wall.hold(self.order.lanes, list(seats))
+        wall.show({number: self._view(seats[number]) for number in self.order.lanes})
+        line = strip(seats, self.order, self.marked & seats.keys(), wall.mode, self.size.width)
+        self.query_one("#strip", Bar).show(*line)
+
+    def _view(self, seat: Seat) -> View:
+        lane, number = seat.lane, seat.lane.id.lane
+        return View(
+            lane,
+            self.world.flow(lane.id),
+            seat.now,
+            number == self.wall.selected,
+            seat.stalled,
+            seat.marked,
+            need(seat),
         )
 
     def banner(self) -> Line:
@@ -97,61 +160,85 @@ class GridScreen(StudioScreen):
         self.show_panes()
         self.show_keys()
 
+    def on_wall_opened(self) -> None:
+        self.studio.action_do("zoom")
+
+    def on_matrix_chosen(self) -> None:
+        self.show_keys()
+
     def why_not(self, action: str) -> str:
-        generation, lane = self.generation, self.lane
-        if action in ("kill", "pause", "continue", "restart", "tape") and lane is None:
+        generation = self.generation
+        if action in ("tape", "zoom", "mark") and self.lane is None:
             return "no subagent is selected"
-        if lane is not None and action in ("kill", "pause", "continue"):
-            state, label = lane.state, lane.id.label
-            if state.final or state is SubagentState.CHECKING:
-                return f"subagent {label} has ended its work"
-            if action == "pause" and state is SubagentState.PAUSED:
-                return f"subagent {label} is paused already; c lets it go on"
-            if action == "continue" and state is not SubagentState.PAUSED:
-                return f"subagent {label} is not paused"
-        if action == "restart" and lane is not None:
-            if lane.state is not SubagentState.FAILED:
-                return f"subagent {lane.id.label} could work; only one that could not is started anew"
-            if generation is None or self.track is None or generation.number != self.track.latest or generation.passed:
-                return "only a subagent of the latest generation can be started anew"
+        if action in self.ON_PANES and (self.besides or self.zoom):
+            return "the panes are not shown; escape goes back to them"
         if action == "earlier" and (generation is None or generation.number <= 1):
             return "this is the first generation"
         if action == "later" and (generation is None or self.track is None or generation.number >= self.track.latest):
             return "this is the latest generation"
-        return ""
+        if generation is None and action in (
+            "jump",
+            "filter",
+            "order",
+            "renew",
+            "view",
+            "beside",
+            "mark-all",
+            "attend",
+        ):
+            return "there is no subagent yet"
+        if action == "attend" and generation and next_needing(self.seats(generation).values(), None) is None:
+            return "no subagent needs you"
+        if action == "renew" and generation and not self.order.stale(self.seats(generation)):
+            return "filter and order are up to date"
+        if action == "clear" and not (self.zoom or self.besides or self.marked or self.order.filter.text):
+            return "there is nothing to clear"
+        return super().why_not(action)
+
+    # Going about.
 
     def do_tape(self) -> None:
         if self.lane is not None:
             self.studio.open_tape(self.lane.id)
 
-    def do_kill(self) -> None:
-        lane = self.lane
-        if lane is None:
+    def do_attend(self) -> None:
+        if self.generation is None:
             return
-        order = Kill(lane.id.generation, lane.id.lane)
-        question = f"Kill subagent {lane.id.label} ({lane.plan.strategy.name})?"
-        said = "It ends now, in the middle of its turn. What it changed so far is still checked; it can't be undone."
+        lane = next_needing(self.seats(self.generation).values(), self.wall.selected)
+        if lane is not None:
+            self._go(self.generation.lanes[lane].id)
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.studio.order(lane.id.run, order, f"kill {lane.id.label}")
+    def do_jump(self) -> None:
+        track, generation = self.track, self.generation
+        if track is None or generation is None:
+            return
+        places = [
+            Place(lane.id, shown_line(lane.plan.strategy.name, 30), mark(self._view(Seat(lane, self.now))).span)
+            for one in track.board.generations.values()
+            for lane in one.lanes.values()
+        ]
 
-        self.app.push_screen(Ask(question, said, "Kill"), answered)
+        def answered(who: SubagentId | None) -> None:
+            if who is not None:
+                self._go(who)
 
-    def do_pause(self) -> None:
-        if self.lane is not None:
-            who = self.lane.id
-            self.studio.order(who.run, Pause(who.generation, who.lane), f"pause {who.label}")
+        self.app.push_screen(Jump(places, generation.number), answered)
 
-    def do_continue(self) -> None:
-        if self.lane is not None:
-            who = self.lane.id
-            self.studio.order(who.run, Continue(who.generation, who.lane), f"continue {who.label}")
-
-    def do_restart(self) -> None:
-        if self.lane is not None:
-            who = self.lane.id
-            self.studio.order(who.run, Restart(who.generation, who.lane), f"restart {who.label}")
+    def _go(self, who: SubagentId) -> None:
+        """Select a subagent of any generation, whatever is shown."""
+        generation = self.generation
+        if generation is None or self.track is None:
+            return
+        if who.generation != generation.number:
+            self._look(who.generation)
+        if who.lane not in self.order.lanes:
+            # It was asked for by name: a filter that hides it gives way.
+            self.apply_filter(Filter())
+        if self.besides:
+            self._beside(False)
+        self.wall.select(who.lane)
+        if self.zoom is not None:
+            self._zoom(who)
 
     def do_earlier(self) -> None:
         if self.generation is not None:
@@ -161,44 +248,114 @@ class GridScreen(StudioScreen):
         if self.generation is not None:
             self._look(self.generation.number + 1)
 
-    def do_jump(self) -> None:
-        generation = self.generation
-        if generation is None:
-            return
-
-        def answered(lane: int | None) -> None:
-            if lane is not None:
-                self.query_one(Wall).select(lane)
-
-        self.app.push_screen(Number("Go to lane", sorted(generation.lanes)), answered)
-
     def _look(self, number: int) -> None:
         if self.track is not None:
             self.looking = None if number >= self.track.latest else number
+            if self.zoom is not None:
+                self._zoom(SubagentId(self.track.id, number, self.zoom.who.lane))
             self.redraw()
             self.show_panes()
 
+    def do_clear(self) -> None:
+        if self.has_class("filtering"):
+            self.leave_filter()
+            self.apply_filter(Filter())
+        elif self.zoom is not None:
+            self._zoom(None)
+        elif self.besides:
+            self._beside(False)
+        elif self.marked:
+            self.marked.clear()
+            self.changed()
+        else:
+            self.apply_filter(Filter())
 
-_PREPARING = 12
-"""Lines shown of an image that is built."""
+    def changed(self) -> None:
+        self.show_panes()
+        self.show_keys()
 
-_BASELINE = (
-    "It has to fail, each time alike, before a subagent is started: a check that passes before anything is changed, or "
-    "that disagrees with itself, would make every verdict worthless."
-)
+    # Generations side by side.
 
+    def do_beside(self) -> None:
+        self._beside(not self.besides)
 
-def _waiting(track: Track | None) -> list[Line]:
-    if track is None:
-        return [[("No run to show.", "strong")], [], [("1", "key"), (" lists the runs; ", "text"),
-                ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
-    if not track.read:
-        return [[("Reading the run …", "faint")]]
-    if track.board.preparing:
-        latest = track.board.preparing[-_PREPARING:]
-        return [[("The sandboxes are made ready.", "strong")], [], *([(shown_line(said), "faint")] for said in latest)]
-    lines: list[Line] = [[("The check is tried on the unchanged code first.", "strong")], [], [(_BASELINE, "text")]]
-    baseline = track.board.baseline
-    for result in baseline.results if baseline else ():
-        lines += [[], *check(result)]
-    return lines
+    def _beside(self, on: bool) -> None:
+        lane = self.lane
+        self.zoom = None
+        self.remove_class("zoomed")
+        self.set_class(on, "besides")
+        matrix = self.query_one(Matrix)
+        if on:
+            self.show_panes()
+            if lane is not None:
+                matrix.point(lane)
+            matrix.focus()
+        else:
+            self.wall.focus()
+            if lane is not None and self.generation is not None and lane.id.generation != self.generation.number:
+                self._look(lane.id.generation)
+            if lane is not None:
+                self.wall.select(lane.id.lane)
+        self.changed()
+
+    # A whole tape.
+
+    def do_zoom(self) -> None:
+        lane = self.lane
+        if self.zoom is not None:
+            self._zoom(None)
+        elif lane is not None:
+            if self.besides:
+                self._beside(False)
+            self._zoom(lane.id)
+
+    def _zoom(self, who: SubagentId | None) -> None:
+        self.zoom = Zoom(who) if who is not None else None
+        self.set_class(self.zoom is not None, "zoomed")
+        if self.zoom is None:
+            if self.generation is not None:
+                self.order.settle(self.seats(self.generation))
+            self.wall.focus()
+        else:
+            self.query_one(TapeView).focus()
+        self.changed()
+
+    def _show_tape(self, tape: Zoom, seats: Mapping[int, Seat]) -> None:
+        seat = seats.get(tape.who.lane)
+        if seat is None or tape.who.generation != seat.lane.id.generation:
+            self._zoom(None)
+            return
+        view, live = self.query_one(TapeView), self.world.flow(tape.who)
+        new = tape.wanted(self.world.past)
+        if new is not None:
+            self._read(tape, new)
+        tape.stream(live)
+        view.show(tape.flow if tape.ready else live)
+        line = zoomed(self._view(seat), self.size.width, following=view.following, below=view.below, ready=tape.ready)
+        self.query_one("#strip", Bar).show(*line)
+
+    def _read(self, tape: Zoom, new: list[Event]) -> None:
+        def read() -> None:
+            try:
+                words = read_words(self.studio.feed.store(), new)
+            except Exception:
+                self.app.call_from_thread(tape.take, new, ({}, {}))
+                raise
+            self.app.call_from_thread(self._took, tape, new, words)
+
+        self.studio.in_thread(read, group="tape", exclusive=False)
+
+    def _took(self, tape: Zoom, new: list[Event], words: Words) -> None:
+        tape.take(new, words)
+        if tape is self.zoom:
+            self.show_panes()
+
+    def on_tape_view_moved(self) -> None:
+        if self.zoom is not None:
+            self.show_panes()
+
+    def on_tape_view_step(self, message: TapeView.Step) -> None:
+        self.wall.action_step(message.by)
+        generation, lane = self.generation, self.wall.selected
+        if generation is not None and lane in generation.lanes:
+            self._zoom(generation.lanes[lane].id)
