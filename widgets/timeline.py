@@ -64,12 +64,15 @@ def cell(share: float, cells: int) -> int:
 
 
 def course(shares: Sequence[float], cells: int) -> str:
-    """How much happens along the way: a bar for each cell."""
+    """How much happens along the way: a bar for each of at least one cell."""
     edges = [bisect_left(shares, index / cells) for index in range(cells)] + [len(shares)]
     counts = [after - before for before, after in pairwise(edges)]
-    # A square root: what happens all at once is not to hide the rest.
-    most = max(counts, default=0) ** 0.5 or 1.0
-    return "".join(_BARS[round((len(_BARS) - 1) * count**0.5 / most)] if count else " " for count in counts)
+    # With the neighbours' share, for an event more or less tells nothing; and a square root, so that what happens all
+    # at once doesn't hide the rest.
+    wide = [counts[0], *counts, counts[-1]]
+    level = [(a + 2 * b + c) ** 0.5 for a, b, c in zip(wide, wide[1:], wide[2:], strict=False)]
+    most = max(level) or 1.0
+    return "".join(_BARS[round((len(_BARS) - 1) * each / most)] for each in level)
 
 
 def marked(spots: Sequence[Spot], cells: int) -> dict[int, Span]:
@@ -107,7 +110,7 @@ def draw(reading: Reading, cells: int, height: int, *, hover: int | None = None,
         elif height == 2 and at in marks:
             row.append(marks[at])
         else:
-            row.append((bar if bar != " " else "▁", "accent" if at < head else "frame"))
+            row.append((bar, "accent" if at < head else "frame"))
     if height == 2:
         return [row, numbers]
     above: Line = [(" ", "text"), *(marks.get(at, (" ", "text")) for at in range(room))]

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from app.commands import Command, Group, add_run
+from app.commands import Command, Group, add_run, play
 from app.commands.begin import add_screen, launch
 from app.context import Context, find_run, read_board
 from app.failure import CommandError
@@ -57,5 +57,6 @@ def _replay(context: Context, options: Namespace) -> int:
 
 
 GROUP = Group(
-    "play again", (Command("replay", "A run once more, answered from its tape.", _replay, _configure, _MORE),)
+    "play again",
+    (play.COMMAND, Command("replay", "A run once more, answered from its tape.", _replay, _configure, _MORE)),
 )

@@ -125,7 +125,7 @@ class PlaybackFeed:
     def follow(self) -> None:
         """Read the tape, then tell what happens, until `close`."""
         try:
-            self._load()
+            self.load()
             while not self._stop.is_set():
                 self.tell()
                 self._asked.wait(TICK)
@@ -134,7 +134,8 @@ class PlaybackFeed:
             if not self._stop.is_set():
                 self._post(feeds.Trouble(str(error) or type(error).__name__))
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Read the tape, and post where it begins. NothingToPlayError, StoreError."""
         start = self.start_at
         tape = read_tape(self._store(), start.run)
         times = Times(tape.events, tape.streams, squeezed=start.squeezed)

@@ -61,17 +61,17 @@ class ObservationsScreen(StudioScreen):
     def update(self) -> None:
         track = self.track
         known = track.board.observations if track else 0
-        if self.loaded is not None and (track is None or self.loaded.run != track.id) and not self.editing:
-            self.loaded = None
+        if self.loaded is not None and (track is None or self.loaded.run != track.id or not known) and not self.editing:
+            self.loaded, self._asked = None, ("", -1)
         if track is not None and known and self._asked != (track.id, known):
             self._asked = (track.id, known)
-            self._load(track.id)
+            self._load(track.id, known)
         self.set_class(self.loaded is None, "empty")
         if self.loaded is None:
             self.query_one("#empty", DocView).show(_nothing(track is not None, bool(known)), "empty")
         self._heads()
 
-    def _load(self, run: str) -> None:
+    def _load(self, run: str, known: int) -> None:
         cap = self.track.board.task.injected_tokens if self.track and self.track.board.order else 3000
 
         def read() -> None:
@@ -79,7 +79,8 @@ class ObservationsScreen(StudioScreen):
             from store.domain.observations import select
 
             store = self.studio.feed.store()
-            versions = observations.versions(store, run)
+            # In a playback later versions are there already.
+            versions = [each for each in observations.versions(store, run) if each.version <= known]
             if not versions:
                 return
             last = versions[-1]

@@ -62,7 +62,8 @@ class ReportScreen(StudioScreen):
             self._read(track.id)
         lines = summary(track, max(self.size.width - 2, 20), self.size.height)
         run, report = self._report
-        if run == track.id and report:
+        # In a playback the report is there before it was written.
+        if run == track.id and report and (track.board.state.final or not track.played):
             lines += [[("─" * max(self.size.width - 3, 1), "frame")], [], *report]
         elif track.board.state.final:
             lines.append([("There is no report file: the run ended before one could be written.", "faint")])
