@@ -4,11 +4,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTry, OfTurn, Shown
+from app.spots import (
+    OfBlock,
+    OfBranch,
+    OfEvent,
+    OfFault,
+    OfGeneration,
+    OfLane,
+    OfResult,
+    OfRun,
+    OfTool,
+    OfTry,
+    OfTurn,
+    Shown,
+)
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Generation, Lane
 from store.domain.codec import encode_payload
-from store.domain.events import CheckResult, SubagentChecked
+from store.domain.events import CallFinished, CheckResult, Event, SubagentChecked, ToolFinished
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
 from widgets import paint, words
@@ -43,8 +56,47 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False) -
             return _tool(store, shown)
         case OfResult():
             return _result(store, shown.tool)
+        case OfBranch():
+            return _tool(store, shown.tool)
         case OfEvent():
-            return _event(store, shown)
+            return _event(store, shown.event)
+        case OfFault():
+            return _event(store, shown.event) if shown.event is not None else []
+
+
+def shown(data: object) -> Shown:
+    """What an item of the trace stands for."""
+    assert isinstance(data, Shown)
+    return data
+
+
+def path(data: object) -> str:
+    """Where a node is, in words."""
+    match data:
+        case OfRun():
+            return f"run {data.run}"
+        case OfGeneration():
+            return f"generation {data.number}"
+        case OfLane():
+            return f"subagent {data.who.label}"
+        case OfTurn():
+            return f"{data.who.label} · turn {data.turn or '…'}"
+        case OfTry():
+            return f"{data.who.label} · turn {data.turn} · a route’s try"
+        case OfTool():
+            return f"{data.who.label} · turn {data.turn.turn} · {shown_line(data.started.name)}"
+        case OfResult():
+            tool = data.tool
+            return f"{tool.who.label} · turn {tool.turn.turn} · {shown_line(tool.started.name)} · result"
+        case OfBranch():
+            return f"{data.who.label} · turn {data.tool.turn.turn} · a subagent of its own"
+        case OfBlock():
+            return f"{data.who.label} · turn {data.turn} · {data.kind.value.replace('_', ' ')}"
+        case OfEvent():
+            return data.event.payload.kind
+        case OfFault():
+            return f"{data.who.label} · {data.event.payload.kind if data.event else '…'}"
+    return ""
 
 
 def said(store: "Store", turn: OfTurn) -> list[tuple[str, tuple[Block, ...]]]:
@@ -284,14 +336,18 @@ def _result(store: "Store", tool: OfTool) -> list[Line]:
     finished = tool.finished
     if finished is None:
         return [[("▶ runs", "accent")]]
+    path = _given(store, tool).get("path")
+    return _finished(store, finished, path if isinstance(path, str) else "")
+
+
+def _finished(store: "Store", finished: ToolFinished, path: str = "") -> list[Line]:
+    """What a tool gave back; `path` is that of the file that it read."""
     head: Line = [
         ("✗ failed", "bad") if went_wrong(finished) else ("✔ went well", "good"),
         (f"  {finished.seconds:.2f}s", "faint"),
     ]
     text = _blob(store, finished.result) or finished.summary
-    given = _given(store, tool)
-    path = given.get("path")
-    if finished.name == "read" and finished.ok and isinstance(path, str):
+    if finished.name == "read" and finished.ok and path:
         return [head, *paint.numbered(text, path)]
     return [head, *paint.guess(text)]
 
@@ -301,10 +357,15 @@ def _given(store: "Store", tool: OfTool) -> Mapping[str, Any]:
     return block.input if block and isinstance(block.input, dict) else {}
 
 
-def _event(store: "Store", shown: OfEvent) -> list[Line]:
-    payload = shown.event.payload
+def _event(store: "Store", event: Event) -> list[Line]:
+    payload = event.payload
     if isinstance(payload, SubagentChecked):
         return _checked(store, payload)
+    if isinstance(payload, CallFinished):
+        return _one(store, payload.call)
+    if isinstance(payload, ToolFinished):
+        head: Line = [("› ", "tool"), (shown_line(payload.name), "tool"), (f"  turn {payload.turn}", "faint")]
+        return [head, [], *_finished(store, payload)]
     kind, data = encode_payload(payload)
     return [[(kind, "strong")], *paint.as_json(data)]
 
@@ -321,8 +382,10 @@ def _raw(store: "Store", shown: Shown) -> list[Line]:
             names = shown.tool.turn.calls
         case OfBlock() | OfTry():
             names = [shown.call]
-        case OfEvent():
-            return _event(store, shown)
+        case OfEvent() | OfFault() if shown.event is not None:
+            return _event(store, shown.event)
+        case OfBranch():
+            names = shown.tool.turn.calls
         case _:
             return [[("Only a turn and what is in it has a request and a response: choose one of those.", "faint")]]
     lines: list[Line] = []

@@ -1,205 +1,322 @@
-"""A run's trace as an outline, folded from its events. What was said in a turn is filled in from the tape when somebody
-looks; all else is known without reading it."""
+"""A run's trace as an outline: generations, subagents, and their turns, which are read from the record in windows.
 
-from collections.abc import Sequence
+What is told besides turns is folded from events. A trace that was opened at some event goes on with those that follow.
+Without a record behind it (`Trace(run, title)`, then `apply` from the first event on), it keeps all that it is told.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
-from store.domain.blocks import Block, BlockKind
+from app import turning
+from app.spots import (
+    OfBlock,
+    OfBranch,
+    OfEvent,
+    OfGeneration,
+    OfLane,
+    OfResult,
+    OfRun,
+    OfTool,
+    OfTry,
+    OfTurn,
+    Shown,
+)
+from app.turning import Turning, blank_turn, is_wrong
+from store.domain.blocks import Block
 from store.domain.events import (
     Alert,
-    CallFinished,
-    CallStarted,
     Event,
     GenerationDesigned,
     RunFinished,
+    SubagentAdded,
     SubagentChecked,
     SubagentContinued,
     SubagentEnded,
     SubagentLaunched,
     SubagentPaused,
-    ToolFinished,
-    ToolStarted,
+    SubagentRestarted,
     TurnStarted,
 )
 from store.domain.ids import SubagentId
-from store.domain.limits import Usage
 from store.domain.secrets import shown_line
-from store.domain.states import Ending, SubagentState
+from store.domain.states import SubagentState
 from store.domain.strategy import LanePlan
-from widgets import words
-from widgets.flow import named, verdict, went_wrong
+from widgets.flow import verdict
 from widgets.ink import Line
-from widgets.outline import Item, Outline
+from widgets.outline import Item, Outline, Range
 from widgets.states import SUBAGENT
 
-_FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
+__all__ = [
+    "PAGE",
+    "Lane",
+    "OfBlock",
+    "OfBranch",
+    "OfEvent",
+    "OfGeneration",
+    "OfLane",
+    "OfResult",
+    "OfRun",
+    "OfTool",
+    "OfTry",
+    "OfTurn",
+    "Opening",
+    "Page",
+    "Shown",
+    "Trace",
+]
+
+PAGE = 64
+"""Turns that are read at once."""
 
 
 @dataclass(frozen=True)
-class OfRun:
-    """The run itself."""
+class Opening:
+    """What of a run is read before its trace is shown. `until` is the last event that it knows; `live` has the events
+    of subagents that are at work, from the beginning of one of their latest turns on."""
 
     run: str
+    title: str
+    until: int = 0
+    beside: Sequence[Event] = ()
+    counts: Mapping[SubagentId, int] = field(default_factory=dict)
+    live: Mapping[SubagentId, tuple[int, Sequence[Event]]] = field(default_factory=dict)
+    """With how many turns there were before those."""
 
 
 @dataclass(frozen=True)
-class OfGeneration:
-    """A generation."""
-
-    run: str
-    number: int
-
-
-@dataclass(frozen=True)
-class OfLane:
-    """A subagent."""
+class Page:
+    """A window of a subagent's turns: the number of the first, the events they begin with, all that is told in them."""
 
     who: SubagentId
+    first: int
+    begins: Sequence[int]
+    events: Sequence[Event]
 
 
 @dataclass
-class OfTurn:
-    """A turn: its calls (more than one after a retry), the tries that a route made for each of them, and what they
-    used."""
+class Lane:
+    """What is known of one subagent's tape. `places` are the events its turns begin with, None while they are not read;
+    `wrong` those in which something went wrong, as far as was looked; `breaks` where it began anew or another engine
+    took it over."""
 
     who: SubagentId
-    turn: int
-    calls: list[str] = field(default_factory=list)
-    tries: dict[str, list[str]] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
-    tools: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class OfTry:
-    """A call that a route made for a turn's call."""
-
-    who: SubagentId
-    turn: int
-    call: str
-    model: str
-
-
-@dataclass(frozen=True)
-class OfBlock:
-    """A block of a call's answer."""
-
-    who: SubagentId
-    turn: int
-    kind: BlockKind
-    call: str
-    block: int
-
-
-@dataclass
-class OfTool:
-    """A tool call; `finished` is None while it runs."""
-
-    who: SubagentId
-    turn: OfTurn
-    started: ToolStarted
-    finished: ToolFinished | None = None
-
-
-@dataclass(frozen=True)
-class OfResult:
-    """What a tool call gave back."""
-
-    tool: OfTool
+    item: Item
+    turning: Turning
+    places: "array[int] | None" = None
+    wrong: "array[int]" = field(default_factory=lambda: array("q"))
+    breaks: list[Event] = field(default_factory=list)
+    forks: list[tuple[int, SubagentId]] = field(default_factory=list)
+    """After which of its turns others were forked from it."""
+    ended: SubagentEnded | None = None
 
     @property
-    def who(self) -> SubagentId:
-        return self.tool.who
+    def turns(self) -> int:
+        """How many turns it has begun."""
+        return self.item.range.count if self.item.range else 0
 
-
-@dataclass(frozen=True)
-class OfEvent:
-    """An event that is shown as such."""
-
-    event: Event
-
-
-Shown = OfRun | OfGeneration | OfLane | OfTurn | OfTry | OfBlock | OfTool | OfResult | OfEvent
+    def place(self, seq: int) -> int:
+        """The number of the turn in which an event happened, from 0; -1 before the first, or while that is unknown."""
+        return bisect_right(self.places, seq) - 1 if self.places is not None else -1
 
 
 class Trace:
-    """The outline of one run. `apply` in the order of events; `wanted` are open turns whose words are to be read."""
+    """The outline of one run. `seq` is the last event it knows."""
 
-    def __init__(self, run: str, title: str) -> None:
+    def __init__(self, run: str, title: str, opening: Opening | None = None) -> None:
         self.run = run
         self.outline = Outline()
-        self.taken = 0
-        """How many events have been applied."""
-        self._turns: dict[SubagentId, Item] = {}
-        self._of_thread: dict[tuple[SubagentId, str], Item] = {}
-        """The last turn of each of an agent's threads: it may have subagents of its own."""
-        self._tools: dict[tuple[SubagentId, str], Item] = {}
-        self._of_call: dict[str, Item] = {}
+        self.seq = 0
+        self.lanes: dict[SubagentId, Lane] = {}
+        self.scanned = 0
+        """Up to which event it was looked for what went wrong."""
+        self._recorded = opening is not None
+        self._turns: WeakValueDictionary[tuple[SubagentId, int], Item] = WeakValueDictionary()
         line: Line = [(run, "strong"), (f"  {shown_line(title)}", "faint")]
         self.outline.add(Item(run, line, open=True, data=OfRun(run)))
+        if opening is not None:
+            self._open(opening)
 
-    def apply(self, events: Sequence[Event]) -> None:
+    def _open(self, opening: Opening) -> None:
+        for event in opening.beside:
+            if isinstance(event.payload, GenerationDesigned | SubagentAdded):
+                self._apply(event)
+        for who, count in opening.counts.items():
+            if (lane := self.lanes.get(who)) is not None:
+                self.outline.extend(lane.item, count)
+        for event in opening.beside:
+            if not isinstance(event.payload, GenerationDesigned | SubagentAdded):
+                self._apply(event)
+        for who, (before, events) in opening.live.items():
+            if (lane := self.lanes.get(who)) is not None:
+                self._fold_live(lane, before, events)
+        self.seq = opening.until
+
+    # Going on.
+
+    def apply(self, events: Iterable[Event]) -> None:
         """Fold the events that are new."""
         for event in events:
-            self._apply(event)
-            self.taken += 1
+            if event.seq > self.seq:
+                self._apply(event)
+                self.seq = event.seq
+                if is_wrong(event.payload) and event.subagent is not None:
+                    self.blame(event.subagent, event.seq)
+
+    def blame(self, who: SubagentId, seq: int) -> None:
+        """Something went wrong there; heard of twice it counts once."""
+        lane = self.lanes.get(who)
+        if lane is None:
+            return
+        at = bisect_left(lane.wrong, seq)
+        if at == len(lane.wrong) or lane.wrong[at] != seq:
+            insort(lane.wrong, seq)
+            self.outline.blame(lane.item)
+
+    def found_wrong(self, events: Iterable[Event], until: int) -> None:
+        """What a look at all events found to have gone wrong, up to one of them."""
+        for event in events:
+            if is_wrong(event.payload) and event.subagent is not None:
+                self.blame(event.subagent, event.seq)
+        self.scanned = until
+
+    # Reading in windows.
+
+    def page_of(self, item: Item) -> tuple[Lane, int] | None:
+        """The window that a blank item is in: whose, and the number of its first turn."""
+        lane = self._lane_of(item)
+        return None if lane is None or not item.blank else (lane, item.place // PAGE * PAGE)
+
+    def window(self, lane: Lane, first: int) -> tuple[list[int], int] | None:
+        """The events that the turns of a window begin with, and the one before which it ends; None while they are not
+        known."""
+        if lane.places is None:
+            return None
+        begins = list(lane.places[first : first + PAGE])
+        after = first + PAGE
+        return begins, lane.places[after] if after < len(lane.places) else self.seq + 1
+
+    def take(self, page: Page) -> None:
+        """Put in a window that has been read; what is there already stays."""
+        lane = self.lanes.get(page.who)
+        if lane is None:
+            return
+        places = {seq: page.first + at for at, seq in enumerate(page.begins)}
+
+        def begin(event: Event, _: TurnStarted) -> Item | None:
+            if (place := places.get(event.seq)) is None or place >= lane.turns:
+                return None
+            item = self.outline.child(lane.item, place)
+            return self._begun(lane, item, event) if item.blank else None
+
+        window = Turning(self.outline, begin)
+        for event in page.events:
+            window.apply(event)
+
+    def take_places(self, who: SubagentId, places: "array[int]") -> None:
+        """Where a subagent's turns begin, as far as the record knew."""
+        lane = self.lanes.get(who)
+        if lane is None or lane.places is not None:
+            return
+        known = bisect_right(places, self.seq)
+        lane.places = places[:known]
+        if (missing := known - lane.turns) > 0:
+            self.outline.extend(lane.item, missing)
+
+    def _fold_live(self, lane: Lane, before: int, events: Sequence[Event]) -> None:
+        """The last turns of a subagent at work, which are told on. `before` counts those before them."""
+        numbers = iter(range(before, lane.turns))
+
+        def begin(event: Event, _: TurnStarted) -> Item | None:
+            place = next(numbers, None)
+            return None if place is None else self._begun(lane, self.outline.child(lane.item, place), event)
+
+        new, lane.turning.begin = lane.turning.begin, begin
+        for event in events:
+            lane.turning.apply(event)
+        lane.turning.begin = new
+
+    def _new_turn(self, lane: Lane, event: Event) -> Item:
+        self._clear(lane)
+        self.outline.extend(lane.item)
+        if lane.places is not None:
+            lane.places.append(event.seq)
+        return self._begun(lane, self.outline.child(lane.item, lane.turns - 1), event)
+
+    def _begun(self, lane: Lane, item: Item, event: Event) -> Item:
+        assert isinstance(event.payload, TurnStarted)
+        self._turns[lane.who, event.payload.turn] = item
+        item.blank = False
+        if isinstance(item.data, OfTurn):
+            item.data.turn = event.payload.turn
+        self._parts(lane, item)
+        last = lane.turning.last.data if lane.turning.last is not None else None
+        earlier = last.seq if isinstance(last, OfTurn) and last.seq < event.seq else 0
+        if lane.places is not None and 0 < item.place <= len(lane.places):
+            earlier = lane.places[item.place - 1]
+        for broke in lane.breaks:
+            key = f"e{broke.seq} break"
+            if earlier < broke.seq < event.seq and self.outline.find(key) is None:
+                self.outline.add(Item(key, [_break(broke)], leaf=True, data=OfEvent(broke)), item)
+        return item
+
+    # Looking things up.
 
     def wanted(self) -> list[Item]:
         """Turns that are open, and whose words are not (or no longer all) there."""
-        return [item for item in self.outline.rows if item.open and not item.loaded and isinstance(item.data, OfTurn)]
-
-    def turn_of(self, call: str) -> Item | None:
-        """The turn that a call belongs to."""
-        return self._of_call.get(call)
+        found: list[Item] = []
+        stack = [self.outline.top]
+        while stack:
+            for item in stack.pop().opened:
+                if not item.leaf:
+                    stack.append(item)
+                if isinstance(item.data, OfTurn) and not item.loaded and not item.blank:
+                    found.append(item)
+        return found
 
     def turn(self, who: SubagentId, number: int) -> Item | None:
-        """A turn by its number."""
-        return self.outline.find(f"{who.label} t{number}")
+        """A turn by its number, when it is there."""
+        return self._turns.get((who, number))
 
     def lane(self, who: SubagentId) -> Item | None:
         """A subagent's item."""
-        return self.outline.find(who.label)
+        lane = self.lanes.get(who)
+        return lane.item if lane else None
 
     def newest(self, under: Item | None = None) -> Item | None:
         """The last turn that began; under an item, or anywhere."""
-        turns = [item for item in self._turns.values() if under is None or _under(item, under)]
-        return max(turns, key=lambda item: _order(item.data), default=None)
+        lanes = [lane for lane in self.lanes.values() if lane.turns and (under is None or _under(lane.item, under))]
+        if not lanes:
+            return None
+        lane = max(lanes, key=lambda lane: (lane.who.generation, lane.turns, lane.who.lane))
+        return self.outline.child(lane.item, lane.turns - 1)
 
     def fill(self, turn: Item, said: Sequence[tuple[str, Sequence[Block]]]) -> None:
-        """Put in what a turn's calls said: (call, the blocks of its answer), oldest call first."""
-        data = turn.data
-        assert isinstance(data, OfTurn)
-        # The tries came before what was said.
-        at = 1 + max((at for at, child in enumerate(turn.children) if isinstance(child.data, OfTry)), default=-1)
-        for call, blocks in said:
-            for index, block in enumerate(blocks):
-                key = self.block_key(data, call, index, block)
-                there = self.outline.find(key)
-                if there is not None:
-                    at = turn.children.index(there) + 1
-                elif block.kind is BlockKind.TOOL_CALL or block.text.strip():
-                    line = _said(block)
-                    self.outline.add(
-                        Item(key, line, leaf=True, data=OfBlock(data.who, data.turn, block.kind, call, index)), turn, at
-                    )
-                    at += 1
-        turn.loaded = len(said) >= len(data.calls)
+        """Put in what a turn's calls said."""
+        turning.fill(self.outline, turn, said)
 
-    @staticmethod
-    def block_key(turn: OfTurn, call: str, index: int, block: Block) -> str:
-        """The key of a block's item: a tool call that ran has one of its own."""
-        return _tool_key(turn.who, turn.turn, block.id) if block.kind is BlockKind.TOOL_CALL else f"{call} b{index}"
+    def _lane_of(self, item: Item) -> Lane | None:
+        parent = item.parent
+        return self.lanes.get(parent.data.who) if parent is not None and isinstance(parent.data, OfLane) else None
+
+    # Events.
 
     def _apply(self, event: Event) -> None:
         payload, who = event.payload, event.subagent
         if isinstance(payload, GenerationDesigned) and event.generation is not None:
             self._generation(event.generation, payload.lanes)
+        elif isinstance(payload, SubagentAdded) and who is not None:
+            self._added(who, payload)
         elif isinstance(payload, RunFinished):
             line: Line = [(f"{payload.state.value}: {shown_line(payload.reason)}", "text")]
             self.outline.add(Item(f"e{event.seq}", line, leaf=True, data=OfEvent(event)), self.outline.roots[0])
-        elif who is not None and (lane := self.outline.find(who.label)) is not None:
-            self._of_lane(event, who, lane)
+        elif who is not None and (lane := self.lanes.get(who)) is not None:
+            self._of_lane(event, lane)
+        elif who is None and isinstance(payload, Alert):
+            line = [(f"⚠ {shown_line(payload.text)}", "warn")]
+            self.outline.add(Item(f"e{event.seq}", line, leaf=True, data=OfEvent(event)), self.outline.roots[0])
 
     def _generation(self, number: int, plans: Sequence[LanePlan]) -> None:
         root = self.outline.roots[0]
@@ -208,145 +325,101 @@ class Trace:
             if not any(lane.open for lane in earlier.children):
                 self.outline.close(earlier)
         line: Line = [(f"generation {number}", "strong")]
-        generation = Item(f"g{number}", line, open=True, data=OfGeneration(self.run, number))
-        self.outline.add(generation, root)
+        self.outline.add(Item(f"g{number}", line, open=True, data=OfGeneration(self.run, number)), root)
         for plan in plans:
-            who = SubagentId(self.run, number, plan.lane)
-            lane = Item(who.label, _lane(who, plan, SubagentState.QUEUED), data=OfLane(who))
-            self.outline.add(lane, generation)
+            self._lane(SubagentId(self.run, number, plan.lane), plan)
 
-    def _of_lane(self, event: Event, who: SubagentId, lane: Item) -> None:
+    def _added(self, who: SubagentId, payload: SubagentAdded) -> None:
+        origin = payload.forked_from
+        if origin is None:
+            self._lane(who, payload.plan)
+            return
+        whose = origin.subagent.partition(".")[2] or origin.subagent
+        at = f" turn {origin.turn}" if origin.turn else ""
+        self._lane(who, payload.plan, f"◦ forked from {shown_line(whose, 20)}{at}")
+        source = next((lane for one, lane in self.lanes.items() if whose in (one.label, str(one))), None)
+        if source is not None and origin.turn:
+            source.forks.append((origin.turn, who))
+            if (turn := self._turns.get((source.who, origin.turn))) is not None:
+                self._parts(source, turn)
+
+    def _parts(self, lane: Lane, turn: Item) -> None:
+        """Say in a turn who was forked from it."""
+        for number, who in lane.forks:
+            key = f"{turn.key} fork {who.label}"
+            if isinstance(turn.data, OfTurn) and turn.data.turn == number and self.outline.find(key) is None:
+                self.outline.add(
+                    Item(key, [(f"◦ {who.label} forks here", "accent")], leaf=True, data=OfLane(who)), turn
+                )
+
+    def _lane(self, who: SubagentId, plan: LanePlan, note: str = "") -> None:
+        generation = self.outline.find(f"g{who.generation}")
+        if generation is None or who in self.lanes:
+            return
+        item = Item(who.label, _lane_line(who, plan, note), data=OfLane(who))
+        item.range = Range(lambda place: blank_turn(f"{who.label} #{place + 1}", who), keep=not self._recorded)
+        lane = Lane(who, item, Turning(self.outline, lambda event, _: self._new_turn(lane, event)))
+        if not self._recorded:
+            lane.places = array("q")
+        self.lanes[who] = lane
+        self.outline.add(item, generation)
+
+    def _of_lane(self, event: Event, lane: Lane) -> None:
         match event.payload:
-            case SubagentLaunched() | SubagentContinued():
-                _mark(lane, SubagentState.RUNNING)
+            case SubagentLaunched() as payload:
+                _mark(lane.item, SubagentState.RUNNING)
+                if payload.attempt > 1 and not payload.afresh:
+                    lane.breaks.append(event)
+            case SubagentRestarted():
+                lane.breaks.append(event)
+                lane.ended = None
+                self._clear(lane)
+                _mark(lane.item, SubagentState.QUEUED)
+            case SubagentContinued():
+                _mark(lane.item, SubagentState.RUNNING)
             case SubagentPaused():
-                _mark(lane, SubagentState.PAUSED)
-            case TurnStarted() as payload:
-                above = self._tools.get((who, payload.under), lane)
-                self._of_thread[who, payload.thread] = self._turn(who, above, payload.turn)
-            case CallStarted() as payload:
-                known = self._of_call.get(payload.parent) or self._of_thread.get((who, payload.thread))
-                if turn := known or self._turns.get(who):
-                    self._call_started(who, turn, payload)
-            case CallFinished() as payload:
-                self._call_finished(event, who, payload)
-            case ToolStarted() as payload:
-                self._tool_started(who, lane, payload)
-            case ToolFinished() as payload:
-                self._tool_finished(who, payload)
+                _mark(lane.item, SubagentState.PAUSED)
             case SubagentEnded() as payload:
-                _mark(lane, SubagentState.CHECKING)
+                lane.ended = payload
+                _mark(lane.item, SubagentState.CHECKING)
                 said = f"ended: {payload.ending.value}" + (f", {shown_line(payload.detail)}" if payload.detail else "")
-                bad = int(payload.ending in _FAULTS)
-                ink = "bad" if bad else "faint"
-                self.outline.add(Item(f"e{event.seq}", [(said, ink)], leaf=True, bad=bad, data=OfEvent(event)), lane)
+                bad = int(payload.ending in turning.FAULTS)
+                self._note(lane, event, [(said, "bad" if bad else "faint")], bad)
             case SubagentChecked() as payload:
                 state = SubagentState.SOLVED if payload.solved else SubagentState.UNSOLVED
-                _mark(lane, state)
+                _mark(lane.item, state)
                 broken = int(payload.result is not None and bool(payload.result.broken))
-                line: Line = [(f"{SUBAGENT[state].glyph} {verdict(payload)}", SUBAGENT[state].ink)]
-                self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=broken, data=OfEvent(event)), lane)
-            case Alert() as payload:
-                under = self._turns.get(who, lane)
-                line = [(f"⚠ {shown_line(payload.text)}", "warn")]
-                self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=1, data=OfEvent(event)), under)
+                self._note(lane, event, [(f"{SUBAGENT[state].glyph} {verdict(payload)}", SUBAGENT[state].ink)], broken)
+            case Alert() as payload if lane.turning.last is None and not lane.turns:
+                self._note(lane, event, [(f"⚠ {shown_line(payload.text)}", "warn")], 1)
             case _:
-                pass
+                lane.turning.apply(event)
 
-    def _turn(self, who: SubagentId, lane: Item, number: int) -> Item:
-        key = f"{who.label} t{number}"
-        turn = self.outline.find(key)
-        if turn is None:
-            turn = Item(key, [(f"turn {number}", "text")], loaded=False, data=OfTurn(who, number))
-            self.outline.add(turn, lane)
-        self._turns[who] = turn
-        return turn
+    def _clear(self, lane: Lane) -> None:
+        """It goes on after its end: what was told of that is in the turns before."""
+        for child in list(lane.item.children):
+            if not isinstance(child.data, OfLane):
+                self.outline.remove(child)
 
-    def _call_started(self, who: SubagentId, turn: Item, payload: CallStarted) -> None:
-        data = self._turn_data(turn)
-        self._of_call[payload.call] = turn
-        if not payload.parent:
-            data.calls.append(payload.call)
-            turn.loaded = False
-            return
-        data.tries.setdefault(payload.parent, []).append(payload.call)
-        shown = OfTry(who, data.turn, payload.call, payload.model)
-        at = sum(isinstance(child.data, OfTry) for child in turn.children)
-        self.outline.add(Item(payload.call, [*_try(shown), (" …", "faint")], leaf=True, data=shown), turn, at)
-
-    def _call_finished(self, event: Event, who: SubagentId, payload: CallFinished) -> None:
-        turn = self._of_call.get(payload.call)
-        if turn is None:
-            return
-        data = self._turn_data(turn)
-        data.usage += payload.usage
-        if payload.parent:
-            self._try_finished(payload)
-            _label(turn)
-            return
-        data.seconds += payload.seconds
-        turn.loaded = False
-        if payload.error:
-            status = f" {payload.status}" if payload.status else ""
-            line: Line = [(f"✗ call failed{status}: {shown_line(payload.error)}", "bad")]
-            self.outline.add(Item(f"e{event.seq}", line, leaf=True, bad=1, data=OfEvent(event)), turn)
-        _label(turn)
-
-    def _try_finished(self, payload: CallFinished) -> None:
-        item = self.outline.find(payload.call)
-        if item is None or not isinstance(item.data, OfTry):
-            return
-        item.line = _try(item.data)
-        if payload.error:
-            # No error of the turn's: its call has gone on to the next one, or says so itself.
-            status = f"{payload.status} " if payload.status else ""
-            item.line.append((f"  ✗ {status}{shown_line(payload.error, 200)}", "warn"))
-        else:
-            item.line.append((f"  {words.tokens(payload.usage.total)} tok {payload.seconds:.1f}s", "faint"))
-
-    def _tool_started(self, who: SubagentId, lane: Item, payload: ToolStarted) -> None:
-        turn = self._turn(who, lane, payload.turn)
-        data = self._turn_data(turn)
-        data.tools.append(named(payload.name, payload.summary))
-        _label(turn)
-        key = _tool_key(who, payload.turn, payload.tool_call)
-        there = self.outline.find(key)
-        if there is not None:
-            # Read from the tape before it began, or begun again by a resumed engine.
-            self.outline.remove(there)
-        item = Item(key, [("› ", "tool"), (named(payload.name, payload.summary), "tool")], open=True)
-        item.data = OfTool(who, data, payload)
-        self.outline.add(item, turn)
-        self._tools[who, payload.tool_call] = item
-
-    def _tool_finished(self, who: SubagentId, payload: ToolFinished) -> None:
-        item = self.outline.find(_tool_key(who, payload.turn, payload.tool_call))
-        if item is None or not isinstance(item.data, OfTool) or item.data.finished is not None:
-            return
-        item.data.finished = payload
-        wrong = went_wrong(payload)
-        line: Line = [("✗ ", "bad") if wrong else ("✔ ", "faint")]
-        line += [(shown_line(payload.summary) or "no output", "bad" if wrong else "faint")]
-        if payload.seconds >= 1:
-            line.append((f"  {words.duration(payload.seconds)}", "faint"))
-        result = Item(f"{item.key} r", line, leaf=True, bad=int(wrong), data=OfResult(item.data))
-        self.outline.add(result, item)
-
-    @staticmethod
-    def _turn_data(turn: Item) -> OfTurn:
-        assert isinstance(turn.data, OfTurn)
-        return turn.data
+    def _note(self, lane: Lane, event: Event, line: Line, bad: int) -> None:
+        item = Item(f"e{event.seq}", line, leaf=True, bad=bad, data=OfEvent(event))
+        if self.outline.find(item.key) is None:
+            self.outline.add(item, lane.item)
 
 
-def _tool_key(who: SubagentId, turn: int, tool_call: str) -> str:
-    return f"{who.label} t{turn} {tool_call}"
+def _break(event: Event) -> tuple[str, str]:
+    if isinstance(event.payload, SubagentRestarted):
+        return "◌ begins anew", "warn"
+    return "◌ goes on under another engine", "warn"
 
 
-def _lane(who: SubagentId, plan: LanePlan, state: SubagentState) -> Line:
+def _lane_line(who: SubagentId, plan: LanePlan, note: str) -> Line:
     line: Line = [(f"{who.label} ", "strong"), (shown_line(plan.strategy.name), "text")]
     if plan.clean:
         line.append((" · clean", "warn"))
-    mark = SUBAGENT[state]
+    if note:
+        line.append((f" {note}", "accent"))
+    mark = SUBAGENT[SubagentState.QUEUED]
     return [*line, (f"  {mark.glyph} {mark.word}", mark.ink)]
 
 
@@ -355,41 +428,8 @@ def _mark(lane: Item, state: SubagentState) -> None:
     lane.line = [*lane.line[:-1], (f"  {mark.glyph} {mark.word}", mark.ink)]
 
 
-def _try(shown: OfTry) -> Line:
-    return [("→ ", "faint"), (shown_line(shown.model, 60) or "a try", "text")]
-
-
-def _label(turn: Item) -> None:
-    data = turn.data
-    assert isinstance(data, OfTurn)
-    turn.line = [(f"turn {data.turn}", "text")]
-    if data.tools:
-        more = f" +{len(data.tools) - 1}" if len(data.tools) > 1 else ""
-        turn.line.append((f"  {data.tools[0]}{more}", "tool"))
-    if data.usage.total:
-        turn.line.append((f"  {words.tokens(data.usage.total)} tok {data.seconds:.1f}s", "faint"))
-
-
-def _said(block: Block) -> Line:
-    text = shown_line(block.text, 200)
-    match block.kind:
-        case BlockKind.REASONING:
-            return [("∙ ", "reasoning"), (text, "reasoning")]
-        case BlockKind.TEXT:
-            return [("  ", "text"), (text, "text")]
-        case BlockKind.TOOL_CALL:
-            return [("› ", "tool"), (f"{shown_line(block.name)} ", "tool"), (text, "faint")]
-        case _:
-            return [("· ", "faint"), (f"{block.kind.value} {shown_line(block.name)}", "faint")]
-
-
 def _under(item: Item, other: Item) -> bool:
     above: Item | None = item
     while above is not None and above is not other:
         above = above.parent
     return above is other
-
-
-def _order(data: object) -> tuple[int, int, int]:
-    assert isinstance(data, OfTurn)
-    return data.who.generation, data.turn, data.who.lane

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
 _LAST = "SELECT coalesce(max(seq), 0) FROM events WHERE run = ?"
 _BESIDE = (
-    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND kind NOT IN ('turn.started', 'call.started', 'call.finished', "  # noqa: S608 - ours
+    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND kind NOT IN ('turn.started', 'call.started', 'call.finished', "
     "'tool.started', 'tool.finished', 'program.said') ORDER BY seq"
 )
 _UNDER = "coalesce(json_extract(data, '$.under'), '')"
 _TURNS = "FROM events INDEXED BY ix_events_turns WHERE run = ? AND kind = 'turn.started'"
-_COUNTS = f"SELECT generation, lane, count(*) {_TURNS} AND {_UNDER} = '' AND seq <= ? GROUP BY generation, lane"  # noqa: S608
+_COUNTS = f"SELECT generation, lane, count(*) {_TURNS} AND {_UNDER} = '' AND seq <= ? GROUP BY generation, lane"
 _OF_LANE = f"{_TURNS} AND generation = ? AND lane = ? AND {_UNDER} = ? AND seq <= ?"
-_PLACES = f"SELECT seq {_OF_LANE} ORDER BY seq"  # noqa: S608
-_NEWEST = f"SELECT seq {_OF_LANE} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-_NUMBERED = f"SELECT {_UNDER}, seq {_TURNS} AND generation = ? AND lane = ? AND json_extract(data, '$.turn') = ?"  # noqa: S608
-_WITHIN = f"{_ROW} WHERE run = ? AND seq >= ? AND seq < ? AND generation = ? AND lane = ? ORDER BY seq"  # noqa: S608
+_PLACES = f"SELECT seq {_OF_LANE} ORDER BY seq"
+_NEWEST = f"SELECT seq {_OF_LANE} ORDER BY seq DESC LIMIT ?"
+_NUMBERED = f"SELECT {_UNDER}, seq {_TURNS} AND generation = ? AND lane = ? AND json_extract(data, '$.turn') = ?"
+_WITHIN = f"{_ROW} WHERE run = ? AND seq >= ? AND seq < ? AND generation = ? AND lane = ? ORDER BY seq"
 _WRONG = (
-    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL AND lane IS NOT NULL AND "  # noqa: S608
+    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL AND lane IS NOT NULL AND "
     "((kind = 'tool.finished' AND (instr(data, '\"ok\":false') OR instr(data, '\"ok\": false') OR "
     "instr(data, 'exit code') OR instr(data, 'timed out'))) OR (kind = 'call.finished' AND "
     "NOT instr(data, '\"error\":\"\"')) OR kind IN ('alert', 'subagent.ended', 'subagent.checked')) ORDER BY seq"
@@ -64,7 +64,8 @@ def counts(store: "Store", run: str, *, until: int = NO_END) -> dict[SubagentId,
 
 
 def places(store: "Store", who: SubagentId, *, under: str = "", until: int = NO_END) -> "array[int]":
-    """The events with which a subagent's turns begin: its own, or those of what one of its tool calls began."""
+    """The events with which a subagent's turns begin: its own, or those of what one of its tool calls began. They take
+    eight bytes each."""
     with store.read() as connection:
         rows = connection.exec_driver_sql(_PLACES, (who.run, who.generation, who.lane, under, until))
         return array("q", (seq for (seq,) in rows))
@@ -89,6 +90,13 @@ def within(store: "Store", who: SubagentId, first: int, stop: int = NO_END) -> l
     """A subagent's events from one to before another."""
     with store.read() as connection:
         return _events(connection, _WITHIN, (who.run, first, stop, who.generation, who.lane))
+
+
+def these(store: "Store", run: str, seqs: Sequence[int]) -> list[Event]:
+    """Events by their numbers, in order."""
+    marks = ", ".join("?" * len(seqs))
+    with store.read() as connection:
+        return _events(connection, f"{_ROW} WHERE seq IN ({marks}) AND run = ? ORDER BY seq", (*seqs, run))
 
 
 def wrong(store: "Store", run: str, *, after: int = 0, until: int = NO_END) -> Iterator[list[Event]]:

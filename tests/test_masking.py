@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from app.output import emit, emit_each, say
-from app.trace import _said
+from app.turning import _said
 from store.domain.blocks import Block, BlockKind
 from store.domain.secrets import mask, shown, shown_line
 from tests.test_secrets import KNOWN, PEM

@@ -1,29 +1,29 @@
-"""The flat outline against a plain tree: whatever is done to it, its rows are those of the tree."""
+"""The counted outline against a plain tree: whatever is done to it, its rows are those of the tree."""
 
+import gc
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.outline import Item, Outline
+from widgets.outline import RECENT, Item, Outline, Range
 
 
 def item(key: str, **more: object) -> Item:
     return Item(key, [(key, "text")], **more)  # type: ignore[arg-type]  # fields by name
 
 
-def expected(outline: Outline, shown: object = None) -> list[str]:
+def expected(outline: Outline) -> list[str]:
     keys: list[str] = []
 
-    def walk(items: list[Item]) -> None:
-        for one in items:
-            if callable(shown) and not shown(one):
-                continue
+    def walk(parent: Item) -> None:
+        for place in range(parent.count):
+            one = outline.child(parent, place)
             keys.append(one.key)
             if one.open:
-                walk(one.children)
+                walk(one)
 
-    walk(outline.roots)
+    walk(outline.top)
     return keys
 
 
@@ -33,8 +33,12 @@ def everything(outline: Outline) -> list[Item]:
     while stack:
         one = stack.pop()
         found.append(one)
-        stack += one.children
+        stack += [outline.child(one, place) for place in range(one.count)]
     return found
+
+
+def ranged(key: str, count: int) -> Item:
+    return item(key, range=Range(lambda place: item(f"{key}/{place}", blank=True), count), span=count)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60))
@@ -43,25 +47,38 @@ def test_rows_are_those_of_the_tree(seed: int, steps: int) -> None:
     outline = Outline()
     for number in range(steps):
         items = everything(outline)
-        match chance.choice(("add", "add", "add", "at", "open", "close", "remove")) if items else "add":
-            case "add":
+        match (
+            chance.choice(("add", "add", "range", "at", "open", "open", "close", "remove", "extend")) if items else ""
+        ):
+            case "add" | "":
                 parent = chance.choice([None, *items])
                 row = outline.add(item(str(number), open=chance.random() < 0.5), parent)
                 assert row is None or outline.rows[row].key == str(number)
+            case "range":
+                outline.add(ranged(str(number), chance.randint(0, 5)), chance.choice([None, *items]))
             case "at":
                 parent = chance.choice(items)
                 outline.add(item(str(number)), parent, chance.randint(0, len(parent.children)))
             case "open":
                 before = len(outline.rows)
-                assert outline.open(chosen := chance.choice(items)) == len(outline.rows) - before or chosen.leaf
+                assert outline.open(chance.choice(items)) == len(outline.rows) - before
             case "close":
                 before = len(outline.rows)
                 assert outline.close(chance.choice(items)) == before - len(outline.rows)
             case "remove":
-                outline.remove(chance.choice(items))
+                outline.remove(chance.choice([one for one in items if not one.blank]))
+            case "extend":
+                for one in items:
+                    if one.range is not None:
+                        outline.extend(one, 2)
+                        break
         assert [row.key for row in outline.rows] == expected(outline)
         assert all(outline.row(row) == index for index, row in enumerate(outline.rows))
-        assert len(outline) == len(everything(outline))
+        assert all(
+            outline.row_of(one.parent, one.place) == outline.row(one) for one in outline.rows if one.parent is not None
+        )
+        held = everything(outline)
+        assert len(outline) == len(held)
 
 
 def test_errors_count_in_all_that_is_above() -> None:
@@ -74,11 +91,19 @@ def test_errors_count_in_all_that_is_above() -> None:
     failed = item("failed", leaf=True, bad=1)
     outline.add(failed, turn)
     assert [each.bad for each in (root, lane, turn)] == [1, 1, 1]
-    outline.only(lambda one: one.bad > 0)
-    assert [row.key for row in outline.rows] == ["root", "lane", "turn", "failed"]
-    outline.only(None)
     outline.remove(failed)
     assert [each.bad for each in (root, lane, turn)] == [0, 0, 0]
+
+
+def test_who_has_a_range_counts_errors_by_itself() -> None:
+    outline = Outline()
+    lane = ranged("lane", 3)
+    outline.add(lane)
+    turn = outline.child(lane, 1)
+    outline.add(item("failed", leaf=True, bad=1), turn)
+    assert (turn.bad, lane.bad) == (1, 0)
+    outline.blame(lane, 2)
+    assert lane.bad == 2
 
 
 def test_revealing_unfolds_what_is_above() -> None:
@@ -107,3 +132,24 @@ def test_a_hundred_thousand_items_are_no_matter() -> None:
     assert len(outline.rows) == 1
     outline.open(root)
     assert len(outline.rows) == 101_001
+
+
+def test_a_million_rows_take_the_memory_of_those_that_are_looked_at() -> None:
+    outline = Outline()
+    lane = ranged("lane", 1_000_000)
+    outline.add(lane)
+    outline.open(lane)
+    assert len(outline.rows) == 1_000_001
+    opened = outline.at(500_001)
+    assert opened.key == "lane/500000"
+    outline.add(item("inside"), opened)
+    outline.open(opened)
+    for row in range(0, 1_000_000, 100):
+        outline.at(row)
+    gc.collect()
+    assert len(outline) <= RECENT + 5
+    # What is open, and what somebody holds, stays the same item.
+    assert outline.at(500_001) is opened
+    assert outline.at(500_002).key == "inside"
+    assert outline.at(500_003).key == "lane/500001"
+    assert outline.row(outline.at(999_999)) == 999_999

@@ -1,5 +1,6 @@
 """The trace as a tree: an outline drawn row by row. It holds no widget for a node and starts nothing."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -9,8 +10,16 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from store.domain.limits import Spend
+from widgets import words
 from widgets.ink import Inked, Line, spread
-from widgets.outline import Item, Outline
+from widgets.minimap import marks, row_at, shade
+from widgets.outline import Figures, Item, Outline
+
+TOKENS, COST, TIME, WRONG = 7, 9, 7, 6
+"""Cells of the columns at the right."""
+COLUMNS = ((44, TOKENS), (58, COST), (66, TIME))
+"""From which width on there is room for tokens, cost and time."""
 
 
 class TraceTree(Inked, ScrollView, can_focus=True):
@@ -36,22 +45,40 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.item = item
 
     class Unfolded(Message):
-        """An item was unfolded whose children are not loaded yet."""
+        """An item was unfolded, by the reader."""
 
         def __init__(self, item: Item) -> None:
             super().__init__()
             self.item = item
+
+    class Chosen(Message):
+        """Enter was pressed on an item that can't be unfolded."""
+
+        def __init__(self, item: Item) -> None:
+            super().__init__()
+            self.item = item
+
+    class Missing(Message):
+        """Items are in sight that are yet to be read."""
+
+        def __init__(self, items: list[Item]) -> None:
+            super().__init__()
+            self.items = items
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.outline = Outline()
         self.cursor: Item | None = None
         self._hits: frozenset[str] = frozenset()
+        self._wrong: Sequence[int] = ()
+        self._map: tuple[tuple[int, int], list[int]] = ((0, 0), [])
+        self._missing: list[Item] = []
 
     def hold(self, outline: Outline) -> None:
         """Show another tree, from its beginning."""
         self.outline = outline
         self.cursor = outline.rows[0] if outline.rows else None
+        self._wrong = ()
         self.scroll_to(0, 0, animate=False)
         self.grown()
 
@@ -59,6 +86,12 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         """Point out the items that a search found."""
         self._hits = keys
         self.refresh()
+
+    def mark_wrong(self, rows: Sequence[int]) -> None:
+        """The rows with something wrong, for the map at the right."""
+        if rows != self._wrong:
+            self._wrong, self._map = rows, ((0, 0), [])
+            self.refresh()
 
     def grown(self, above: int = 0) -> None:
         """The outline has changed; `above` rows came (or went) over what is in sight."""
@@ -74,7 +107,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
     def top(self) -> Item | None:
         """The item in the first row in sight."""
         row = self.scroll_offset.y
-        return self.outline.rows[row] if row < len(self.outline.rows) else None
+        return self.outline.at(row) if row < len(self.outline.rows) else None
 
     def point(self, item: Item, *, scroll: bool = True) -> None:
         """Move the cursor to an item, unfolding what hides it."""
@@ -96,32 +129,83 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         if row is not None:
             self.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
 
+    def columns(self, cells: int) -> tuple[bool, bool, bool]:
+        """Which columns there is room for: tokens, cost, time."""
+        tokens, cost, time = (cells >= least for least, _ in COLUMNS)
+        return tokens, cost, time
+
+    def heading(self) -> Line:
+        """What stands over the columns."""
+        shown = self.columns(self.scrollable_content_region.width)
+        names = zip(("tokens", "cost", "time"), COLUMNS, shown, strict=True)
+        return [("".join(f"{name:>{size}}" for name, (_, size), on in names if on) + "   ", "faint")]
+
     def render_line(self, y: int) -> Strip:
         cells = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
+        edge = self._edge(y)
         if row >= len(self.outline.rows):
-            return Strip.blank(cells, self.style_of(""))
-        item = self.outline.rows[row]
+            return self.strip([(" " * (cells - 1), "text"), edge], cells)
+        item = self.outline.at(row)
+        if item.blank:
+            self._miss(item)
         fold = "  " if item.leaf else "▾ " if item.open else "▸ "
         left: Line = [("  " * item.depth + fold, "faint"), *item.line]
-        right: Line = [(f" ✗{item.bad}", "bad"), (" ", "text")] if item.bad and not item.leaf else []
         if item.key in self._hits:
             left.insert(0, ("›", "match"))
-        line = spread(left, right, cells)
-        return self.strip(
-            line, cells, self.ink("cursor" if self.has_focus else "cursor-away") if self._here(item) else None
-        )
+        line = spread(left, self._right(item, cells), cells - 1)
+        here = item is self.cursor
+        under = self.ink("cursor" if self.has_focus else "cursor-away") if here else None
+        return Strip.join([self.strip(line, cells - 1, under), self.strip([edge], 1)])
 
-    def _here(self, item: Item) -> bool:
-        return item is self.cursor
+    def _right(self, item: Item, cells: int) -> Line:
+        line: Line = [(f" ✗{item.bad}", "bad")] if item.bad and not item.leaf else []
+        tokens, cost, time = self.columns(cells)
+        figures = item.figures
+        if tokens:
+            text = words.tokens(figures.tokens) if figures and figures.tokens else ""
+            text = f"{text:>{TOKENS}}"
+            if cost:
+                text += f"{_money(figures):>{COST}}"
+            if time:
+                text += f"{words.duration(figures.seconds) if figures and figures.seconds >= 0.5 else '':>{TIME}}"
+            line.append((text, "faint"))
+        return [*line, (" ", "text")]
+
+    def _edge(self, y: int) -> tuple[str, str]:
+        """The map's cell beside a row in sight."""
+        height = self.scrollable_content_region.height
+        size = (len(self.outline.rows), height)
+        if self._map[0] != size:
+            self._map = size, marks(self._wrong, *size)
+        counts = self._map[1]
+        count = counts[y] if y < len(counts) else 0
+        return (shade(count, max(counts, default=0)), "bad")
+
+    def _miss(self, item: Item) -> None:
+        if not self._missing:
+            self.call_later(self._tell_missing)
+        self._missing.append(item)
+
+    def _tell_missing(self) -> None:
+        missing, self._missing = [item for item in self._missing if item.blank], []
+        if missing:
+            self.post_message(self.Missing(missing))
 
     def on_resize(self) -> None:
         self.grown()
 
     def on_click(self, event: events.Click) -> None:
+        cells = self.scrollable_content_region.width
+        if event.x == cells - 1 and self._wrong:
+            # The map: there.
+            height = self.scrollable_content_region.height
+            row = row_at(event.y, len(self.outline.rows), height)
+            self.point(self.outline.at(min(self._wrong, key=lambda wrong: abs(wrong - row))))
+            return
         row = event.y + self.scroll_offset.y
         if row < len(self.outline.rows):
-            item = self.outline.rows[row]
+            item = self.outline.at(row)
             if item is self.cursor or event.x <= 2 * item.depth + 1:
                 self.point(item, scroll=False)
                 self.action_turn()
@@ -143,13 +227,12 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         if item is None or item.leaf:
             return
         if item.open:
-            if item.children:
+            if item.count:
                 self.action_cursor(1)
             return
         self.outline.open(item)
         self.grown()
-        if not item.loaded:
-            self.post_message(self.Unfolded(item))
+        self.post_message(self.Unfolded(item))
 
     def action_fold(self) -> None:
         item = self.cursor
@@ -162,7 +245,15 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.point(item.parent)
 
     def action_turn(self) -> None:
-        if self.cursor is not None and self.cursor.open:
+        if self.cursor is not None and self.cursor.leaf:
+            self.post_message(self.Chosen(self.cursor))
+        elif self.cursor is not None and self.cursor.open:
             self.action_fold()
         else:
             self.action_unfold()
+
+
+def _money(figures: Figures | None) -> str:
+    if figures is None or (not figures.usd and figures.priced):
+        return ""
+    return words.money(Spend(usd=figures.usd, priced=figures.priced))

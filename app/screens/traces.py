@@ -1,55 +1,49 @@
-"""Traces: the tape of a run as a tree, and beside it the node under the cursor."""
+"""Traces: the tapes of a run as a tree, and beside it the node under the cursor."""
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.widgets import Input
 
-from app import nodes
-from app.finding import Place, find
-from app.screens.base import StudioScreen, bindings
-from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTry, OfTurn, Shown, Trace
-from store.domain.blocks import Block
+from app import nodes, tracing
+from app.faults import Faults, place_of
+from app.rollup import reckon
+from app.screens.base import bindings
+from app.screens.noding import NodeActions
+from app.screens.searching import Searching
+from app.screens.traced import Caught, Filled, News, Opened, Painted, Placed, Scanned, Turned
+from app.spots import OfFault, OfLane, OfTool, OfTurn
+from app.trace import PAGE, Lane, Trace
+from app.world import Track
+from app.wrongs import next_wrong, wrong_rows
 from store.domain.ids import SubagentId
-from store.domain.secrets import shown_line
 from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
 from widgets.outline import Item
 from widgets.tracetree import TraceTree
 
-
-class Filled(Message):
-    """The words of a turn have been read."""
-
-    def __init__(self, run: str, turn: str, said: Sequence[tuple[str, Sequence[Block]]]) -> None:
-        super().__init__()
-        self.run, self.turn, self.said = run, turn, said
+MARKED = 4000
+"""Errors of one subagent that the map shows at most: it has as many cells as the screen has rows."""
 
 
-class Painted(Message):
-    """A node has been painted; `key` names it."""
+@dataclass
+class Goal:
+    """Where the cursor goes as soon as that has been read: an item of a turn, by the turn's number or by an event in
+    it."""
 
-    def __init__(self, key: tuple[str, bool], lines: list[Line]) -> None:
-        super().__init__()
-        self.key, self.lines = key, lines
-
-
-class Found(Message):
-    """What a search found: places, in the order of the tape."""
-
-    def __init__(self, query: str, hits: list[Place]) -> None:
-        super().__init__()
-        self.query, self.hits = query, hits
+    who: SubagentId
+    key: str
+    turn: int | None = None
+    seq: int | None = None
 
 
-class TracesScreen(StudioScreen):
-    """The tree is folded from events; words, results and requests are read when they are looked at."""
+class TracesScreen(NodeActions, Searching):
+    """The tree is read in windows, as it is looked at; so are words, results and requests."""
 
     NAME: ClassVar[str] = "traces"
     BINDINGS: ClassVar[list[BindingType]] = bindings("traces")
@@ -57,13 +51,14 @@ class TracesScreen(StudioScreen):
     def __init__(self) -> None:
         super().__init__()
         self.trace: Trace | None = None
+        self.faults: Faults | None = None
+        """What is shown in place of the whole trace, when it is errors only."""
         self.raw = False
-        self.errors_only = False
-        self._asked: set[str] = set()
-        self._hits: list[Place] = []
-        self._hit = -1
-        self._query = ""
-        self._landing = False
+        self._opening: str | None = None
+        self._asked: set[object] = set()
+        self._goal: Goal | None = None
+        self._news = False
+        self._mapped: tuple[object, ...] = ()
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split", classes="full"):
@@ -78,54 +73,190 @@ class TracesScreen(StudioScreen):
 
     def on_mount(self) -> None:
         self.query_one("#empty", DocView).can_focus = False
-        self.query_one(TraceTree).focus()
+        self.treeview.focus()
 
-    def update(self) -> None:
-        world, track = self.world, self.track
-        self.set_class(track is None or not world.flowed, "empty")
-        if track is None or not world.flowed:
-            said = "Reading the tapes …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
-            self.query_one("#empty", DocView).show([[(said, "faint")]], said)
-            return
-        tree = self.query_one(TraceTree)
-        if self.trace is None or self.trace.run != track.id:
-            self.trace = Trace(track.id, track.title)
-            self._hits, self._hit, self._asked = [], -1, set()
-            self.trace.apply(world.past)
-            tree.hold(self.trace.outline)
-            self._filter()
-            self._look()
-        elif len(world.past) > self.trace.taken:
-            self._grow(lambda trace: trace.apply(world.past[trace.taken :]))
-        if world.pointed is not None:
-            self._point_at(world.pointed)
-            world.pointed = None
-        self._want()
-        self._heads()
+    @property
+    def treeview(self) -> TraceTree:
+        return self.query_one(TraceTree)
+
+    @property
+    def cursor(self) -> Item | None:
+        return self.treeview.cursor
 
     def banner(self) -> Line:
         return []
 
-    def _grow(self, change: Callable[[Trace], None]) -> None:
-        """Change the outline, and leave the first row in sight where it is."""
-        trace, tree = self.trace, self.query_one(TraceTree)
-        if trace is None:
+    def update(self) -> None:
+        track = self.track
+        trace = self.trace if self.trace is not None and track is not None and self.trace.run == track.id else None
+        self.set_class(trace is None, "empty")
+        if track is None or trace is None:
+            said = "Reading the tapes …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
+            self.query_one("#empty", DocView).show([[(said, "faint")]], said)
+            if track is not None:
+                self._open(track)
             return
-        top, before = tree.top(), tree.scroll_offset.y
-        change(trace)
-        if self.errors_only:
-            trace.outline.rebuild()
-        row = trace.outline.row(top) if top is not None else None
-        tree.grown(above=row - before if row is not None and before else 0)
-        if tree.cursor is not None and isinstance(tree.cursor.data, OfTool) and tree.cursor.data.finished:
-            self._look()
+        if self.world.pointed is not None:
+            self._point_at(self.world.pointed)
+            self.world.pointed = None
+        self._catch_up(track, trace)
+        reckon(trace, track.board, self.studio.now() if track.alive else track.board.at)
+        self._want()
+        self._show_map()
+        self.treeview.refresh()
+        self._heads()
 
-    def _want(self) -> None:
-        """Read the words of the turns that are open."""
+    # Opening, and going on.
+
+    def _open(self, track: Track) -> None:
+        if self._opening == track.id:
+            return
+        self._opening = run = track.id
+        title = track.title
+
+        def read() -> None:
+            self.post_message(Opened(tracing.open_run(self.studio.feed.store(), run, title)))
+
+        self.studio.in_thread(read, group="trace")
+
+    @on(Opened)
+    def _opened(self, message: Opened) -> None:
+        opening, track = message.opening, self.track
+        if track is None or opening.run != track.id:
+            return
+        self._opening = None
+        self.trace, self.faults = Trace(opening.run, opening.title, opening), None
+        self._asked, self._goal, self._news = set(), None, False
+        self.forget_hits()
+        self.treeview.hold(self.trace.outline)
+        self._look()
+        self._scan(opening.run, opening.until)
+        self.update()
+
+    def _scan(self, run: str, until: int) -> None:
+        def read() -> None:
+            found = []
+            for portion in tracing.look_for_wrong(self.studio.feed.store(), run, 0, until):
+                found += portion
+                if not self.is_attached or self.studio.run_name != run:
+                    return
+            self.post_message(Scanned(run, found, until))
+
+        self.studio.in_thread(read, group="scan")
+
+    @on(Scanned)
+    def _scanned(self, message: Scanned) -> None:
+        if self.trace is not None and self.trace.run == message.run:
+            self.trace.found_wrong(message.events, message.until)
+            self._show_faults()
+            self._show_map()
+            self.treeview.refresh()
+
+    def _catch_up(self, track: Track, trace: Trace) -> None:
+        newest = max(self.world.flowed, track.board.seq)
+        if newest <= trace.seq or self._news:
+            return
+        self._news, run, after = True, track.id, trace.seq
+
+        def read() -> None:
+            self.post_message(News(run, tracing.read_news(self.studio.feed.store(), run, after)))
+
+        self.studio.in_thread(read, group="news")
+
+    @on(News)
+    def _heard(self, message: News) -> None:
+        trace, tree = self.trace, self.treeview
+        if trace is None or trace.run != message.run:
+            return
+        self._news = False
+        top, before = tree.top(), tree.scroll_offset.y
+        trace.apply(message.events)
+        self._show_faults()
+        row = tree.outline.row(top) if top is not None else None
+        tree.grown(above=row - before if row is not None and before else 0)
+        cursor = tree.cursor
+        if cursor is not None and isinstance(cursor.data, OfTool) and cursor.data.finished:
+            self._look()
+        self.update()
+
+    # Reading what is looked at.
+
+    @on(TraceTree.Missing)
+    def _missing(self, message: TraceTree.Missing) -> None:
         trace = self.trace
         if trace is None:
             return
-        for item in trace.wanted():
+        faults = [item.data.seq for item in message.items if isinstance(item.data, OfFault)]
+        if faults:
+            self._read_faults(trace.run, faults)
+        for item in message.items:
+            if (found := trace.page_of(item)) is not None:
+                self._page(*found)
+
+    def _read_faults(self, run: str, seqs: list[int]) -> None:
+        def read() -> None:
+            self.post_message(Caught(run, tracing.read_events(self.studio.feed.store(), run, seqs)))
+
+        self.studio.in_thread(read, group="faults")
+
+    @on(Caught)
+    def _caught(self, message: Caught) -> None:
+        if self.faults is not None and self.trace is not None and self.trace.run == message.run:
+            self.faults.take(message.events)
+            self.treeview.refresh()
+            self._look()
+
+    def _page(self, lane: Lane, first: int) -> None:
+        """Read a window of turns, after where they begin."""
+        trace = self.trace
+        assert trace is not None
+        who = lane.who
+        window = trace.window(lane, first)
+        mark = who, first if window else None
+        if mark in self._asked:
+            return
+        self._asked.add(mark)
+        if window is None:
+
+            def places() -> None:
+                self.post_message(Placed(who, tracing.read_places(self.studio.feed.store(), who)))
+
+            self.studio.in_thread(places, group="places", exclusive=False)
+            return
+        begins, stop = window
+
+        def read() -> None:
+            self.post_message(Turned(tracing.read_page(self.studio.feed.store(), who, first, begins, stop)))
+
+        self.studio.in_thread(read, group="pages", exclusive=False)
+
+    @on(Placed)
+    def _placed(self, message: Placed) -> None:
+        trace = self.trace
+        if trace is not None and message.who.run == trace.run:
+            trace.take_places(message.who, message.places)
+            self.treeview.grown()
+            self._show_map()
+            self._land()
+
+    @on(Turned)
+    def _turned(self, message: Turned) -> None:
+        trace, page = self.trace, message.page
+        if trace is None or page.who.run != trace.run:
+            return
+        cursor = self.treeview.cursor
+        blank = cursor is not None and cursor.blank
+        self._asked.discard((page.who, page.first))
+        trace.take(page)
+        self.treeview.grown()
+        self._want()
+        if blank and cursor is not None and not cursor.blank:
+            self._look()
+        self._land()
+
+    def _want(self) -> None:
+        """Read the words of the turns that are open."""
+        for item in self.trace.wanted() if self.trace else ():
             data = item.data
             mark = f"{item.key} {len(data.calls)}" if isinstance(data, OfTurn) else ""
             if isinstance(data, OfTurn) and data.calls and mark not in self._asked:
@@ -143,31 +274,45 @@ class TracesScreen(StudioScreen):
 
     @on(Filled)
     def _filled(self, message: Filled) -> None:
-        trace = self.trace
+        trace, tree = self.trace, self.treeview
         item = trace.outline.find(message.turn) if trace and trace.run == message.run else None
-        if trace is not None and item is not None:
-            self._grow(lambda trace: trace.fill(item, message.said))
-            if self._landing:
-                self._go_to_hit()
-
-    # The node beside the tree.
+        if trace is None or item is None:
+            return
+        top, before = tree.top(), tree.scroll_offset.y
+        trace.fill(item, message.said)
+        row = tree.outline.row(top) if top is not None else None
+        tree.grown(above=row - before if row is not None and before else 0)
+        self._asked.discard(f"{item.key} {len(item.data.calls) if isinstance(item.data, OfTurn) else 0}")
+        if item is self.cursor:
+            self._look()
+        self._land()
 
     @on(TraceTree.Pointed)
     def _pointed(self) -> None:
         self._look()
         self._heads()
+        self.show_keys()
 
     @on(TraceTree.Unfolded)
     def _unfolded(self) -> None:
         self._want()
+        self._show_map()
+
+    @on(TraceTree.Chosen)
+    def _chosen(self, message: TraceTree.Chosen) -> None:
+        """An error, in the whole trace."""
+        data = message.item.data
+        if isinstance(data, OfFault):
+            self.do_errors()
+        elif isinstance(data, OfLane) and self.trace is not None and (lane := self.trace.lane(data.who)) is not None:
+            self.treeview.point(lane)
 
     def _look(self) -> None:
         """Paint the node under the cursor, in a thread."""
-        tree, track = self.query_one(TraceTree), self.track
-        item = tree.cursor
-        if item is None or track is None:
+        item, track = self.cursor, self.track
+        if item is None or track is None or item.blank:
             return
-        shown, raw, board = _shown(item), self.raw, track.board
+        shown, raw, board = nodes.shown(item.data), self.raw, track.board
         key = (item.key, raw)
 
         def read() -> None:
@@ -177,62 +322,99 @@ class TracesScreen(StudioScreen):
 
     @on(Painted)
     def _painted(self, message: Painted) -> None:
-        cursor = self.query_one(TraceTree).cursor
+        cursor = self.cursor
         if cursor is not None and message.key == (cursor.key, self.raw):
             self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key))
 
     def _heads(self) -> None:
-        trace, cursor = self.trace, self.query_one(TraceTree).cursor
+        cursor = self.cursor
+        if self.trace is None:
+            return
+        left: Line = [(" errors only" if self.faults else " trace", "strong"), *self.search_line()]
+        self.query_one("#tree-head", Bar).show(left, self.treeview.heading())
+        right: Line = [(nodes.path(cursor.data), "strong")] if cursor is not None else []
+        self.query_one("#node-head", Bar).show(right, [("raw " if self.raw else "", "warn")])
+
+    def _show_map(self) -> None:
+        """Where the errors are, beside the tree."""
+        trace = self.trace
         if trace is None:
             return
-        errors = trace.outline.roots[0].bad
-        left: Line = [(" errors only" if self.errors_only else " trace", "strong")]
-        if self._query:
-            place = f"{self._hit + 1} of {len(self._hits)}" if self._hits else "nothing"
-            left.append((f"  / {shown_line(self._query, 24)}: {place}", "warn"))
-        self.query_one("#tree-head", Bar).show(left, [(f"✗{errors} " if errors else "", "bad")])
-        right: Line = [(_path(cursor), "strong")] if cursor is not None else []
-        self.query_one("#node-head", Bar).show(right, [("raw " if self.raw else "", "warn")])
+        mark = (trace.outline.version, self.faults is None, sum(len(lane.wrong) for lane in trace.lanes.values()))
+        if mark != self._mapped:
+            self._mapped = mark
+            self.treeview.mark_wrong(wrong_rows(trace, MARKED) if self.faults is None else ())
 
     # Actions.
 
     def why_not(self, action: str) -> str:
-        if self.trace is None and action in ("errors", "search", "raw", "follow"):
+        if self.trace is None and action in ("errors", "search", "raw", "follow", "next-error", "previous-error"):
             return "there is no trace yet"
-        if action in ("next-hit", "previous-hit") and not self._hits:
-            return "nothing was searched for; / searches" if not self._query else "nothing was found"
-        return ""
+        return self.why_not_search(action) or self.why_not_node(action)
 
     def do_errors(self) -> None:
-        self.errors_only = not self.errors_only
-        self._filter()
-        self._heads()
-
-    def _filter(self) -> None:
-        trace, tree = self.trace, self.query_one(TraceTree)
+        trace, tree = self.trace, self.treeview
         if trace is None:
             return
-        if self.errors_only:
-            stack = list(trace.outline.roots)
-            while stack:
-                item = stack.pop()
-                if item.bad and not item.leaf:
-                    item.open = True
-                    stack += item.children
-        trace.outline.only((lambda item: item.bad > 0 or item.depth == 0) if self.errors_only else None)
         cursor = tree.cursor
-        while cursor is not None and trace.outline.row(cursor) is None:
-            cursor = cursor.parent
-        tree.grown()
-        if cursor is not None:
-            tree.point(cursor)
+        if self.faults is None:
+            self.faults = Faults(trace)
+            tree.hold(self.faults.outline)
+            tree.point(self.faults.item_of(cursor))
+        else:
+            self._show_all()
+            data = cursor.data if cursor is not None else None
+            if isinstance(data, OfFault) and data.event is not None:
+                turn, key = place_of(data.event)
+                self.go_to(Goal(data.who, key, turn, data.seq))
+            elif cursor is not None and (there := trace.outline.find(cursor.key)) is not None:
+                tree.point(there)
+        self._show_map()
+        self._look()
+        self._heads()
+
+    def _show_faults(self) -> None:
+        """What came is an error, too."""
+        if self.faults is None or self.trace is None or self.faults.grow():
+            return
+        cursor = self.cursor
+        self.faults = Faults(self.trace)
+        self.treeview.hold(self.faults.outline)
+        self.treeview.point(self.faults.item_of(cursor))
 
     def _show_all(self) -> None:
         """What is gone to may be no error."""
-        if self.errors_only:
-            self.errors_only = False
-            self._filter()
-            self._heads()
+        if self.faults is not None and self.trace is not None:
+            self.faults = None
+            self.treeview.hold(self.trace.outline)
+
+    def do_next_error(self) -> None:
+        self._to_error(1)
+
+    def do_previous_error(self) -> None:
+        self._to_error(-1)
+
+    def _to_error(self, by: int) -> None:
+        """The next error after the cursor, or the last before it, whether it has been read or not."""
+        trace, tree = self.trace, self.treeview
+        if trace is None:
+            return
+        if self.faults is not None:
+            tree.action_cursor(by)
+            return
+        found = next_wrong(trace, tree.cursor, by)
+        if found is None:
+            self.studio.say("No more errors that way.", "warning")
+            return
+        who, seq = found
+        run = trace.run
+
+        def read() -> None:
+            for event in tracing.read_events(self.studio.feed.store(), run, [seq]):
+                turn, key = place_of(event)
+                self.studio.call_from_thread(self.go_to, Goal(who, key, turn, seq))
+
+        self.studio.in_thread(read, group="error")
 
     def do_raw(self) -> None:
         self.raw = not self.raw
@@ -240,134 +422,89 @@ class TracesScreen(StudioScreen):
         self._heads()
 
     def do_follow(self) -> None:
-        trace, tree = self.trace, self.query_one(TraceTree)
+        trace = self.trace
         if trace is None:
             return
-        lane = tree.cursor
+        self._show_all()
+        lane = self.cursor
         while lane is not None and not isinstance(lane.data, OfLane):
             lane = lane.parent
         newest = trace.newest(lane) or trace.newest()
         if newest is not None:
-            self._show_all()
             trace.outline.reveal(newest)
             trace.outline.open(newest)
-            tree.grown()
-            tree.point(newest)
+            self.treeview.grown()
+            self.treeview.point(newest)
             self._want()
 
     def _point_at(self, who: SubagentId) -> None:
-        trace, tree = self.trace, self.query_one(TraceTree)
+        trace = self.trace
         lane = trace.lane(who) if trace else None
         if trace is not None and lane is not None:
             self._show_all()
             trace.outline.reveal(lane)
             trace.outline.open(lane)
-            tree.grown()
-            tree.point(lane)
-            tree.focus()
+            self.treeview.grown()
+            self.treeview.point(lane)
+            self.treeview.focus()
 
-    # Search.
+    # Going somewhere that may have to be read first.
 
-    def do_search(self) -> None:
-        field = self.query_one(Input)
-        field.add_class("on")
-        field.value = ""
-        field.focus()
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key == "escape" and self.query_one(Input).has_class("on"):
-            self._leave_search()
-
-    def _leave_search(self) -> None:
-        self.query_one(Input).remove_class("on")
-        self.query_one(TraceTree).focus()
-
-    @on(Input.Submitted)
-    def _search(self, message: Input.Submitted) -> None:
-        message.stop()
-        self._leave_search()
-        query, run = message.value.strip(), self.studio.run_name
-        self._query, self._hits, self._hit = query, [], -1
-        self.query_one(TraceTree).mark_hits(frozenset())
-        if not query:
-            self._heads()
-            return
-
-        def read() -> None:
-            self.post_message(Found(query, find(self.studio.feed.store(), query, run or "")))
-
-        self.studio.in_thread(read, group="search")
-
-    @on(Found)
-    def _found(self, message: Found) -> None:
-        if message.query != self._query:
-            return
-        self._hits = message.hits
-        self.query_one(TraceTree).mark_hits(frozenset(key for _, _, key in message.hits))
-        self.show_keys()
-        if self._hits:
-            self._step(1)
-        else:
-            self.studio.say(f"Nothing in this run has “{shown_line(self._query, 60)}”.", "warning")
-            self._heads()
-
-    def do_next_hit(self) -> None:
-        self._step(1)
-
-    def do_previous_hit(self) -> None:
-        self._step(-1)
-
-    def _step(self, by: int) -> None:
-        self._hit = (self._hit + by) % len(self._hits) if self._hit >= 0 or by > 0 else len(self._hits) - 1
-        self._go_to_hit()
-        self._heads()
-
-    def _go_to_hit(self) -> None:
-        """Show the hit: its own node when it is there, else its turn, whose words are then read."""
-        trace, tree = self.trace, self.query_one(TraceTree)
-        who, turn, key = self._hits[self._hit]
-        if trace is None:
-            return
+    def go_to(self, goal: Goal) -> None:
+        """Bring the cursor there; what was on the way to another place is given up."""
         self._show_all()
-        item = trace.outline.find(key) or trace.turn(who, turn) or trace.lane(who)
-        if item is None:
+        self._goal = goal
+        self._land()
+
+    def _land(self) -> None:
+        trace, goal = self.trace, self._goal
+        lane = trace.lanes.get(goal.who) if trace and goal else None
+        if trace is None or goal is None or lane is None:
             return
-        trace.outline.reveal(item)
-        if isinstance(item.data, OfTurn):
-            trace.outline.open(item)
-        tree.grown()
-        tree.point(item)
-        # A node that is not there yet is gone to as soon as its turn has been read.
-        self._landing = item.key != key and not item.loaded
+        tree = self.treeview
+        item = trace.outline.find(goal.key)
+        if item is not None:
+            self._goal = None
+            tree.point(item)
+            return
+        turn = trace.turn(goal.who, goal.turn) if goal.turn is not None else None
+        if turn is None and lane.places is None:
+            self._page(lane, 0)
+        elif turn is None and goal.seq is None:
+            self._find(goal)
+        elif turn is None and goal.seq is not None:
+            place = lane.place(goal.seq)
+            turn = trace.outline.child(lane.item, place) if place >= 0 else lane.item
+            if turn.blank:
+                tree.point(turn)
+                self._page(lane, place // PAGE * PAGE)
+                return
+        if turn is None:
+            tree.point(lane.item)
+            return
+        if not turn.leaf:
+            trace.outline.reveal(turn)
+            trace.outline.open(turn)
+            tree.grown()
+        tree.point(turn)
+        if turn.loaded:
+            # It is not there, or said otherwise: as near as that.
+            self._goal = None
         self._want()
 
+    def _find(self, goal: Goal) -> None:
+        """The event that a turn begins with, by its number."""
+        who, turn = goal.who, goal.turn or 0
 
-def _shown(item: Item) -> Shown:
-    data = item.data
-    assert isinstance(data, OfRun | OfGeneration | OfLane | OfTurn | OfTry | OfBlock | OfTool | OfResult | OfEvent)
-    return data
+        def read() -> None:
+            from store import windows
 
+            found = windows.numbered(self.studio.feed.store(), who, turn)
+            self.studio.call_from_thread(self._knows, goal, found[-1][1] if found else 0)
 
-def _path(item: Item) -> str:
-    """Where a node is, in words."""
-    match item.data:
-        case OfRun():
-            return f"run {item.data.run}"
-        case OfGeneration():
-            return f"generation {item.data.number}"
-        case OfLane():
-            return f"subagent {item.data.who.label}"
-        case OfTurn():
-            return f"{item.data.who.label} · turn {item.data.turn}"
-        case OfTry():
-            return f"{item.data.who.label} · turn {item.data.turn} · a route’s try"
-        case OfTool():
-            return f"{item.data.who.label} · turn {item.data.turn.turn} · {shown_line(item.data.started.name)}"
-        case OfResult():
-            tool = item.data.tool
-            return f"{tool.who.label} · turn {tool.turn.turn} · {shown_line(tool.started.name)} · result"
-        case OfBlock():
-            return f"{item.data.who.label} · turn {item.data.turn} · {item.data.kind.value.replace('_', ' ')}"
-        case OfEvent():
-            return item.data.event.payload.kind
-    return ""
+        self.studio.in_thread(read, group="goal")
+
+    def _knows(self, goal: Goal, seq: int) -> None:
+        if goal is self._goal:
+            goal.seq = seq
+            self._land()

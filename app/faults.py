@@ -1,0 +1,107 @@
+"""What went wrong in a run, and nothing else: under each subagent a row for each error, read when it is looked at."""
+
+from collections.abc import Iterable
+
+from app.spots import OfFault, OfGeneration, OfLane
+from app.trace import Lane, Trace
+from store.domain.events import Alert, CallFinished, Event, SubagentChecked, SubagentEnded, ToolFinished
+from store.domain.ids import SubagentId
+from store.domain.secrets import shown_line
+from widgets.flow import verdict
+from widgets.ink import Line
+from widgets.outline import Item, Outline, Range
+
+
+class Faults:
+    """The errors of a trace as an outline of its own."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.outline = Outline()
+        self._trace = trace
+        self._scanned = trace.scanned
+        self._lanes: dict[SubagentId, Item] = {}
+        root = trace.outline.roots[0]
+        top = Item(root.key, root.line, open=True, data=root.data, bad=0)
+        self.outline.add(top)
+        for generation in root.children:
+            lanes = [trace.lanes[item.data.who] for item in generation.children if isinstance(item.data, OfLane)]
+            if isinstance(generation.data, OfGeneration) and any(lane.wrong for lane in lanes):
+                above = Item(generation.key, generation.line, open=True, data=generation.data)
+                self.outline.add(above, top)
+                for lane in lanes:
+                    if lane.wrong:
+                        self._lane(lane, above)
+
+    def _lane(self, lane: Lane, above: Item) -> None:
+        who, wrong = lane.who, lane.wrong
+        item = Item(lane.item.key, lane.item.line, open=True, data=lane.item.data)
+        item.range = Range(
+            lambda place: Item(
+                f"{who.label} ✗{place}", [("✗ …", "faint")], leaf=True, blank=True, data=OfFault(who, wrong[place])
+            )
+        )
+        self.outline.add(item, above)
+        self.outline.extend(item, len(wrong))
+        self.outline.blame(item, len(wrong))
+        self._lanes[who] = item
+
+    def grow(self) -> bool:
+        """Show what came; False where that takes another outline."""
+        if self._trace.scanned != self._scanned:
+            return False
+        for lane in self._trace.lanes.values():
+            item = self._lanes.get(lane.who)
+            if item is None or item.range is None:
+                if lane.wrong:
+                    return False
+            elif (more := len(lane.wrong) - item.range.count) > 0:
+                self.outline.extend(item, more)
+                self.outline.blame(item, more)
+        return True
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Put in errors that have been read."""
+        by_seq = {event.seq: event for event in events}
+        for item in self._lanes.values():
+            for child in item.range.held() if item.range else ():
+                if (
+                    child.blank
+                    and isinstance(child.data, OfFault)
+                    and (event := by_seq.get(child.data.seq)) is not None
+                ):
+                    child.blank, child.line = False, _line(event)
+                    child.data = OfFault(child.data.who, event.seq, event)
+
+    def item_of(self, other: Item | None) -> Item:
+        """Where to stand on coming from an item of the whole trace."""
+        while other is not None:
+            if (found := self.outline.find(other.key)) is not None:
+                return found
+            other = other.parent
+        return self.outline.roots[0]
+
+
+def place_of(event: Event) -> tuple[int | None, str]:
+    """Where an error is in the whole trace: its turn, where that is known, and the key of its item."""
+    match event.payload:
+        case ToolFinished(turn=turn, tool_call=tool_call) if event.subagent is not None:
+            return turn, f"{event.subagent.label} t{turn} {tool_call} r"
+    return None, f"e{event.seq}"
+
+
+def _line(event: Event) -> Line:
+    match event.payload:
+        case ToolFinished() as payload:
+            head: Line = [(f"turn {payload.turn}", "text"), (f"  › {shown_line(payload.name)} ", "tool")]
+            return [*head, (f" ✗ {shown_line(payload.summary) or 'failed'}", "bad")]
+        case CallFinished() as payload:
+            status = f" {payload.status}" if payload.status else ""
+            return [(f"✗ call failed{status}: {shown_line(payload.error)}", "bad")]
+        case Alert() as payload:
+            return [(f"⚠ {shown_line(payload.text)}", "warn")]
+        case SubagentEnded() as payload:
+            detail = f", {shown_line(payload.detail)}" if payload.detail else ""
+            return [(f"✗ ended: {payload.ending.value}{detail}", "bad")]
+        case SubagentChecked() as payload:
+            return [(f"✗ {verdict(payload)}", "bad")]
+    return [(event.payload.kind, "bad")]

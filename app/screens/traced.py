@@ -1,0 +1,86 @@
+"""What threads tell the Traces screen."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from app.finding import Place
+from app.trace import Opening, Page
+from store.domain.blocks import Block
+from store.domain.events import Event
+from store.domain.ids import SubagentId
+from widgets.ink import Line
+
+
+@dataclass
+class Opened(Message):
+    """What a trace begins with has been read."""
+
+    opening: Opening
+
+
+@dataclass
+class News(Message):
+    """What has happened in a run since."""
+
+    run: str
+    events: Sequence[Event]
+
+
+@dataclass
+class Scanned(Message):
+    """All of a run was looked at for what went wrong, up to an event."""
+
+    run: str
+    events: Sequence[Event]
+    until: int
+
+
+@dataclass
+class Placed(Message):
+    """Where a subagent's turns begin."""
+
+    who: SubagentId
+    places: "array[int]"
+
+
+@dataclass
+class Turned(Message):
+    """A window of turns has been read."""
+
+    page: Page
+
+
+@dataclass
+class Caught(Message):
+    """Errors have been read."""
+
+    run: str
+    events: Sequence[Event]
+
+
+@dataclass
+class Filled(Message):
+    """The words of a turn have been read."""
+
+    run: str
+    turn: str
+    said: Sequence[tuple[str, Sequence[Block]]]
+
+
+@dataclass
+class Painted(Message):
+    """A node has been painted; `key` names it."""
+
+    key: tuple[str, bool]
+    lines: list[Line]
+
+
+@dataclass
+class Found(Message):
+    """What a search found: places, in the order of the tape."""
+
+    query: str
+    hits: list[Place]
