@@ -2,7 +2,7 @@
 
 from store.domain.board import Lane
 from widgets import words
-from widgets.ink import Line, Span
+from widgets.ink import Line, Span, width
 from widgets.lanes import NEARLY
 
 SHORT, LONG = 4, 8
@@ -18,6 +18,12 @@ def bar(share: float, cells: int) -> Line:
     ink = "bad" if share >= 1 else "warn" if share >= NEARLY else "accent"
     line: Line = [("▰" * full, ink), ("▱" * (cells - full), "frame")]
     return [*line, ("!", ink)] if share >= NEARLY else line
+
+
+def fixed(line: Line, cells: int) -> Line:
+    """In so many cells, so that columns stand: at the right, the mark of a bar that is nearly full aside."""
+    line = line if line and line[-1][0] == "!" else [*line, (" ", "text")]
+    return [(" " * max(cells - width(line), 0), "text"), *line]
 
 
 def turns(lane: Lane) -> str:
@@ -51,11 +57,8 @@ def numbers(lane: Lane, now: float, cells: int) -> Line:
 
 
 def brief(lane: Lane, now: float) -> Line:
-    """What a line shared with a text has room for."""
-    line: Line = [(turns(lane), "text")]
-    share = lane.spend.usd / lane.limits.usd if lane.limits.usd else 0.0
-    if lane.limits.usd:
-        line += [(" ", "text"), *bar(share, SHORT)]
-    else:
-        line += [(" ", "text"), (words.money(lane.spend), "text")]
-    return [*line, (" ", "text"), (f"{words.duration(lane.work.read(now)):>5}", "faint")]
+    """What a line shared with a text has room for; always as wide, so that panes above each other stand in columns."""
+    limit = lane.limits.usd
+    spent = bar(lane.spend.usd / limit, SHORT) if limit else [(words.money(lane.spend), "text")]
+    line: Line = [(f"{turns(lane):>5} ", "text"), *fixed(spent, SHORT + 1)]
+    return [*line, (f"{words.duration(lane.work.read(now)):>6}", "faint")]

@@ -123,6 +123,8 @@ def last(view: View) -> Line:
     lane = view.lane
     if view.need and (said := alert(view)):
         return said
+    if lane.state is SubagentState.FAILED and lane.idle:
+        return [(shown_line(lane.idle), "bad")]
     if lane.checked:
         return [(verdict(lane.checked), SUBAGENT[lane.state].ink)]
     if lane.tool:
@@ -133,9 +135,10 @@ def last(view: View) -> Line:
 
 def _bare(view: View, cells: int) -> list[Line]:
     pointer: Span = ("▌", "frame-selected") if view.selected else (" ", "text")
+    # A gap at the right parts it from its neighbour, for it has no frame.
     return [
-        spread([pointer, *title(view)], [mark(view).span], cells),
-        spread([pointer, (" ", "text"), *last(view)], _brief(view), cells),
+        spread([pointer, *title(view)], [mark(view).span], cells - 2),
+        spread([pointer, (" ", "text"), *last(view)], _brief(view), cells - 2),
     ]
 
 

@@ -25,10 +25,10 @@ def row(view: View, cells: int) -> Line:
         ("▌" if view.selected else " ", "frame-selected"),
         ("●" if view.marked else " ", "accent"),
         ("⚠" if view.need else " ", "warn"),
-        (f"{lane.id.label:<6}", "accent" if view.selected else "strong"),
+        (f" {lane.id.label:<6}", "accent" if view.selected else "strong"),
     ]
     right: Line = [(f" {state.glyph} {state.word:<9}", state.ink), (f"{gauge.turns(lane):>7} ", "text")]
-    right += _fixed(gauge.cost(lane, gauge.SHORT), 12)
+    right += gauge.fixed(gauge.cost(lane, gauge.SHORT), 13)
     if cells >= 72:
         right += [(f"{words.tokens(lane.spend.usage.total):>7}", "text")]
         right += [(f"{words.duration(lane.work.read(view.now)):>7} ", "faint")]
@@ -40,11 +40,6 @@ def row(view: View, cells: int) -> Line:
         return [*left, *spread(name, [], max(room, 0)), *right]
     said = alert(view) or last(view)
     return [*left, *spread(cut(name, NAME), [], NAME), *right, *spread([(" ", "text"), *said], [], room - NAME)]
-
-
-def _fixed(line: Line, cells: int) -> Line:
-    """At the right of so many cells."""
-    return [(" " * max(cells - width(line), 0), "text"), *line]
 
 
 class Roster(Inked, ScrollView, can_focus=False):

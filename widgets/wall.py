@@ -148,6 +148,8 @@ class Wall(Widget, can_focus=True):
         shown = set(self.lanes) if found.list is None else set()
         for lane, pane in self._panes.items():
             pane.display = lane in shown
+        # Textual keeps where children stand for as long as they and the size are the same.
+        self._clear_arrangement_cache()
         self.refresh(layout=True)
         self.show(self._views)
 

@@ -43,8 +43,11 @@ class CommandingScreen(StudioScreen):
         return generation is not None and track is not None and orders.is_open(generation, track.latest)
 
     def targets(self, action: str) -> orders.Targets:
-        """Those of the chosen ones that can take an order."""
-        return orders.targets(action, self.chosen, open=self.open)
+        """Those of the chosen ones, which are of one generation, that can take an order."""
+        chosen, track = self.chosen, self.track
+        of = track.generation(chosen[0].id.generation) if chosen and track else None
+        still_open = of is not None and track is not None and orders.is_open(of, track.latest)
+        return orders.targets(action, chosen, open=still_open)
 
     def why_not(self, action: str) -> str:
         return self.targets(action).why_not if action in orders.TO_SUBAGENTS else ""

@@ -84,7 +84,6 @@ class GridScreen(SortingScreen):
         if self._held[0] != self.studio.run_name:
             self._leave_run()
             generation = track.generation(None) if track else None
-        self.wall.display = generation is not None
         self.set_class(generation is None, "empty")
         if track is None or generation is None:
             self._held = self.studio.run_name, 0
