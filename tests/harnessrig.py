@@ -183,8 +183,13 @@ class Rig:
         return await harness.run()
 
     def harness(
-        self, *, base_url: str = "http://127.0.0.1:9", cut: Callable[[SubagentId], None] | None = None
+        self,
+        *,
+        base_url: str = "http://127.0.0.1:9",
+        cut: Callable[[SubagentId], None] | None = None,
+        able: bool = True,
     ) -> tuple[Journal, Harness]:
+        """`able` is whether the agent reads the operator's messages, and begins with another's conversation."""
         journal = Journal(self.store, self.run, time.time)
         order = journal.board.order
         assert order is not None
@@ -197,6 +202,8 @@ class Rig:
             revision=order.revision,
             portfolio=order.task.strategies or PORTFOLIO,
             folder=self.home.folder(self.run),
+            listens=able,
+            forks=able,
         )
         return journal, Harness(journal, ports)
 
