@@ -5,7 +5,8 @@ come from events and tapes (`store.domain.stuck.facts`), rules and their thresho
 """
 
 from store.domain.stuck.facts import Fact, Used
-from store.domain.stuck.rules import RULES, Moment, forgets_all, fresh
+from store.domain.stuck.rule import Moment
+from store.domain.stuck.rules import RULES, forgets_all, fresh
 from store.domain.stuck.tree import Tree
 from store.domain.subagent_events import Alert
 
