@@ -475,16 +475,16 @@ def test_batches_are_bounded() -> None:
 
 def test_a_run_is_written_as_lines_of_otlp(here: Here, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    code, out, err = here("export", RUN, "--output", str(file))
+    code, out, err = here("export", RUN, "--format", "otlp", "--output", str(file))
     assert (code, out) == (Exit.FINE, "")
     assert f"spans of run {RUN} in {file}." in err
     spans = [span for line in file.read_text().splitlines() for span in read_back(line)]
     assert len(spans) == len({span.span_id for span in spans}) == int(err.split()[0])
     assert file.stat().st_mode & 0o777 == 0o600
     before = file.read_bytes()
-    here("export", RUN, "--output", str(file))
+    here("export", RUN, "--format", "otlp", "--output", str(file))
     assert file.read_bytes() == before, "the same ids each time"
-    assert here("export", RUN, "--output", "-")[1] == before.decode()
+    assert here("export", RUN, "--format", "otlp", "--output", "-")[1] == before.decode()
     assert list(tmp_path.glob(".out*")) == []
 
 

@@ -1,7 +1,7 @@
 """The file of a tape: parts that are checked by hash one by one, and all of them by one.
 
 A first line says what it is and of which version. Each part is a line of JSON (its name, how many rows it has, the
-columns, the sizes and the digest of what follows), zstd-compressed bytes, and a line's end. The last line, the part
+columns, the sizes and the digests of what follows), zstd-compressed bytes, and a line's end. The last line, the part
 `end`, has the digest of all of them. Rows are lines of JSON, an array each; a row with bytes ends in their number, and
 they follow it.
 """
@@ -92,7 +92,7 @@ class Pen:
         head = {"part": name, "columns": [*columns], "rows": count, "size": len(data), "digest": digest(data)}
         self._whole.update(_json(head))
         self._counts[name] = self._counts.get(name, 0) + count
-        self._stream.write(_json({**head, "packed": len(packed)}) + b"\n" + packed + b"\n")
+        self._stream.write(_json({**head, "packed": len(packed), "check": digest(packed)}) + b"\n" + packed + b"\n")
 
 
 def is_tape(head: bytes) -> bool:
@@ -129,6 +129,8 @@ def _first(line: bytes) -> None:
     name, _, version = line.strip().partition(b" ")
     if name != NAME or not version.isdigit() or not line.endswith(b"\n"):
         raise TapeFileError("it is no tape of Multitrack's: its first line does not say so")
+    if int(version) < 1:
+        raise TapeFileError("its first line names no version: the file is damaged")
     if int(version) > VERSION:
         raise TapeFileError(
             f"it was written by a newer Multitrack: it is of version {int(version)}, this one reads up to {VERSION}. "
@@ -153,7 +155,7 @@ def _head(line: bytes, at: int) -> dict[str, Any]:
 
 def _part(stream: IO[bytes], head: dict[str, Any], at: int, size: int) -> tuple[Part, bytes]:
     """A part, and the bytes by which it counts in the digest of all."""
-    packed = head.pop("packed", None)
+    packed, check = head.pop("packed", None), head.pop("check", None)
     name, columns, rows = head.get("part"), head.get("columns"), head.get("rows")
     if not (
         head.keys() == {"part", "columns", "rows", "size", "digest"}
@@ -166,7 +168,10 @@ def _part(stream: IO[bytes], head: dict[str, Any], at: int, size: int) -> tuple[
     where = f"the part `{name[:40]}` at byte {at:,}"
     if stream.tell() + packed + 1 > size:
         raise TapeFileError(f"{where} is longer than the file: it was cut off")
-    data = _unpacked(stream.read(packed), head["size"], where)
+    bits = stream.read(packed)
+    if digest(bits) != check:
+        raise TapeFileError(f"{where} is not what its digest says: the file is damaged")
+    data = _unpacked(bits, head["size"], where)
     if digest(data) != head["digest"] or stream.read(1) != b"\n":
         raise TapeFileError(f"{where} is not what its digest says: the file is damaged")
     found = [*_rows(data, len(columns), where)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from store import attachments, blobs, jsontext, passages, rebuilding, references
-from store.arriving import Arrival, arriving, imported, taken
+from store.arriving import Arrival, arriving, finish, imported, taken
 from store.dag import Kept, Tape
 from store.domain.canonical import canonical, digest, kept_key
 from store.domain.events import RunImported
@@ -37,16 +37,18 @@ if TYPE_CHECKING:
 SOURCE = "tape"
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}")
-_CALL = re.compile(r"[0-9a-v]{18}")
-_NAME = re.compile(r"[0-9a-f]{40}")
+_CALL = re.compile(r"[0-9A-Za-z_\-]{1,64}")
 _TABLES = {"call": "calls", "event": "events", "command": "commands", "observation": "observation_versions"}
 _BAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, sqlite3.IntegrityError)
 _MISSING = (
     "SELECT 'node', node FROM (SELECT tail AS node FROM calls WHERE run = ?1 UNION SELECT answer FROM calls WHERE "
     "run = ?1 UNION SELECT base FROM calls WHERE run = ?1) WHERE node IS NOT NULL AND node NOT IN "
     "(SELECT node FROM tape_nodes WHERE run = ?1) UNION ALL SELECT 'call', call FROM tape_nodes WHERE run = ?1 AND "
-    "call NOT IN (SELECT id FROM calls WHERE run = ?1) LIMIT 1"
+    "call NOT IN (SELECT id FROM calls WHERE run = ?1) UNION ALL "
+    "SELECT 'place for node', node FROM tape_nodes WHERE run = ?1 AND generation < 0 LIMIT 1"
 )
+_PLACE = "INSERT INTO tape_nodes (node, run, generation, lane, call) VALUES (?, ?, ?, ?, ?)"
+_PLACED = "DELETE FROM tape_nodes WHERE node = ? AND run = ? AND generation = -1 AND lane = -1"
 _NTH_EVENT = "SELECT seq FROM events WHERE run = ? ORDER BY seq LIMIT 1 OFFSET ?"
 _NTH_COMMAND = "SELECT id FROM commands WHERE run = ? ORDER BY id LIMIT 1 OFFSET ?"
 
@@ -76,6 +78,7 @@ class _File:
 def import_run(store: "Store", home: Home, path: Path, *, decode: Decode, at: float) -> Imported:
     """Bring the run of a file in. The same content again changes nothing; another run's name is left to it.
     TapeFileError, StoreError and OSError leave the store as it was."""
+    finish(store, home, at=at)
     file = _looked_at(store, path)
     for run in imported(store, file.seal.digest).values():
         return Imported(run, file.run, made=False)
@@ -111,9 +114,9 @@ def _looked_at(store: "Store", path: Path) -> _File:
                 found = any(
                     connection.exec_driver_sql("SELECT 1 FROM calls WHERE id = ?", (name,)).first() for name in ids
                 )
-    if counts.get("run") != 1 or not _RUN.fullmatch(str(head[0])) or type(head[2]) not in (int, float):
+    if counts.get("run") != 1 or [type(value) for value in head] != [str, str, float] or not _RUN.fullmatch(head[0]):
         raise TapeFileError("it does not say which run it is of")
-    return _File(str(head[0]), _text(head[1]), float(head[2]), Seal(seal, counts), found)
+    return _File(head[0], _text(head[1]), head[2], Seal(seal, counts), found)
 
 
 def _digest(store: "Store", home: Home, run: str, decode: Decode) -> str:
@@ -159,6 +162,8 @@ class _Incoming:
     def _nodes(self, connection: Connection, part: Part) -> None:
         driver = driver_of(connection)
         for key, parent, depth, role, attached, message in _columns(part, outgoing.NODE):
+            # Until it has its places it has this one: what an import that is killed leaves behind is found by them.
+            driver.execute(_PLACE, (key, self._run, -1, -1, ""))
             if driver.execute("SELECT 1 FROM nodes WHERE key = ?", (key,)).fetchone():
                 continue
             _check_node(connection, key, parent, depth, role, attached, message)
@@ -183,12 +188,11 @@ class _Incoming:
     def _places(self, connection: Connection, part: Part) -> None:
         driver = driver_of(connection)
         for node, generation, lane, made in _columns(part, outgoing.PLACE):
-            if not (type(generation) is int and type(lane) is int):
+            if not (type(generation) is int and type(lane) is int and generation >= 0 and lane >= 0):
                 raise ValueError("a place is on no tape")
             call, tape = self._renaming.call(made), Tape(self._run, generation, lane)
-            driver.execute(
-                "INSERT INTO tape_nodes (node, run, generation, lane, call) VALUES (?, ?, ?, ?, ?)", (node, *tape, call)
-            )
+            driver.execute(_PLACE, (node, *tape, call))
+            driver.execute(_PLACED, (node, self._run))
             found = rebuilding.node(connection, node)
             passages.index(connection, tape, call, [(node, Kept(found.role, found.message, b"", b""))])
 

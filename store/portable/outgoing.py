@@ -72,7 +72,7 @@ def export_run(store: "Store", run: str, stream: IO[bytes], *, decode: Decode, f
         if row is None:
             raise KeyError(f"no run {run}")
         pen = Pen(stream)
-        pen.write("run", RUN, [(row.id, mask(row.title), row.created)])
+        pen.write("run", RUN, [(row.id, mask(row.title), float(row.created))])
         try:
             _Outgoing(connection, run, pen, decode).write(folder)
         except (LookupError, ValueError, TypeError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from store.domain.replay import TAPE
 
-_CALL = re.compile(r"[0-9a-v]{18}")
+_CALL = re.compile(r"[0-9A-Za-z_\-]{1,64}")
 _TIME = 10
 """Letters of a call's name that are its time (`store.recording.new_call_id`)."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
