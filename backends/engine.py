@@ -35,6 +35,7 @@ from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
 from backends.providers import others
 from backends.proxy import Prices, Proxy, Tape, Upstream, serve
+from backends.rules import watched
 from backends.sandboxes import SandboxError, Sandboxes
 from store import blobs, commands, events, runs, tapes
 from store.database import Store, StoreError, open_store
@@ -219,6 +220,7 @@ class Engine:
             address = await stack.enter_async_context(serve(proxy, host="127.0.0.1", port=0))
             await self._journal.record(self._started(address.base_url, orphans))
             board = self._board
+            rules = await stack.enter_async_context(watched(self._store, board.run, self._journal.record))
 
             async def flush() -> None:
                 tail.flush()
@@ -230,7 +232,7 @@ class Engine:
                 Ports(
                     sandboxes=sandboxes,
                     agent=agent,
-                    observe=lambda generation, at: observe(self._store, board.run, generation, at=at),
+                    observe=rules.before(lambda generation, at: observe(self._store, board.run, generation, at=at)),
                     cut=proxy.cut,
                     base_url=address.base_url,
                     revision=self._order.revision,
