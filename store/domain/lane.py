@@ -187,6 +187,9 @@ class Lane:
                 self.state = self._verdict(payload)
             case SubagentJudged() as payload:
                 self.validity, self.reason = payload.validity, payload.reason
+            case Alert(level=AlertLevel.NOTE) if self.level is not AlertLevel.NOTE:
+                # What asks something of the operator is not talked over.
+                pass
             case Alert() as payload:
                 self.alert, self.alerts, self.level = payload.text, self.alerts + 1, payload.level
             case CommandSettled(name=Kill.name, applied=True):
