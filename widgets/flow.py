@@ -173,6 +173,8 @@ def _continued(before: tuple[tuple[str, str], ...], now: tuple[tuple[str, str], 
 def verdict(checked: SubagentChecked) -> str:
     """The harness's verdict in a line."""
     result = checked.result
+    if checked.word:
+        return shown_line(checked.word)
     if result is None:
         return "nothing was changed, nothing to check" if not checked.patch else "not checked"
     if result.broken:

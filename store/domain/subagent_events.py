@@ -191,6 +191,8 @@ class SubagentChecked(Payload):
     deletions: int = 0
     left_out: tuple[str, ...] = ()
     result: CheckResult | None = None
+    word: str = ""
+    """What the verdict rests on where the harness has checked nothing: what the file of an imported run says."""
 
 
 @dataclass(frozen=True)
