@@ -44,12 +44,12 @@ class Banner(Painted):
         if line != self._line:
             self._line = line
             self.repaint()
-        self.styles.height = len(self._rows(self.app.size.width))
+        self.styles.height = len(self._folded(self.app.size.width))
 
     def lines(self, cells: int, height: int) -> Iterable[Line]:
-        return [spread(row, [], cells) for row in self._rows(cells)]
+        return [spread(row, [], cells) for row in self._folded(cells)]
 
-    def _rows(self, cells: int) -> list[Line]:
+    def _folded(self, cells: int) -> list[Line]:
         return wrap_line(self._line, cells)[: self.ROWS]
 
 
