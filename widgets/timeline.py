@@ -9,7 +9,7 @@ On a short terminal the marks stand on the course.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -225,7 +225,12 @@ class Timeline(Painted, can_focus=True):
             self.action_go((cell(self.reading.share, room) + by + 0.5) / room)
 
     def action_go(self, share: float) -> None:
-        self.post_message(self.Scrubbed(min(max(share, 0.0), 1.0)))
+        share = min(max(share, 0.0), 1.0)
+        if self.reading is not None:
+            # At once: the next key counts from here.
+            self.reading = replace(self.reading, share=share)
+            self.repaint()
+        self.post_message(self.Scrubbed(share))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         self._dragging = True

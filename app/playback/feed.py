@@ -4,6 +4,7 @@ A thread of its own looks where the clock is, ten times a second, and tells what
 went back, or far ahead, it posts the whole state at once. The operator's orders come from the screen's thread.
 """
 
+import gc
 import threading
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from textual.message import Message
 
 from app import feeds
 from app.playback.deck import Deck, Place
-from app.playback.reel import Reel
+from app.playback.reel import Reel, Words
 from app.playback.streams import Stream
 from app.playback.tape import Tape, read_tape, read_words, stream_of
 from app.playback.times import Times
@@ -77,6 +78,8 @@ class PlaybackFeed:
         self._open: dict[SubagentId, str] = {}
         self._words: OrderedDict[str, Parts] = OrderedDict()
         self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._lacking: list[str] = []
+        """Calls whose words the screens should have, and have not yet."""
         self._streamed: Mapping[SubagentId, tuple[str, Parts]] = {}
 
     # The screen's side.
@@ -89,6 +92,7 @@ class PlaybackFeed:
 
     def close(self) -> None:
         """End the thread."""
+        gc.unfreeze()
         self._stop.set()
         self._asked.set()
         if self._thread is not None:
@@ -98,6 +102,12 @@ class PlaybackFeed:
     def place(self) -> Place | None:
         """Where the screens are; None until the tape has been read."""
         return self._told
+
+    @property
+    def head(self) -> Place | None:
+        """Where the clock is: the screens follow within a tick."""
+        with self._lock:
+            return self.deck.place(self._clock()) if self.deck is not None else None
 
     @property
     def at(self) -> float:
@@ -129,14 +139,17 @@ class PlaybackFeed:
             while not self._stop.is_set():
                 self.tell()
                 self._asked.wait(TICK)
-                self._asked.clear()
         except Exception as error:  # noqa: BLE001 - said on the screen: one that only stands still would lie
             if not self._stop.is_set():
                 self._post(feeds.Trouble(str(error) or type(error).__name__))
 
     def load(self) -> None:
         """Read the tape, and post where it begins. NothingToPlayError, StoreError."""
+        from store import runs
+
         start = self.start_at
+        row = runs.find(self._store(), start.run)
+        self._post(feeds.Listed(((row.id, row.title, row.created),)))
         tape = read_tape(self._store(), start.run)
         times = Times(tape.events, tape.streams, squeezed=start.squeezed)
         deck, reel = Deck(times), Reel(tape.run, tape.events)
@@ -150,15 +163,19 @@ class PlaybackFeed:
         with self._lock:
             self.deck = deck
         self.tell()
-        self._post(feeds.Listed(((tape.run, tape.title, tape.created),)))
         # Folded once to the end, every later seek is quick.
         reel.board(len(reel))
+        # The tape stays as long as it is played: collecting garbage need not look at all of it, which takes half a
+        # second for 100,000 events, and stops the screen.
+        gc.collect()
+        gc.freeze()
 
     def tell(self) -> None:
         """Post what is new since the last time."""
         deck, reel, tape = self.deck, self._reel, self.tape
         if deck is None or reel is None or tape is None:
             return
+        self._asked.clear()
         with self._lock:
             place = deck.place(self._clock())
         before = self._told.count if self._told is not None else None
@@ -167,14 +184,35 @@ class PlaybackFeed:
         elif place.count > before:
             self._forth(place.count, before, reel)
         self._told = place
+        self._complete(place, reel, tape)
         self._stream(place)
 
     def _rewind(self, place: Place, reel: Reel, tape: Tape) -> None:
-        board, flows = reel.board(place.count), reel.flows(place.count, self._said)
-        self._open, self._streamed = reel.under_way(place.count), {}
-        message = feeds.Rewound(board, tape.title, tape.created, flows, tape.events[: place.count])
+        """The state there, with the words that are known: `_complete` reads the others."""
+        self._lacking = []
+
+        def known(calls: Iterable[str]) -> dict[str, Parts]:
+            wanted = list(calls)
+            self._lacking = [call for call in wanted if call not in self._words]
+            return {call: self._words[call] for call in wanted if call in self._words}
+
+        self._open = reel.under_way(place.count)
+        self._show(place, reel, tape, known)
+
+    def _complete(self, place: Place, reel: Reel, tape: Tape) -> None:
+        """Read the words that are lacking. When the operator has gone on meanwhile, they are not worth it."""
+        while self._lacking and not self._asked.is_set():
+            call = self._lacking.pop()
+            self._words.update(read_words(self._store(), [call]))
+            if not self._lacking:
+                self._show(place, reel, tape, self._said)
+
+    def _show(self, place: Place, reel: Reel, tape: Tape, words: Words) -> None:
+        """Post the state, and wait until the screens have it: while the operator scrubs, they must not pile up."""
+        flows, past = reel.flows(place.count, words), tape.events[: place.count]
+        message = feeds.Rewound(reel.board(place.count), tape.title, tape.created, flows, past)
+        self._streamed = {}
         self._post(message)
-        # The screen takes its time with one: while the operator scrubs, they must not pile up.
         while not self._stop.is_set() and not message.taken.wait(TICK):
             pass
 

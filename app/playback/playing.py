@@ -135,18 +135,19 @@ class Playing(Watching):
         playback = self.playback
         tape = playback.tape if playback is not None else None
         place = playback.place if playback is not None else None
-        if playback is None or playback.deck is None or place is None or tape is None:
+        head = playback.head if playback is not None else None
+        if playback is None or playback.deck is None or place is None or head is None or tape is None:
             return None
         times = playback.deck.times
         if self._spots[0] is not times:
             self._spots = times, spots(times)
         return Reading(
-            share=place.played / times.duration if times.duration else 1.0,
-            playing=place.playing,
-            speed=place.speed,
+            share=head.played / times.duration if times.duration else 1.0,
+            playing=head.playing,
+            speed=head.speed,
             passed=place.at - times.recorded[0],
             took=times.took,
-            left=(times.duration - place.played) / place.speed,
+            left=(times.duration - head.played) / head.speed,
             count=place.count,
             what=said(tape.events[place.count - 1]) if place.count else "",
             squeezed=times.took - times.duration if times.squeezed else 0.0,

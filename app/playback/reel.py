@@ -88,7 +88,8 @@ class Reel:
         return board
 
     def flows(self, count: int, words: Words) -> dict[SubagentId, Flow]:
-        """What the lanes have said and done of late, after so many events."""
+        """What the lanes have said and done of late, after so many events. `words` may leave out what it doesn't know
+        yet: then it is asked again the next time."""
         flows = {who: self._final[who] for who in self._of if who in self._final and self.over(who, count)}
         recent = {
             who: found for who, where in self._of.items() if who not in flows and (found := self._recent(where, count))
@@ -99,7 +100,8 @@ class Reel:
             flow = flows[who] = Flow()
             for event in found:
                 flow.apply(event, said)
-            if self.over(who, count) and _open(found) is None:
+            whole = all(call in said for call in _ended(found)[-HEARD:])
+            if whole and self.over(who, count) and _open(found) is None:
                 self._final[who] = flow
         return flows
 
