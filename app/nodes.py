@@ -1,9 +1,11 @@
 """What the trace shows of one node, read from the record and painted as what it is. Runs in threads; draws nothing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from app.callnodes import exchanges, facts, reported_lines
+from app.callnodes import pairs as pairs
+from app.callnodes import title as title
 from app.spots import (
     OfBlock,
     OfBranch,
@@ -51,7 +53,7 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False) -
         case OfTry():
             return _one(store, shown.call)
         case OfBlock():
-            return _block(_answer(store, shown.call)[shown.block])
+            return _block(block(store, shown))
         case OfTool():
             return _tool(store, shown)
         case OfResult():
@@ -123,24 +125,14 @@ def _blocks_of(store: "Store", call: Call) -> tuple[Block, ...]:
     return tuple(block for answer in tapes.answers(store, call) for block in blocks(answer.message))
 
 
-def _blob(store: "Store", digest: str) -> str:
+def blob(store: "Store", digest: str) -> str:
+    """A blob as text, "" when there is none."""
     from store import blobs
 
     try:
         return blobs.get(store, digest).decode("utf-8", "replace") if digest else ""
     except KeyError:
         return ""
-
-
-def title(text: str) -> list[Line]:
-    """A heading inside a node."""
-    return [[], [(text, "strong")]]
-
-
-def pairs(*rows: tuple[str, str]) -> list[Line]:
-    """Names and values."""
-    size = max((len(name) for name, _ in rows), default=0)
-    return [[(f"{name:<{size}}  ", "faint"), (shown_line(value), "text")] for name, value in rows if value]
 
 
 def _run(board: Board) -> list[Line]:
@@ -207,7 +199,7 @@ def _lane(store: "Store", lane: Lane) -> list[Line]:
         lines += _checked(store, lane.checked)
     if lane.observations:
         lines += title("The observations in its prompt")
-        lines += paint.prose(_blob(store, lane.observations))
+        lines += paint.prose(blob(store, lane.observations))
     return lines
 
 
@@ -221,7 +213,7 @@ def _checked(store: "Store", checked: SubagentChecked) -> list[Line]:
         lines += [[(shown_line(path), "warn")] for path in checked.left_out]
     if checked.patch:
         lines += title(f"The patch, +{checked.insertions} −{checked.deletions}")
-        lines += paint.diff(_blob(store, checked.patch))
+        lines += paint.diff(blob(store, checked.patch))
     return lines
 
 
@@ -235,58 +227,6 @@ def check(result: CheckResult) -> list[Line]:
     failures = "" if result.failures is None else f", {words.count(result.failures, 'failure')}"
     head: Line = [(said, ink), (f"{code}{failures}, {result.seconds:.1f}s", "faint")]
     return [head, *paint.indent(paint.guess(result.tail), 2)]
-
-
-def _turn(store: "Store", turn: OfTurn) -> list[Line]:
-    from store import tapes
-
-    lines: list[Line] = []
-    for name in turn.calls:
-        tries = [tapes.call(store, tried) for tried in turn.tries.get(name, ())]
-        lines += _one(store, name, tries)
-    return lines or [[("no call was made in this turn", "faint")]]
-
-
-def _one(store: "Store", name: str, tries: Sequence[Call] = ()) -> list[Line]:
-    """A call, the tries that were made for it, and what it said."""
-    from store import tapes
-
-    call = tapes.call(store, name)
-    lines = _call(call, tries)
-    for tried in tries:
-        lines += [[], *paint.indent(_call(tried), 2)]
-    lines.append([])
-    for block in _blocks_of(store, call):
-        lines += [*_block(block), []]
-    return lines
-
-
-def _call(call: Call, tries: Sequence[Call] = ()) -> list[Line]:
-    first = "" if call.first_byte is None else f"{call.first_byte - call.started:.2f}s"
-    usage = call.usage
-    # A route's call has neither tokens nor a price of its own: its tries have.
-    routed = call.source == "route"
-    made = f"{words.count(len(tries), 'try', 'tries')} of the route" if tries else ""
-    if call.ended is None:
-        state: Line = [("▶ in progress", "accent")]
-    elif call.error:
-        state = [(f"✗ {shown_line(call.error)}", "bad")]
-    else:
-        state = [("✔ whole", "good"), (f"  {shown_line(call.stop_reason)}", "faint")]
-    return [
-        [("call " if call.parent is None else "try ", "faint"), (call.id, "text"), ("  ", "text"), *state],
-        *pairs(
-            ("model", f"{call.model} ({call.provider})"),
-            ("status", str(call.status or "")),
-            ("first byte", first),
-            ("whole answer", "" if call.seconds is None else f"{call.seconds:.2f}s, {call.response_size:,} bytes"),
-            ("tokens", "" if routed else f"{usage.input:,} in, {usage.output:,} out"),
-            ("cache", "" if routed else f"{usage.cache_read:,} read, {usage.cache_write:,} written"),
-            ("cost", "" if routed else "unknown" if call.usd is None else f"${call.usd:.4f}"),
-            ("answered by", made),
-            *(("note", shown_line(note, 300)) for note in call.notes),
-        ),
-    ]
 
 
 def _block(block: Block) -> list[Line]:
@@ -318,7 +258,19 @@ def _input(name: str, value: Any) -> list[Line]:
             return [*head, *paint.as_json(value)]
 
 
-def _asked(store: "Store", tool: OfTool) -> Block | None:
+def block(store: "Store", spot: OfBlock) -> Block:
+    """A block of a call's answer."""
+    return _answer(store, spot.call)[spot.block]
+
+
+def output(store: "Store", tool: OfTool) -> str:
+    """All that a tool gave back, "" while it runs."""
+    finished = tool.finished
+    return "" if finished is None else blob(store, finished.result) or finished.summary
+
+
+def asked(store: "Store", tool: OfTool) -> Block | None:
+    """The block of the answer that asked for a tool."""
     for name in reversed(tool.turn.calls):
         for block in _answer(store, name):
             if block.kind is BlockKind.TOOL_CALL and block.id == tool.started.tool_call:
@@ -327,7 +279,7 @@ def _asked(store: "Store", tool: OfTool) -> Block | None:
 
 
 def _tool(store: "Store", tool: OfTool) -> list[Line]:
-    block = _asked(store, tool)
+    block = asked(store, tool)
     lines = _input(block.name, block.input) if block else [[("› ", "tool"), (shown_line(tool.started.summary), "tool")]]
     return [*lines, [], *_result(store, tool)]
 
@@ -346,14 +298,14 @@ def _finished(store: "Store", finished: ToolFinished, path: str = "") -> list[Li
         ("✗ failed", "bad") if went_wrong(finished) else ("✔ went well", "good"),
         (f"  {finished.seconds:.2f}s", "faint"),
     ]
-    text = _blob(store, finished.result) or finished.summary
+    text = blob(store, finished.result) or finished.summary
     if finished.name == "read" and finished.ok and path:
         return [head, *paint.numbered(text, path)]
     return [head, *paint.guess(text)]
 
 
 def _given(store: "Store", tool: OfTool) -> Mapping[str, Any]:
-    block = _asked(store, tool)
+    block = asked(store, tool)
     return block.input if block and isinstance(block.input, dict) else {}
 
 
@@ -370,38 +322,41 @@ def _event(store: "Store", event: Event) -> list[Line]:
     return [[(kind, "strong")], *paint.as_json(data)]
 
 
-def _raw(store: "Store", shown: Shown) -> list[Line]:
+def _turn(store: "Store", turn: OfTurn) -> list[Line]:
     from store import tapes
 
-    match shown:
-        case OfTurn():
-            names = shown.calls
-        case OfTool():
-            names = shown.turn.calls
-        case OfResult():
-            names = shown.tool.turn.calls
-        case OfBlock() | OfTry():
-            names = [shown.call]
-        case OfEvent() | OfFault() if shown.event is not None:
-            return _event(store, shown.event)
-        case OfBranch():
-            names = shown.tool.turn.calls
-        case _:
-            return [[("Only a turn and what is in it has a request and a response: choose one of those.", "faint")]]
     lines: list[Line] = []
-    for name in names:
-        call = tapes.call(store, name)
-        lines += [*_call(call), *title(f"Request  {call.method} {shown_line(call.path)}")]
-        lines += _headers(call.request_headers)
-        try:
-            lines += paint.code(json.dumps(tapes.request(store, call), indent=2, ensure_ascii=False), language="json")
-        except ValueError:
-            lines += paint.shell((tapes.request_body(store, call) or b"").decode("utf-8", "replace"))
-        lines += title(f"Response  {call.status or 'none'}")
-        lines += _headers(call.response_headers)
-        lines += paint.shell(tapes.response(store, call).decode("utf-8", "replace"))
+    for name in turn.calls:
+        tries = [tapes.call(store, tried) for tried in turn.tries.get(name, ())]
+        lines += _one(store, name, tries)
+    return lines or [[("no call was made in this turn", "faint")]]
+
+
+def _one(store: "Store", name: str, tries: Sequence[Call] = ()) -> list[Line]:
+    """A call, the tries that were made for it, and what it said."""
+    from store import tapes
+
+    call = tapes.call(store, name)
+    lines = facts(call, tries)
+    for tried in tries:
+        lines += [[], *paint.indent(facts(tried), 2)]
+    lines += [*reported_lines(tapes.response(store, call)), []]
+    for block in _blocks_of(store, call):
+        lines += [*_block(block), []]
     return lines
 
 
-def _headers(headers: tuple[tuple[str, str], ...]) -> list[Line]:
-    return [[(f"{shown_line(name)}: ", "faint"), (shown_line(value), "text")] for name, value in headers] + [[]]
+def _raw(store: "Store", shown: Shown) -> list[Line]:
+    match shown:
+        case OfTurn():
+            return exchanges(store, shown.calls)
+        case OfTool():
+            return exchanges(store, shown.turn.calls)
+        case OfResult() | OfBranch():
+            return exchanges(store, shown.tool.turn.calls)
+        case OfBlock() | OfTry():
+            return exchanges(store, [shown.call])
+        case OfEvent() | OfFault() if shown.event is not None:
+            return _event(store, shown.event)
+        case _:
+            return [[("Only a turn and what is in it has a request and a response: choose one of those.", "faint")]]

@@ -54,6 +54,15 @@ def read_page(store: "Store", who: SubagentId, first: int, begins: Sequence[int]
     return Page(who, first, begins, windows.within(store, who, begins[0], stop) if begins else ())
 
 
+def read_tape(store: "Store", who: SubagentId) -> list[Event]:
+    """All that is told of a subagent. StoreError."""
+    from store import windows
+
+    begins = windows.newest(store, who, 1)
+    first = windows.places(store, who)[:1] if begins else ()
+    return windows.within(store, who, first[0]) if first else []
+
+
 def read_news(store: "Store", run: str, after: int, until: int | None = None) -> list[Event]:
     """What has happened since. StoreError."""
     from store import events

@@ -18,7 +18,7 @@ from widgets.outline import Figures, Item, Outline
 
 TOKENS, COST, TIME, WRONG = 7, 9, 7, 6
 """Cells of the columns at the right."""
-COLUMNS = ((44, TOKENS), (58, COST), (66, TIME))
+COLUMNS = ((44, TOKENS), (54, COST), (66, TIME))
 """From which width on there is room for tokens, cost and time."""
 
 

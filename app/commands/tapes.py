@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.branches import Told, tree
 from app.calls import asked, with_tries
-from app.commands import Command, Group, add_run, add_run_json, export, imports, record, twin_help
+from app.commands import Command, Group, add_run, add_run_json, compare, export, imports, record, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
 from app.gist import LINE, gist
@@ -137,6 +137,7 @@ GROUP = Group(
     "the tapes",
     (
         Command("trace", twin_help("trace"), _trace, _configure_trace),
+        *compare.COMMANDS,
         *record.COMMANDS,
         *export.COMMANDS,
         *imports.COMMANDS,

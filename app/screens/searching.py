@@ -1,19 +1,15 @@
 """The search over a run's tapes, as a part of the Traces screen."""
 
-from typing import TYPE_CHECKING
-
 from textual import events, on
 from textual.widgets import Input
 
 from app.finding import Place, find
 from app.screens.base import StudioScreen
+from app.screens.going import Goal
 from app.screens.traced import Found
 from store.domain.secrets import shown_line
 from widgets.ink import Line
 from widgets.tracetree import TraceTree
-
-if TYPE_CHECKING:
-    from app.screens.traces import Goal
 
 
 class Searching(StudioScreen):
@@ -25,7 +21,7 @@ class Searching(StudioScreen):
         self._hit = -1
         self._query = ""
 
-    def go_to(self, goal: "Goal") -> None:
+    def go_to(self, goal: Goal) -> None:
         """Bring the cursor there."""
         raise NotImplementedError
 
@@ -96,8 +92,6 @@ class Searching(StudioScreen):
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        from app.screens.traces import Goal
-
         self._hit = (self._hit + by) % len(self._hits) if self._hit >= 0 or by > 0 else len(self._hits) - 1
         who, turn, key = self._hits[self._hit]
         self.go_to(Goal(who, key, turn))
