@@ -128,6 +128,11 @@ def is_check(command: str, check: str) -> bool:
     return bool(scripts) and not _READER.match(line) and any(word.removeprefix("./") in line for word in scripts)
 
 
+def tries(command: str) -> bool:
+    """Whether a command does more than look at files."""
+    return bool(command.strip()) and not _READER.match(command)
+
+
 def failing(used: Used) -> str:
     """Which tests failed, as far as the output names them; else the whole output."""
     names = {masked(match[1]) for pattern in _FAILING for match in pattern.finditer(_ends(used.text))}

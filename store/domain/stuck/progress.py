@@ -7,7 +7,7 @@ from typing import ClassVar
 from store.domain.safe_text import safe_line
 from store.domain.states import AlertLevel, Ending
 from store.domain.stuck.facts import Answered, Ended, Spent, Used, Waited
-from store.domain.stuck.normal import asked, failing, interrupted, is_check, timed_out
+from store.domain.stuck.normal import asked, failing, interrupted, is_check, timed_out, tries
 from store.domain.stuck.rule import NOTE, STUCK, WARNING, Moment, alert, what
 from store.domain.subagent_events import Alert, Reference
 
@@ -58,27 +58,34 @@ class TestsUnchanged:
 
 @dataclass
 class TreeReturns:
-    """What was done is undone, and done again."""
+    """Files that were tried once are tried again as they were."""
 
     name: ClassVar[str] = "tree-returns"
-    sees: ClassVar[str] = "the files are as they were once before, with other changes between"
-    source: ClassVar[str] = "Multitrack's own: taking a trial back is work, going in circles is not."
+    sees: ClassVar[str] = (
+        "a command is run on files that are as they were when one was run before, with other changes between"
+    )
+    source: ClassVar[str] = (
+        "Multitrack's own: taking a trial back is work, going in circles is not; so what counts is what was tried."
+    )
     thresholds: ClassVar[Mapping[int, AlertLevel]] = {1: NOTE, 2: WARNING, 3: STUCK}
-    _seen: dict[str, list[Reference]] = field(default_factory=lambda: {"": []})
-    _now: str = ""
+    _tried: dict[str, list[Reference]] = field(default_factory=dict)
+    _now: str | None = None
+    """The files that a command was run on last."""
+    _told: int = 0
 
     def take(self, moment: Moment) -> Iterator[Alert]:
-        if not moment.changed or moment.state == self._now:
+        used = moment.fact
+        if not isinstance(used, Used) or not tries(used.command) or interrupted(used) or moment.state == self._now:
             return
         self._now = moment.state
-        back = self._now in self._seen
-        seen = self._seen.setdefault(self._now, [])
-        seen.append(moment.fact.reference)
-        returns = len(seen) - (self._now != "")
-        if back:
-            where = "as they were at first" if not self._now else "as they were once before"
-            times = "again" if returns == 1 else f"for the {_nth(returns)} time"
-            yield from alert(TreeReturns, returns, f"The files are {where}, {times}", seen)
+        tried = self._tried.setdefault(moment.state, [])
+        tried.append(used.reference)
+        returns = len(tried) - 1
+        if returns > self._told:
+            self._told = returns
+            where = "at first" if not moment.state else "once before"
+            text = f"The files are as they were {where}, {_again(returns)}, and are tried again: {what(used)}"
+            yield from alert(TreeReturns, returns, text, tried)
 
 
 @dataclass
@@ -138,5 +145,5 @@ class NeverStarted:
                 pass
 
 
-def _nth(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")
+def _again(times: int) -> str:
+    return {1: "again", 2: "for the second time", 3: "for the third time"}.get(times, f"{times} times")
