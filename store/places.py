@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from store.tables import metadata
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from store.database import Store
 
 LEAST = 4
-"""Characters of a beginning: fewer name too much."""
+"""Characters of a beginning: fewer name too much. A whole name may be shorter."""
 
 _calls = metadata.tables["calls"].c
 _nodes = metadata.tables["tape_nodes"].c
@@ -26,15 +26,19 @@ class Place(NamedTuple):
 def places(store: "Store", run: str, name: str, *, call: str = "") -> list[Place]:
     """What of a run has a name that begins so: calls, or else nodes, each with the first call that had it. With `call`,
     nodes of that one's conversation alone. Empty where nothing has, or the beginning is too short to say."""
-    if len(name) < LEAST:
+    if not name:
         return []
+
+    def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
+        return column == name if len(name) < LEAST else column.startswith(name, autoescape=True)
+
     with store.read() as connection:
         if not call:
-            named = (_calls.run == run) & _calls.id.startswith(name, autoescape=True)
+            named = (_calls.run == run) & begins(_calls.id)
             found = connection.execute(select(_calls.id).where(named).order_by(_calls.started)).scalars()
             if calls := [Place(one) for one in found]:
                 return calls
-        wanted = (_nodes.run == run) & _nodes.node.startswith(name, autoescape=True)
+        wanted = (_nodes.run == run) & begins(_nodes.node)
         rows = connection.execute(
             select(_nodes.node, _nodes.call).where(wanted).order_by(_nodes.generation, _nodes.lane)
         ).all()

@@ -27,8 +27,9 @@ INTERRUPTED = (
 
 FORKED = (
     "From here on this conversation goes on in a new workspace, which stands at the commit that everything began from: "
-    "no command above was run in it and no edit above was made in it. The strategy is the one in your instructions. "
-    "Look at what is there, make again the changes that you still want, and go on."
+    "no command above was run in it and no edit above was made in it. The strategy and the limits are those in your "
+    "instructions, and the limits count from here. Look at what is there, make again the changes that you still want, "
+    "and go on."
 )
 """Said where a conversation parts from the recorded one that it was."""
 

@@ -1,7 +1,7 @@
 """The operator's commands, carried out: each once, each answered with an outcome."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -175,11 +175,16 @@ class Operator:
             await self._settle(pending, False, f"{subagent.label} {why}")
             return
         granted = allowance(lane, lane.model, self._ports, wanted)
+        limits = in_words(lane.limits.with_own(wanted))
+        payloads: list[Payload] = [LimitsRaised(wanted)]
+        if self._ports.forks and not self._played_alone:
+            # It plans by what its prompt says. A program of its own would have to be interrupted for that.
+            payloads.append(SubagentSteered(f"Your limits are raised. For the whole attempt: at most {limits}."))
         await self._settle(
             pending,
             True,
-            f"{subagent.label} may use {in_words(lane.limits.with_own(wanted))}.",
-            LimitsRaised(wanted),
+            f"{subagent.label} may use {limits}.",
+            payloads,
             subagent,
             # One that waits for its sandbox has no key yet: that will have what the board says.
             also=lambda connection: keys.allow(connection, subagent, granted),
@@ -313,13 +318,13 @@ class Operator:
         pending: PendingCommand,
         applied: bool,
         outcome: str,
-        payload: Payload | None = None,
+        payload: Payload | Sequence[Payload] = (),
         subagent: SubagentId | None = None,
         generation: int | None = None,
         also: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         """Answer the command and record what it did in one transaction: it takes effect once, or not at all."""
-        payloads = [payload] if payload is not None else []
+        payloads = [payload] if isinstance(payload, Payload) else payload
         settling = self._settling(pending)
 
         def settle(connection: Connection) -> None:

@@ -6,7 +6,7 @@ conversation, so it makes no difference which process answers.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backends.practice.model.hunks import once
@@ -20,6 +20,8 @@ _SECTION = re.compile(r"^# (.+)$", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _TURNS = re.compile(r"(\d+)\s+turns?\b|turns?\D{0,12}(\d+)", re.IGNORECASE)
 _LABEL = re.compile(r"subagent\s+[`\"]?([\w.:-]*\d)", re.IGNORECASE)
+_PARTED = "From here on this conversation goes on in a new workspace"
+_RAISED = "limits are raised"
 _MANY_TURNS = 60
 UNCOUNTED = 1_000_000
 """What a check counts that ran out of time or can't be read: more than anything."""
@@ -102,15 +104,28 @@ def story(request: Json) -> Story:
     turn = 1 + sum(message["role"] == "assistant" for message in request["messages"])
     told = Story(_brief(_text(request.get("system") or "")), tools, turn)
     open_calls: dict[str, Json] = {}
-    for message in request["messages"]:
+    for at, message in enumerate(request["messages"]):
         for block in blocks(message):
-            if message["role"] == "assistant" and block["type"] == "text":
+            if message["role"] == "user" and block["type"] == "text":
+                _heard(told, block["text"], turn - sum(m["role"] == "assistant" for m in request["messages"][:at]))
+            elif message["role"] == "assistant" and block["type"] == "text":
                 told.said += block["text"] + "\n"
             elif block["type"] == "tool_use":
                 open_calls[block["id"]] = block
             elif block["type"] == "tool_result" and (call := open_calls.pop(block["tool_use_id"], None)):
                 _happened(told, call, _text(block.get("content") or ""), not block.get("is_error"))
     return told
+
+
+def _heard(told: Story, text: str, turn: int) -> None:
+    """What is said in the middle of it: that the limits are others; or that it goes on in a workspace as it was at
+    first, with all its turns (`turn` is then the present one, counted from here)."""
+    if text.startswith(_PARTED):
+        told.turn = turn
+        told.now = dict(told.base)
+        told.touched, told.doubtful, told.errors = set(), set(), {}
+    elif (limits := text.rfind(_RAISED)) >= 0 and (turns := _TURNS.search(text[limits:])):
+        told.brief = replace(told.brief, turns=int(turns[1] or turns[2]))
 
 
 def blocks(message: Json) -> Iterator[Json]:
