@@ -24,9 +24,8 @@ _ALL_BACK = re.compile(
 )
 _BACK = re.compile(r"^\s*(?:cd \S+ && )?git (?:checkout(?: HEAD)?(?: --)?|restore) (?P<paths>[\w./ -]+?)\s*$")
 _CHANGING_WORDS = re.compile(
-    r"(?:add|apply|append|book|cancel|commit|copy|create|delete|drop|edit|exchange|execute|insert|merge|modify|move|patch|"
-    r"pay|post|purchase|put|refund|remove|rename|replace|return|save|send|set|update|upload|write)(?=[A-Z_-]|$)",
-    re.IGNORECASE,
+    r"(?i:add|apply|append|book|cancel|commit|copy|create|delete|drop|edit|exchange|execute|insert|merge|modify|move|patch|"
+    r"pay|post|purchase|put|refund|remove|rename|replace|return|save|send|set|update|upload|write)(?=[A-Z_-]|$)"
 )
 """First words of tools that change something, where nothing is known but their name."""
 
