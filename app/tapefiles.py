@@ -11,6 +11,7 @@ from store.home import Home
 from store.lock import holder
 
 if TYPE_CHECKING:
+    from backends.imports import Made
     from store.database import Store
     from store.portable.container import Seal
     from store.portable.incoming import Imported
@@ -28,23 +29,23 @@ def write_tape(home: Home, store: "Store", run: str, stream: IO[bytes]) -> "Seal
     return export_run(store, run, stream, decode=decoded, folder=folder.path)
 
 
-def read_file(home: Home, store: "Store", path: Path) -> "tuple[str, list[Imported]]":
+def read_file(home: Home, store: "Store", path: Path) -> "tuple[str, Sequence[Imported | Made]]":
     """Bring the runs of a file in: its format, and the runs. CommandError when it is refused."""
+    from backends.imports import ImportedFileError, bring, look
     from store.portable.container import TapeFileError, is_tape
-    from store.portable.incoming import import_run
+    from store.portable.incoming import SOURCE, import_run
 
     try:
         with path.open("rb") as stream:
             head = stream.read(256)
         if is_tape(head):
-            return "tape", [import_run(store, home, path, decode=decoded, at=time.time())]
-    except TapeFileError as error:
-        raise CommandError(f"{path} was not imported: {safe_line(str(error), 400)}.") from error
+            return SOURCE, [import_run(store, home, path, decode=decoded, at=time.time())]
+        found = look(path)
+        return found.format, bring(store, home, path, found, at=time.time())
+    except (TapeFileError, ImportedFileError) as error:
+        raise CommandError(f"{path} was not imported: {safe_line(str(error), 600)}.") from error
     except OSError as error:
         raise CommandError(f"{path} can't be read ({error.strerror}).", Exit.ENVIRONMENT) from error
-    raise CommandError(
-        f"{path} was not imported: it is none of the files that are known. See `multitrack import --help`."
-    )
 
 
 def decoded(data: bytes, codings: Sequence[str]) -> bytes | None:
@@ -72,7 +73,7 @@ _LANES = (
 )
 
 
-def facts(store: "Store", of: "Imported") -> dict[str, Any]:
+def facts(store: "Store", of: "Imported | Made") -> dict[str, Any]:
     """A run that a file was made into, as JSON: with its subagents, and how much there is of each."""
     from app.context import read_board
     from store.domain.ids import SubagentId

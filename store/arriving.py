@@ -5,6 +5,7 @@ behind is a deletion that was begun, and goes with the next import or deletion.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,9 +35,13 @@ class Arrival:
     def __init__(self, store: "Store", run: str) -> None:
         self._store, self.run = store, run
 
-    def write(self, job: "Callable[[Connection], T]", *, size: int = 0) -> T:
-        """Run a job, in a transaction of its own."""
-        return self._store.writer.submit(job, size=size).result()
+    def write(self, job: "Callable[[Connection], T]") -> T:
+        """Run a job and wait until it is committed."""
+        return self._store.write(job)
+
+    def submit(self, job: "Callable[[Connection], T]", *, size: int = 0) -> "Future[T]":
+        """Run a job that keeps about so many bytes alive; many share a transaction."""
+        return self._store.writer.submit(job, size=size)
 
     def end(self, imported: RunImported) -> None:
         """All of it is there; say where it came from."""

@@ -9,7 +9,9 @@ from app.failure import Exit
 from app.output import counted, emit, note, say, table
 
 _MORE = """\
-What it is is seen from its content: a tape that `multitrack export` wrote.
+What it is is seen from its content: a tape that `multitrack export` wrote, a session's log of Claude Code,
+conversations in OpenAI's format, a trajectory of SWE-agent or mini-swe-agent, a store of the tapes proxy
+(docs/tapes.md).
 
 The same file again changes nothing. A file that is damaged, cut off, or of a newer version is refused, and nothing of
 it is kept. A run whose name is taken by another one gets another name."""
