@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
 _LAST = "SELECT coalesce(max(seq), 0) FROM events WHERE run = ?"
 _BESIDE = (
-    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND kind NOT IN ('turn.started', 'call.started', 'call.finished', "
+    f"{_ROW} INDEXED BY ix_events_beside WHERE run = ? AND seq > ? AND seq <= ? AND kind NOT IN ('turn.started', 'call.started', 'call.finished', "
     "'tool.started', 'tool.finished', 'program.said') ORDER BY seq"
 )
 _UNDER = "coalesce(json_extract(data, '$.under'), '')"
