@@ -13,6 +13,7 @@ from store import tapes
 from store.database import open_store
 from store.domain.board import Board
 from store.domain.events import (
+    Alert,
     BaselineChecked,
     CallFinished,
     EngineStarted,
@@ -26,6 +27,7 @@ from store.domain.events import (
     SubagentEnded,
     ToolFinished,
 )
+from store.domain.stuck import RULES
 from store.home import Home
 from tests import runs
 
@@ -69,6 +71,9 @@ def assert_whole(home: Home, run: str, events: list[Event], board: Board) -> Non
     assert set(times.values()) == {1}, [key for key, count in times.items() if count > 1]
     results = Counter(e.payload.tool_call for e in events if isinstance(e.payload, ToolFinished))
     assert set(results.values()) <= {1}, "a finished tool call ran again"
+    rules = {rule.name for rule in RULES}
+    alerts = [(e.subagent, e.payload) for e in events if isinstance(e.payload, Alert) and e.payload.rule in rules]
+    assert len(alerts) == len(set(alerts)), "an alert was raised twice"
     with open_store(home.store) as store:
         assert tapes.verify(store, run) == []
         for generation in board.generations.values():

@@ -38,9 +38,9 @@ class Tape:
         seq = next(self._seq)
         return Used(seq=seq, turn=seq, name=tool, given=arguments, text=text, ok=ok, call=f"c{seq}", node=f"n{seq}")
 
-    def say(self, text: str = "Let me think.", tools: int = 0, **more: bool) -> Answered:
+    def say(self, text: str = "Let me think.", tools: int = 0, *, offered: bool = True, cut: bool = False) -> Answered:
         seq = next(self._seq)
-        return Answered(seq=seq, turn=seq, text=text, tools=tools, **more)
+        return Answered(seq=seq, turn=seq, text=text, tools=tools, offered=offered, cut=cut)
 
 
 @pytest.fixture
