@@ -27,7 +27,8 @@ from store.domain.events import (
     TurnStarted,
 )
 from store.domain.limits import Limits
-from store.domain.secrets import shown_line
+from store.domain.safe_text import safe
+from store.domain.secrets import may_have_one, shown_line
 from widgets.ink import Line, clean, wrap
 from widgets.words import count, duration, tokens
 
@@ -223,6 +224,25 @@ _GUTTERS = {
 """What stands before the first row and before the others: in a small pane the first may be out of sight."""
 
 
+PIECE, SIGN = 256, 64
+"""Characters that are looked at at once, and more than the longest sign of a secret has."""
+
+
+@lru_cache(1 << 15)
+def _suspect(piece: str) -> bool:
+    return may_have_one(piece)
+
+
+def _cleaned(text: str) -> str:
+    """As `clean`. A text that streams is drawn again and again, and its lines are nearly all the same: only those that
+    are new are searched for signs of secrets, which is what cleaning takes its time for."""
+    for line in text.split("\n"):
+        for at in range(0, len(line), PIECE):
+            if _suspect(line[at : at + PIECE + SIGN]):
+                return clean(text)
+    return safe(text).replace("\t", "    ")
+
+
 TALLEST = 40
 """Rows of a tool call or of its result in a whole tape; the trace has all of it."""
 LONGEST = 200_000
@@ -260,7 +280,7 @@ def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
     # From a line's beginning on, so that rows are folded alike however much is looked at.
     rows = []
     whole = True
-    for line in reversed(clean(part.text.rstrip()[-2 * SHOWN :]).split("\n")):
+    for line in reversed(_cleaned(part.text.rstrip()[-2 * SHOWN :]).split("\n")):
         rows[:0] = [row.rstrip() for row in wrap(line, cells - 2)]
         if len(rows) >= height:
             whole = False

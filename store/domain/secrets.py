@@ -136,7 +136,7 @@ SHORTEST = 6
 def mask(text: str) -> str:
     """The text with every secret of a known form hidden, character for character; white space stays. Masking what is
     masked changes nothing. Takes time in proportion to the text."""
-    if len(text) < SHORTEST or not _may_have_one(text):
+    if len(text) < SHORTEST or not may_have_one(text):
         return text
     spans = sorted(_spans(text))
     out: list[str] = []
@@ -173,8 +173,9 @@ def shown_line(text: str, width: int | None = None) -> str:
     return line if width is None else safe_line(line, width)
 
 
-def _may_have_one(text: str) -> bool:
-    """A quick look. Nearly all texts have no sign of a secret."""
+def may_have_one(text: str) -> bool:
+    """Whether a text has a sign of a secret of a known form: a quick look, and nearly all have none. A sign stands on
+    one line, so a text has one when one of its lines has."""
     folded = text.lower()
     return _PEM in text or any(sign in text for sign in _SIGNS) or any(sign in folded for sign in _FOLDED)
 
