@@ -1,9 +1,12 @@
 """A call as it is shown: what is known of it, and its request and response as they were recorded."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from store.domain.limits import Usage
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
 from widgets import paint, words
@@ -27,6 +30,17 @@ def pairs(*rows: tuple[str, str]) -> list[Line]:
     """Names and values."""
     size = max((len(name) for name, _ in rows), default=0)
     return [[(f"{name:<{size}}  ", "faint"), (shown_line(value), "text")] for name, value in rows if value]
+
+
+def as_of(call: Call, now: float) -> Call:
+    """The call as it was known at a time, in Unix seconds: in a playback it may be under way, though it is recorded."""
+    if call.ended is None or call.ended <= now:
+        return call
+    first = call.first_byte if call.first_byte is not None and call.first_byte <= now else None
+    return replace(
+        call, first_byte=first, ended=None, status=None, error="", complete=False, stop_reason="",
+        usage=Usage(), usd=0.0, answer=None, response=None, response_size=0, response_headers=(), response_id="", timing=None, notes=(),
+    )  # fmt: skip
 
 
 def facts(call: Call, tries: Sequence[Call] = ()) -> list[Line]:
@@ -95,13 +109,14 @@ def reported_lines(response: bytes) -> list[Line]:
     return [[("provider says  ", "faint"), (shown_line(json.dumps(one)), "text")] for one in said]
 
 
-def exchanges(store: "Store", names: Sequence[str]) -> list[Line]:
-    """The requests and responses of calls. Their headers are recorded without credentials. StoreError."""
+def exchanges(store: "Store", names: Sequence[str], now: float = math.inf) -> list[Line]:
+    """The requests and responses of calls, as far as they were known `now`. Their headers are recorded without
+    credentials. StoreError."""
     from store import tapes
 
     lines: list[Line] = []
     for name in names:
-        call = tapes.call(store, name)
+        call = as_of(tapes.call(store, name), now)
         lines += [*facts(call), *title(f"Request  {call.method} {shown_line(call.path)}")]
         lines += _headers(call.request_headers)
         try:

@@ -1,9 +1,10 @@
 """What the trace shows of one node, read from the record and painted as what it is. Runs in threads; draws nothing."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app.callnodes import exchanges, facts, reported_lines
+from app.callnodes import as_of, exchanges, facts, reported_lines
 from app.callnodes import pairs as pairs
 from app.callnodes import title as title
 from app.spots import (
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from store.database import Store
 
 
-def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False) -> list[Line]:
-    """The lines for a node; `raw` shows the request and the response of its call as recorded. StoreError."""
+def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False, now: float = math.inf) -> list[Line]:
+    """The lines for a node; `raw` shows the request and the response of its call as recorded. In a playback nothing is
+    told that comes after `now`, the recorded time in Unix seconds. StoreError."""
     if raw:
-        return _raw(store, shown)
+        return _raw(store, shown, now)
     match shown:
         case OfRun():
             return _run(board)
@@ -49,9 +51,9 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False) -
             lane = board.lane(shown.who)
             return _lane(store, lane) if lane else []
         case OfTurn():
-            return _turn(store, shown)
+            return _turn(store, shown, now)
         case OfTry():
-            return _one(store, shown.call)
+            return _one(store, shown.call, now)
         case OfBlock():
             return _block(block(store, shown))
         case OfTool():
@@ -101,13 +103,13 @@ def path(data: object) -> str:
     return ""
 
 
-def said(store: "Store", turn: OfTurn) -> list[tuple[str, tuple[Block, ...]]]:
-    """The words of a turn's finished calls."""
+def said(store: "Store", turn: OfTurn, now: float = math.inf) -> list[tuple[str, tuple[Block, ...]]]:
+    """The words of a turn's calls that have finished; in a playback, by the recorded time that it is `now`."""
     from store import tapes
 
     found: list[tuple[str, tuple[Block, ...]]] = []
     for name in turn.calls:
-        call = tapes.call(store, name)
+        call = as_of(tapes.call(store, name), now)
         if call.ended is not None:
             found.append((name, _blocks_of(store, call)))
     return found
@@ -314,7 +316,7 @@ def _event(store: "Store", event: Event) -> list[Line]:
     if isinstance(payload, SubagentChecked):
         return _checked(store, payload)
     if isinstance(payload, CallFinished):
-        return _one(store, payload.call)
+        return _one(store, payload.call, math.inf)
     if isinstance(payload, ToolFinished):
         head: Line = [("› ", "tool"), (shown_line(payload.name), "tool"), (f"  turn {payload.turn}", "faint")]
         return [head, [], *_finished(store, payload)]
@@ -322,21 +324,21 @@ def _event(store: "Store", event: Event) -> list[Line]:
     return [[(kind, "strong")], *paint.as_json(data)]
 
 
-def _turn(store: "Store", turn: OfTurn) -> list[Line]:
+def _turn(store: "Store", turn: OfTurn, now: float) -> list[Line]:
     from store import tapes
 
     lines: list[Line] = []
     for name in turn.calls:
-        tries = [tapes.call(store, tried) for tried in turn.tries.get(name, ())]
-        lines += _one(store, name, tries)
+        tries = [as_of(tapes.call(store, tried), now) for tried in turn.tries.get(name, ())]
+        lines += _one(store, name, now, tries)
     return lines or [[("no call was made in this turn", "faint")]]
 
 
-def _one(store: "Store", name: str, tries: Sequence[Call] = ()) -> list[Line]:
+def _one(store: "Store", name: str, now: float, tries: Sequence[Call] = ()) -> list[Line]:
     """A call, the tries that were made for it, and what it said."""
     from store import tapes
 
-    call = tapes.call(store, name)
+    call = as_of(tapes.call(store, name), now)
     lines = facts(call, tries)
     for tried in tries:
         lines += [[], *paint.indent(facts(tried), 2)]
@@ -346,16 +348,16 @@ def _one(store: "Store", name: str, tries: Sequence[Call] = ()) -> list[Line]:
     return lines
 
 
-def _raw(store: "Store", shown: Shown) -> list[Line]:
+def _raw(store: "Store", shown: Shown, now: float) -> list[Line]:
     match shown:
         case OfTurn():
-            return exchanges(store, shown.calls)
+            return exchanges(store, shown.calls, now)
         case OfTool():
-            return exchanges(store, shown.turn.calls)
+            return exchanges(store, shown.turn.calls, now)
         case OfResult() | OfBranch():
-            return exchanges(store, shown.tool.turn.calls)
+            return exchanges(store, shown.tool.turn.calls, now)
         case OfBlock() | OfTry():
-            return exchanges(store, [shown.call])
+            return exchanges(store, [shown.call], now)
         case OfEvent() | OfFault() if shown.event is not None:
             return _event(store, shown.event)
         case _:

@@ -223,3 +223,22 @@ async def test_it_is_there_at_every_size(home: Home, size: tuple[int, int]) -> N
 def test_an_event_in_a_line() -> None:
     assert said(Event(1, 1.0, "r", 2, 3, TurnStarted(4))) == "2.3 turn 4 begins"
     assert said(Event(1, 1.0, "r", None, None, Alert("x", "odd\x1b[31m things"))) == "alert: odd␛[31m things"
+
+
+async def test_a_trace_knows_nothing_of_what_comes_later(home: Home) -> None:
+    app = studio(home, "traces", play=standing("gen:2"))
+    async with app.run_test(size=(160, 50)) as pilot:
+        await settled(pilot)
+        await pilot.press("greater_than_sign")
+        await until(pilot, lambda: isinstance(app.world.past[-1].payload, TurnStarted), "a turn")
+        await pilot.press("full_stop")
+        await until(pilot, lambda: app.world.past[-1].payload.kind == "call.started", "its call")
+        await settled(pilot)
+        await pilot.press("f")
+        await settled(pilot)
+        assert "2.1 reproduce-first  ▶ running" in shown(pilot)
+        assert "number of concurrent requests" not in shown(pilot)
+        await pilot.press("full_stop")
+        await until(pilot, lambda: "number of concurrent requests" in shown(pilot), "what the call said")
+        await pilot.press("M", "M", "M")
+        await until(pilot, lambda: "2.1 reproduce-first" not in shown(pilot), "the generation before")

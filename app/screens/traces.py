@@ -111,10 +111,10 @@ class TracesScreen(Windowing, NodeActions, Searching):
         if item is None or track is None or item.blank:
             return
         shown, raw, board = nodes.shown(item.data), self.raw, track.board
-        key = (item.key, raw)
+        key, now = (item.key, raw), self.until_when
 
         def read() -> None:
-            self.post_message(Painted(key, nodes.describe(self.studio.feed.store(), board, shown, raw=raw)))
+            self.post_message(Painted(key, nodes.describe(self.studio.feed.store(), board, shown, raw=raw, now=now)))
 
         self.studio.in_thread(read, group="node")
 

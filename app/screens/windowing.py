@@ -1,5 +1,7 @@
 """How the Traces screen reads: what a trace begins with, then what is looked at, and what happens meanwhile."""
 
+import math
+
 from textual import on
 
 from app import nodes, tracing
@@ -217,6 +219,11 @@ class Windowing(StudioScreen):
             self.look()
         self.land()
 
+    @property
+    def until_when(self) -> float:
+        """What comes later in a playback is on the tape already, and not to be told. In Unix seconds."""
+        return self.studio.now() if self.studio.playback is not None else math.inf
+
     def _want(self) -> None:
         """Read the words of the turns that are open."""
         for item in self.trace.wanted() if self.trace else ():
@@ -226,10 +233,10 @@ class Windowing(StudioScreen):
                 self._read(item, data)
 
     def _read(self, item: Item, data: OfTurn) -> None:
-        run, key = data.who.run, item.key
+        run, key, now = data.who.run, item.key, self.until_when
 
         def read() -> None:
-            self.post_message(Filled(run, key, nodes.said(self.studio.feed.store(), data)))
+            self.post_message(Filled(run, key, nodes.said(self.studio.feed.store(), data, now)))
 
         self.studio.in_thread(read, group="turns", exclusive=False)
         if data.usage.total:
