@@ -38,8 +38,9 @@ def as_of(call: Call, now: float) -> Call:
         return call
     first = call.first_byte if call.first_byte is not None and call.first_byte <= now else None
     return replace(
-        call, first_byte=first, ended=None, status=None, error="", complete=False, stop_reason="",
-        usage=Usage(), usd=0.0, answer=None, response=None, response_size=0, response_headers=(), response_id="", timing=None, notes=(),
+        call, first_byte=first, ended=None, status=None, error="", complete=False, stop_reason="", usage=Usage(),
+        usd=0.0, answer=None, response=None, response_size=0, response_headers=(), response_id="", timing=None,
+        notes=(),
     )  # fmt: skip
 
 
