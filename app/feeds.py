@@ -12,7 +12,7 @@ from textual.message import Message
 
 from store.domain.blocks import BlockKind, blocks
 from store.domain.board import Board
-from store.domain.events import CallFinished, Event
+from store.domain.events import CallFinished, Event, RunCreated
 from store.domain.ids import SubagentId
 from store.home import Home
 from widgets.flow import Flow, Parts
@@ -198,7 +198,9 @@ class Feed:
                 known = runs.runs(store)
                 if (now_there := {row.id for row in known}) != names:
                     self._post(Listed(tuple((row.id, row.title, row.created) for row in known)))
-                    for run in now_there - names - {event.run for event in happened}:
+                    # A run that comes from a file has begun long before it is seen.
+                    begun = {event.run for event in happened if isinstance(event.payload, RunCreated)}
+                    for run in now_there - names - begun:
                         self._post(Read(_board(store, run)))
                     names = now_there
             if happened:

@@ -12,6 +12,7 @@ from store.lock import holder
 
 if TYPE_CHECKING:
     from backends.imports import Made
+    from backends.observer import Observed
     from store.database import Store
     from store.portable.container import Seal
     from store.portable.incoming import Imported
@@ -41,11 +42,17 @@ def read_file(home: Home, store: "Store", path: Path) -> "tuple[str, Sequence[Im
         if is_tape(head):
             return SOURCE, [import_run(store, home, path, decode=decoded, at=time.time())]
         found = look(path)
-        return found.format, bring(store, home, path, found, at=time.time())
+        return found.format, bring(store, home, path, found, observe=_observed, at=time.time())
     except (TapeFileError, ImportedFileError) as error:
         raise CommandError(f"{path} was not imported: {safe_line(str(error), 600)}.") from error
     except OSError as error:
         raise CommandError(f"{path} can't be read ({error.strerror}).", Exit.ENVIRONMENT) from error
+
+
+def _observed(store: "Store", run: str) -> "Observed":
+    from backends.observer import observe
+
+    return observe(store, run, 1, at=time.time())
 
 
 def decoded(data: bytes, codings: Sequence[str]) -> bytes | None:

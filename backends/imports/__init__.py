@@ -13,6 +13,7 @@ from store.domain.limits import Spend, Usage
 from store.domain.states import Ending
 
 if TYPE_CHECKING:
+    from backends.observer import Observed
     from store.database import Store
     from store.home import Home
 
@@ -140,9 +141,13 @@ def look(path: Path) -> Found:
     return look_at(path)
 
 
-def bring(store: "Store", home: "Home", path: Path, found: Found, *, at: float) -> list[Made]:
+Observe = Callable[["Store", str], "Observed"]
+"""Reads the tapes of a run's first generation, and says what they teach."""
+
+
+def bring(store: "Store", home: "Home", path: Path, found: Found, *, observe: Observe, at: float) -> list[Made]:
     """Make the runs of a file, but those that were made before. What could not be brought in whole is not brought in at
     all. ImportedFileError, StoreError, OSError."""
     from backends.imports.writing import bring_in
 
-    return bring_in(store, home, path, found, at=at)
+    return bring_in(store, home, path, found, observe=observe, at=at)

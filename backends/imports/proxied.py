@@ -1,8 +1,8 @@
 """Stores of the tapes proxy (github.com/papercomputeco/tapes): a node a message, content-addressed, in SQLite.
 
 Its first schema has (hash, parent_hash, content), later ones (hash, parent_hash, bucket, role, content, model,
-provider, stop_reason, tokens, durations, created_at). Each answer is a call, whose request are the nodes before it. What
-begins with another message of a user is another conversation: a subagent each.
+provider, stop_reason, tokens, durations, created_at). Each answer is a call, whose request are the nodes before it.
+What begins with another message of a user is another conversation: a subagent each.
 """
 
 import json

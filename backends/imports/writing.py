@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from itertools import chain, count
 from pathlib import Path
@@ -12,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from backends.imports import Asked, Attempt, Found, Made, Told, Verdict
-from store import blobs, events
+from backends.imports import Asked, Attempt, Found, Made, Observe, Told, Verdict
+from store import blobs, events, observations
 from store.arriving import Arrival, arriving, finish, imported, taken
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.canonical import DIGEST_SIZE
 from store.domain.events import (
     GenerationDesigned,
+    GenerationObserved,
     Payload,
     RunCreated,
     RunFinished,
     RunImported,
     SubagentChecked,
     SubagentEnded,
+    SubagentJudged,
     SubagentLaunched,
     ToolFinished,
     ToolStarted,
@@ -33,14 +36,16 @@ from store.domain.events import (
 from store.domain.foreign import exit_of, gist, in_our_words
 from store.domain.ids import ALPHABET, RUN_LENGTH, SubagentId
 from store.domain.limits import Limits, Spend
+from store.domain.observations import live
 from store.domain.safe_text import safe_line
-from store.domain.states import RunState
+from store.domain.states import RunState, Validity
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, SandboxKind, Task
 from store.home import Home
 from store.recording import CallEnd, CallStart, new_call_id, record_call
 
 if TYPE_CHECKING:
+    from backends.observer import Observed
     from store.database import Store
 
 SOURCE = "import:"
@@ -55,7 +60,7 @@ _DIFF = re.compile(r"^diff --git a/(.*) b/", re.MULTILINE)
 _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.DOTALL)
 
 
-def bring_in(store: "Store", home: Home, path: Path, found: Found, *, at: float) -> list[Made]:
+def bring_in(store: "Store", home: Home, path: Path, found: Found, *, observe: Observe, at: float) -> list[Made]:
     """Make the runs of a file, but those that were made before."""
     finish(store, home, at=at)
     there = imported(store, found.digest)
@@ -68,7 +73,8 @@ def bring_in(store: "Store", home: Home, path: Path, found: Found, *, at: float)
         created = told.created if told.created is not None else at
         title = safe_line(told.title, _TITLE) or told.name
         with arriving(store, home, run, title, created=created, at=at) as arrival:
-            _Writing(arrival, found.format, told, title, created, numbers).write()
+            _Writing(arrival, found.format, told, title, created, numbers).write(partial(observe, store, run))
+            _face(store, home, run)
             arrival.end(RunImported(found.format, path.name, found.digest, told.name, at, tuple(told.notes)))
         made.append(Made(run, told.name, made=True))
     return made
@@ -118,14 +124,16 @@ class _Writing:
         self._waiting: deque[Future[Any]] = deque()
         self._solved = False
 
-    def write(self) -> None:
-        """All of it."""
+    def write(self, observe: Callable[[], "Observed"]) -> None:
+        """All of it; what can be learned from it last."""
         told, at = self._told, self._created
         self._tell(at, RunCreated(self._task(), self._title, "", 0, imported=self._kind))
         self._tell(at, GenerationDesigned(self._plans()), generation=1)
         ended = at
         for number, attempt in enumerate(told.attempts, 1):
             ended = max(ended, self._attempt(_Lane(SubagentId(self._arrival.run, 1, number), attempt, at)))
+        self._settle(0)
+        self._submit(partial(_observed, run=self._arrival.run, at=ended, seen=observe()))
         reason = f"Imported ({self._kind}): verdicts are the file's own, no check was run here."
         self._tell(ended, RunFinished(RunState.SOLVED if self._solved else RunState.UNSOLVED, reason, ""))
         self._settle(0)
@@ -254,6 +262,24 @@ class _Writing:
     def _settle(self, most: int) -> None:
         while len(self._waiting) > most:
             self._waiting.popleft().result()
+
+
+def _observed(connection: Connection, *, run: str, at: float, seen: "Observed") -> None:
+    """Put on record what the observer has seen, as the harness does."""
+    for who, (validity, reason) in seen.judged.items():
+        # Most of what people have is no work on code: that nothing was edited says nothing of it.
+        if validity is not Validity.NEVER_STARTED:
+            events.tell(connection, who, [(at, SubagentJudged(validity, reason))])
+    version = observations.save(connection, seen.document, author="observer", at=at)
+    payload = GenerationObserved(version, len(live(seen.document)), seen.added, seen.supported)
+    events.append(connection, run, [payload], at=at, generation=1)
+
+
+def _face(store: "Store", home: Home, run: str) -> None:
+    """The observations as a file."""
+    text = observations.text(store, run)
+    if text is not None:
+        observations.write_face(home.folder(run).create().observations, text)
 
 
 def _results(lane: _Lane, news: Sequence[dict[str, Any]], at: float, moment: _Moment) -> None:

@@ -149,7 +149,7 @@ def _verdict(attempt: Attempt, before: Trial, after: Trial) -> tuple[Claim, str]
     """The claim, and the words for it."""
     was = "" if before.count is None else _failures(before.count)
     if after.passed:
-        if attempt.solved or attempt.checked is None:
+        if attempt.solved or attempt.checked is None or attempt.checked.word:
             return Claim.HALF, f"brought the check from {was or 'failing'} to 0; not enough alone."
         return (
             Claim.HALF,
@@ -178,7 +178,7 @@ def _failures(count: int | None) -> str:
 
 def _solution(attempt: Attempt, tried: Trials) -> Observation | None:
     """The patch of a solved attempt: by its edits where these are all, else by what the harness checked."""
-    if not attempt.solved or attempt.checked is None:
+    if not attempt.solved or attempt.checked is None or attempt.checked.word:
         return None
     left_out = set(attempt.checked.left_out)
     changes = patch_changes(attempt.patch)
