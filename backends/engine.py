@@ -268,7 +268,7 @@ class Engine:
                 who = subagent.label if subagent is not None else "somebody"
                 stop[0](f"{who} asked what is not on the tape of run {replay.run}.")
 
-        tape = Tape(self._store, replay, into=self._board.run, names=names, missed=missed)
+        tape = Tape(self._store, replay, into=self._board.run, names=names, began=recorded.began, missed=missed)
         return tape, Played(recorded, tape, strict=replay.on_mismatch is OnMismatch.STOP)
 
     @property

@@ -4,6 +4,8 @@ import json
 import time
 from pathlib import Path
 
+from app.replays import order_replay
+from app.replays import outcome as outcome_of
 from backends.agents.prompt import FORKED
 from store import commands, tapes
 from store.database import Store, open_store
@@ -12,6 +14,7 @@ from store.domain.commands import Command, Fork, Raise, Steer, Stop
 from store.domain.events import LimitsRaised, SubagentAdded, SubagentSteered
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits
+from store.domain.replay import Replay
 from store.domain.states import RunState
 from store.home import Home
 from tests import runs
@@ -82,3 +85,12 @@ def test_what_the_operator_does_to_a_subagent_survives_a_kill_of_the_engine(tmp_
         assert tapes.verify(store, run) == []
     assert board.state in {RunState.SOLVED, RunState.STOPPED}
     assert "1.3" in home.folder(run).report.read_text()
+    # What the operator did is on the tape, too: the whole is repeated with nobody at the keyboard and no model.
+    with open_store(home.store) as store:
+        again = order_replay(home, store, board, Replay(run))
+    now = runs.finish(home, again)
+    with open_store(home.store) as store:
+        played = outcome_of(store, now)
+        assert played is not None
+        assert played.faithful, played
+        assert [one.text for one in now.generations[1].lanes[1].steering] == [limits.text, WORDS]

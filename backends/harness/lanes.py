@@ -138,8 +138,8 @@ class LaneRunner:
             afresh=afresh,
         )
         await self._journal.record(
-            *([LimitsRaised(raised)] if raised != Limits() else []),
             launched,
+            *([LimitsRaised(raised)] if raised != Limits() else []),
             subagent=self.subagent,
             also=lambda connection: keys.mint(
                 connection, self.subagent, secret, at=self._journal.clock(), allowance=granted
@@ -201,6 +201,7 @@ class LaneRunner:
 
     def _assignment(self, observations: str, model: str, secret: str) -> Assignment:
         board, plan, begins = self._journal.board, self.lane.plan, self.lane.forked_from
+        played = self._ports.played
         remembers = not plan.clean and board.task.memory is Memory.OWN and self.subagent.generation > 1
         return Assignment(
             subagent=self.subagent,
@@ -209,7 +210,7 @@ class LaneRunner:
             protected=board.task.check.protected,
             strategy=plan.strategy,
             model=model,
-            limits=self.lane.limits,
+            limits=(played.promised(self.subagent) if played is not None else None) or self.lane.promised,
             observations=observations,
             recall=remembers,
             tool_seconds=board.task.tool_seconds,

@@ -53,6 +53,11 @@ class Played:
         lane = self._lane(subagent)
         return lane.raised if lane is not None else Limits()
 
+    def promised(self, subagent: SubagentId) -> Limits | None:
+        """The limits that the subagent's instructions had; None for one that was not there."""
+        lane = self._lane(subagent)
+        return lane.promised if lane is not None else None
+
     def _lane(self, subagent: SubagentId) -> Lane | None:
         return self._board.lane(SubagentId(self._board.run, subagent.generation, subagent.lane))
 

@@ -84,13 +84,15 @@ class Tape:
         *,
         into: str,
         names: Callable[[SubagentId], Names] = lambda subagent: {},
+        began: Callable[[SubagentId], float] = lambda subagent: 0.0,
         missed: Missed = lambda subagent, difference: None,
         policy: MatchPolicy = DEFAULT,
     ) -> None:
         """`into` is the run that is answered: what has answered it before is not played again. `names` says which words
-        of a subagent's requests are other ones in another run, for those of both runs."""
+        of a subagent's requests are other ones in another run, for those of both runs. `began` says when what counts
+        of a recorded subagent's work began: what it did before it was started anew is not played."""
         self._store, self._replay, self._policy = store, replay, policy
-        self._names, self._missed = names, missed
+        self._names, self._began, self._missed = names, began, missed
         self._used = used(tapes.calls(store, run=into))
         self._tracks: dict[SubagentId | None, _Track] = {}
 
@@ -140,9 +142,13 @@ class Tape:
             run = self._replay.run
             of = self._recorded(subagent)
             calls = tapes.calls(self._store, run=run) if of is None else tapes.calls(self._store, subagent=of)
-            left = [_Recorded(call) for call in calls if playable(call) and call.id not in self._used]
+            since = self._began(of) if of is not None else 0.0
+            left = [_Recorded(call) for call in calls if self._plays(call, since)]
             self._tracks[subagent] = _Track(left)
         return self._tracks[subagent]
+
+    def _plays(self, call: Call, since: float) -> bool:
+        return call.started >= since and call.id not in self._used and playable(call)
 
     def _recorded(self, subagent: SubagentId | None) -> SubagentId | None:
         return None if subagent is None else SubagentId(self._replay.run, subagent.generation, subagent.lane)

@@ -144,6 +144,11 @@ class Board:
         generation = self.generations.get(subagent.generation)
         return generation.lanes.get(subagent.lane) if generation else None
 
+    def began(self, subagent: SubagentId) -> float:
+        """When what counts of a subagent's work began; 0 where it has not."""
+        lane = self.lane(subagent)
+        return lane.began if lane is not None else 0.0
+
     def next_step(self) -> tuple[int, Step] | None:
         """The first step that is not finished, with its generation; None when the run is over."""
         if self.finished is not None:
@@ -175,6 +180,7 @@ class Board:
             if isinstance(payload, SubagentRestarted) and generation:
                 if payload.plan is not None:
                     lane.plan, lane.limits = payload.plan, self._limits(payload.plan).with_own(lane.raised)
+                lane.promised = lane.limits
                 self._work_again(generation, event.at)
             return
         match payload:
@@ -248,7 +254,8 @@ class Board:
                 lane.tool = ""
 
     def _lane(self, generation: int, plan: LanePlan) -> Lane:
-        return Lane(SubagentId(self.run, generation, plan.lane), plan, self._limits(plan))
+        limits = self._limits(plan)
+        return Lane(SubagentId(self.run, generation, plan.lane), plan, limits, promised=limits)
 
     def _limits(self, plan: LanePlan) -> Limits:
         return self.task.limits.with_own(plan.strategy.limits)

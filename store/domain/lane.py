@@ -85,6 +85,8 @@ class Lane:
     """Tool calls that have their result, by the provider's id."""
     steering: list[Steering] = field(default_factory=list)
     """What the operator told it, oldest first."""
+    promised: Limits = field(default_factory=Limits)
+    """What its instructions say that it may use: they stay as they were when it began."""
     raised: Limits = field(default_factory=Limits)
     """Limits that the operator raised, which stand in place of those that it was given."""
     forked_from: ForkedFrom | None = None

@@ -129,7 +129,7 @@ def replayed(then: "Board", now: "Board", recorded: Sequence[Call], made: Sequen
             _lane(
                 before.get(key),
                 after.get(key),
-                [call for call in recorded if _key(call.subagent) == key and playable(call)],
+                [call for call in recorded if _key(call.subagent) == key and playable(call) and _counts(then, call)],
                 [call for call in made if _key(call.subagent) == key],
             )
             for key in sorted(before.keys() | after.keys())
@@ -157,6 +157,11 @@ def _lane(then: "Lane | None", now: "Lane | None", recorded: Sequence[Call], mad
 
 def _lanes(board: "Board") -> "list[Lane]":
     return [lane for generation in board.generations.values() for lane in generation.lanes.values()]
+
+
+def _counts(board: "Board", call: Call) -> bool:
+    """It is not of what a subagent did before it was started anew."""
+    return call.subagent is None or call.started >= board.began(call.subagent)
 
 
 def _key(subagent: SubagentId | None) -> tuple[int, int] | None:
