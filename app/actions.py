@@ -43,10 +43,18 @@ ACTIONS: tuple[Action, ...] = (
         "multitrack observations RUN",
     ),
     Action(
+        "convergence",
+        "Convergence",
+        "Observations and solved subagents by generation; cost, failures, strategies.",
+        ("5",),
+        (EVERYWHERE,),
+        "multitrack convergence RUN",
+    ),
+    Action(
         "report",
         "Report",
         "What failed, what was learned, what it cost.",
-        ("5",),
+        ("6",),
         (EVERYWHERE,),
         "multitrack report RUN",
     ),
@@ -164,6 +172,7 @@ ACTIONS: tuple[Action, ...] = (
         ("traces",),
         "multitrack fork RUN CALL",
     ),
+    Action("scope", "More runs", "This run, all runs of its task, or all runs there are.", ("a",), ("convergence",)),
     Action("edit", "Edit", "Edit the observations that the next generation gets.", ("e",), ("observations",)),
     Action("save", "Save", "Hand the edited text to the engine.", ("ctrl+s",), ("observations",)),
     Action(
@@ -210,7 +219,7 @@ ORDERS = frozenset(
 )
 """What an engine is asked to do: nothing of it can be done in a playback."""
 
-SCREENS = ("runs", "grid", "traces", "observations", "report")
+SCREENS = ("runs", "grid", "traces", "observations", "convergence", "report")
 """The screens, in the order of their keys. Each is also an action."""
 
 _SHOWN = {

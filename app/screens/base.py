@@ -104,7 +104,7 @@ class StudioScreen(Screen[None]):
         """Show everything anew."""
         self.set_class(self.size.width < NARROW, "narrow")
         self.set_class(self.size.height < LOW, "low")
-        self.query_one(TabBar).show(attention(self.world))
+        self.query_one(TabBar).show(attention(self.world, self.size.width))
         if self.OF_RUN:
             self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
         self.update()
@@ -146,8 +146,8 @@ class StudioScreen(Screen[None]):
         self.studio.action_do(message.action)
 
 
-def attention(world: World) -> Line:
-    """At the right of the tabs: what goes on in all runs."""
+def attention(world: World, cells: int) -> Line:
+    """At the right of the tabs: what goes on in all runs; where there is little room, what asks most."""
     waiting = sum(track.waiting for track in world.tracks.values())
     running = sum(track.alive and not track.board.state.final and not track.waiting for track in world.tracks.values())
     line: Line = []
@@ -157,7 +157,7 @@ def attention(world: World) -> Line:
         line.append((f"▶ {running} running ", "accent"))
     if waiting:
         line.append((f"◆ {waiting} at gate ", "warn"))
-    return line
+    return line if cells >= NARROW else line[-1:]
 
 
 def run_line(track: Track | None, now: float, cells: int) -> tuple[Line, Line]:
@@ -218,7 +218,7 @@ def run_banner(track: Track | None, cells: int, screen: str = "") -> Line:
         mark = RUN[board.finished.state]
         return [
             (f" {mark.glyph} {mark.word}", mark.ink), (f": {shown_line(board.finished.reason)}", "text"),
-            ("  5", "key"), (" report", "text"),
+            (f"  {actions.find('report').keys[0]}", "key"), (" report", "text"),
         ]  # fmt: skip
     if board.baseline is not None and board.baseline.refused:
         return [(f" ⚠ {shown_line(board.baseline.refused)}", "bad")]

@@ -130,6 +130,10 @@ class Convergence:
         """The first generation in which any lane of any run is solved."""
         return min((run.first_solved for run in self.runs if run.first_solved is not None), default=None)
 
+    def solved_by(self, number: int) -> int:
+        """Runs with a solved lane in that generation or before: one that stops when it is solved has no later ones."""
+        return sum(run.first_solved is not None and run.first_solved <= number for run in self.runs)
+
 
 def convergence(boards: Iterable[Board]) -> Convergence:
     """The numbers of these runs together. Runs without a generation count as runs, and for nothing else."""
