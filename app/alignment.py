@@ -1,6 +1,6 @@
 """Two tapes side by side: their turns as steps, aligned up to where they part and, as far as they meet again, after it.
 
-Pure. What a step is compared by is what its tools were asked to do, for two models seldom say a thing in the same words.
+Pure. What a step is compared by is what its tools were asked to do: two models seldom say a thing in the same words.
 """
 
 from collections.abc import Iterable, Sequence

@@ -246,10 +246,11 @@ def words_of(store: "Store", calls: Iterable[str]) -> dict[str, Parts]:
 
 
 def read_flows(store: "Store", run: str) -> Flowed:
-    """A run's events, and its lanes' flows up to the last of them."""
+    """A run's events, and its lanes' flows up to the last of them. Of a long run, its last events alone."""
+    from app import large
     from store import events
 
-    happened = events.read(store, run=run)
+    happened = large.recent(store, run) if large.is_large(store, run) else events.read(store, run=run)
     last: dict[SubagentId, list[str]] = {}
     for event in happened:
         if isinstance(event.payload, CallFinished) and event.subagent is not None:
@@ -264,8 +265,11 @@ def read_flows(store: "Store", run: str) -> Flowed:
 
 def _board(store: "Store", run: str) -> Board:
     """A run's past, folded."""
+    from app import large
     from store import events
 
+    if large.is_large(store, run):
+        return large.board(store, run)
     board = Board(run)
     for event in events.read(store, run=run):
         board.apply(event)

@@ -1,6 +1,6 @@
-"""A store with one run as large as wanted, for benchmarks: as many nodes as asked for, with the calls, events and tapes
-that belong to them. The first turn is recorded through the store's own API; the others are made from its rows in SQL, so
-that a million nodes take about a minute. Their keys are no digests: `multitrack verify` would say so.
+"""A store with one run as large as wanted, for benchmarks: as many nodes as asked for, with the calls, events and
+tapes that belong to them. The first turn is recorded through the store's own API; the others are made from its rows in
+SQL: a million nodes take about a minute. Their keys are no digests: `multitrack verify` would say so.
 
     python -m bench.bigrun FILE [--nodes N] [--generations N] [--lanes N]
 """
@@ -87,7 +87,8 @@ def _events(driver: sqlite3.Connection, digest: str, generations: int, lanes: in
         "tool.started": "json_object('turn', t, 'tool_call', 'toolu_1', 'name', 'run', "
         "'summary', 'run python check.py --schedules 50')",
         "tool.finished": "json_object('turn', t, 'tool_call', 'toolu_1', 'name', 'run', 'ok', json('true'), "
-        f"'seconds', 0.4, 'result', '{digest}', 'summary', iif((t * 7 + l) % {WRONG_EVERY}, '1 broken', 'exit code 1'))",
+        f"'seconds', 0.4, 'result', '{digest}', "
+        f"'summary', iif((t * 7 + l) % {WRONG_EVERY}, '1 broken', 'exit code 1'))",
     }
     payload = " ".join(f"WHEN {number} THEN {sql}" for number, sql in enumerate(told.values()))
     kind = " ".join(f"WHEN {number} THEN '{name}'" for number, name in enumerate(told))

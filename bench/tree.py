@@ -1,5 +1,5 @@
-"""What the trace costs: adding one visible node to a live tree of 100,000 that is all unfolded, beside Textual's Tree in
-the same run; and opening a run of a million nodes, with the memory that takes.
+"""What the trace costs: adding one visible node to a live tree of 100,000 that is all unfolded, beside Textual's Tree
+in the same run; and opening a run of a million nodes, with the memory that takes.
 
     python -m bench.tree [--nodes N] [--run-nodes N] [--json]
 
@@ -172,7 +172,8 @@ async def in_the_app(store_file: Path) -> dict[str, float]:
         found["screen_ms"] = (time.perf_counter() - began) * 1000
         found["tree_ms"] = await until(lambda: isinstance(app.place, TracesScreen) and app.place.trace is not None)
         screen = app.place
-        assert isinstance(screen, TracesScreen) and screen.trace is not None
+        assert isinstance(screen, TracesScreen)
+        assert screen.trace is not None
         trace = screen.trace
         lane = next(lane for lane in trace.lanes.values() if lane.who.generation == 5)
         trace.outline.open(lane.item)
@@ -217,11 +218,11 @@ def main() -> None:
         file = given.store or Path(folder) / "multitrack.db"
         if given.store is None:
             make(file, given.run_nodes)
+        command = [sys.executable, "-m", "bench.tree", "--nodes", str(given.nodes), "--store", str(file)]
         found = {
             case: json.loads(
                 subprocess.run(
-                    [sys.executable, "-m", "bench.tree", "--case", case, "--nodes", str(given.nodes), "--store", str(file)],
-                    check=True, capture_output=True, text=True,
+                    [*command, "--case", case], check=True, capture_output=True, text=True
                 ).stdout.splitlines()[-1]
             )
             for case in ("theirs", "ours", "opening", "app")

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
 _LAST = "SELECT coalesce(max(seq), 0) FROM events WHERE run = ?"
+_MANY = "SELECT seq FROM events WHERE run = ? ORDER BY seq LIMIT 1 OFFSET ?"
 _BESIDE = (
-    f"{_ROW} INDEXED BY ix_events_beside WHERE run = ? AND seq > ? AND seq <= ? AND kind NOT IN ('turn.started', 'call.started', 'call.finished', "
-    "'tool.started', 'tool.finished', 'program.said') ORDER BY seq"
+    f"{_ROW} INDEXED BY ix_events_beside WHERE run = ? AND seq > ? AND seq <= ? AND kind NOT IN ('turn.started', "
+    "'call.started', 'call.finished', 'tool.started', 'tool.finished', 'program.said') ORDER BY seq"
 )
 _UNDER = "coalesce(json_extract(data, '$.under'), '')"
 _TURNS = "FROM events INDEXED BY ix_events_turns WHERE run = ? AND kind = 'turn.started'"
@@ -48,6 +49,12 @@ def last(store: "Store", run: str) -> int:
     """The last event of a run, 0 before the first."""
     with store.read() as connection:
         return int(connection.exec_driver_sql(_LAST, (run,)).scalar_one())
+
+
+def many(store: "Store", run: str, count: int) -> bool:
+    """Whether a run has more events than that."""
+    with store.read() as connection:
+        return connection.exec_driver_sql(_MANY, (run, count)).first() is not None
 
 
 def beside(store: "Store", run: str, *, after: int = 0, until: int = NO_END) -> list[Event]:
