@@ -71,6 +71,16 @@ async def test_a_run_is_played_from_the_grid_and_left_again(home: Home) -> None:
         assert not app.screen.query_one(Timeline).display
 
 
+async def test_from_the_list_of_runs_its_grid_is_played(home: Home) -> None:
+    app = studio(home, "runs")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "P")
+        await until(pilot, lambda: app.place is not None and app.place.NAME == "grid", "the grid")
+        await until(pilot, lambda: count(app) > 0, "the first events")
+        assert played(app).start_at.run == record.GATE == app.run_name
+
+
 async def test_keys_step_jump_and_change_the_speed(home: Home) -> None:
     app = studio(home, "grid", play=standing())
     async with app.run_test(size=SIZE) as pilot:

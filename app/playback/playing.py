@@ -52,6 +52,10 @@ class Playing(Watching):
         """Carry out an action of the registry. To be overridden."""
         raise NotImplementedError
 
+    def go(self, screen: str) -> None:
+        """Show another screen. To be overridden."""
+        raise NotImplementedError
+
     def why_not_played(self, action: str) -> str:
         """Why an action can't be done now, for what playback has to say of it; "" when that is nothing."""
         only = actions.PLAYBACK in actions.find(action).where
@@ -76,6 +80,9 @@ class Playing(Watching):
     def do_play(self) -> None:
         if self.run_name is not None:
             self.play(Start(self.run_name))
+            if getattr(self.screen, "NAME", "") == "runs":
+                # A list of runs shows nothing of what is played.
+                self.go("grid")
 
     def do_leave_playback(self) -> None:
         self.leave_playback()
