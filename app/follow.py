@@ -16,17 +16,24 @@ from store.domain.events import (
     EngineStopped,
     Event,
     FinishRan,
+    ForkedFrom,
     GateOpened,
     GatePassed,
     GenerationDesigned,
     GenerationObserved,
+    LimitsRaised,
     RunCreated,
     RunFinished,
     SandboxesPrepared,
     SandboxesPreparing,
+    SubagentAdded,
     SubagentChecked,
     SubagentEnded,
+    SubagentRestarted,
+    SubagentSteered,
 )
+from store.domain.ids import SubagentId
+from store.domain.limits import in_words
 from store.domain.replay import Replayed
 from store.domain.secrets import shown_line
 from store.domain.states import RunState, SubagentState
@@ -145,6 +152,14 @@ def lines(board: Board, event: Event) -> list[str]:
             return _baseline(baseline)
         case GenerationDesigned() if generation:
             return _designed(board, generation)
+        case SubagentAdded(forked_from=ForkedFrom(subagent=source)) if lane:
+            return [f"  {lane.id.label}  joins with the conversation of {SubagentId.parse(source).label}."]
+        case SubagentRestarted(plan=plan) if lane:
+            return [f"  {lane.id.label}  starts anew{f' with “{shown_line(plan.strategy.name, 60)}”' if plan else ''}."]
+        case SubagentSteered(text=text) if lane:
+            return [f"  {lane.id.label}  is told: {shown_line(text, 160)}"]
+        case LimitsRaised() if lane:
+            return [f"  {lane.id.label}  may use {in_words(lane.limits)}."]
         case SubagentEnded() if lane and lane.state is SubagentState.KILLED:
             return [_lane_line(lane)]
         case SubagentChecked() if lane and lane.state is not SubagentState.KILLED:

@@ -14,6 +14,7 @@ import pytest
 from backends.agents.builtin import BuiltinAgent
 from backends.agents.prompt import FORKED, NOT_HERE, from_operator
 from backends.agents.provider import Retry
+from backends.observer.reading import attempts
 from backends.proxy import Prices, Proxy, Upstream, serve
 from store import tapes
 from store.domain.board import Lane
@@ -346,6 +347,8 @@ async def test_a_fork_goes_on_with_the_conversation_in_a_workspace_of_its_own(tm
         assert here.lane(1).checked is not None
         assert here.lane(1).checked.files == ("mark",)  # type: ignore[union-attr]
         assert tapes.verify(store, here.made.run) == []
+        read = {one.subagent.lane: [step.name for step in one.steps] for one in attempts(store, here.made.run, 1)}
+        assert read == {1: ["run", "run", "submit"], 2: ["submit"]}, "what it began with is not what it did"
         # Edited: the words of the first tool result are others, and the strategy is another.
         node = tapes.messages(store, second)[2].node
         requests = len(here.provider.requests)

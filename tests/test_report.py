@@ -10,6 +10,7 @@ from store.domain.board import Board, Generation, Lane
 from store.domain.events import (
     BaselineChecked,
     CheckResult,
+    ForkedFrom,
     GenerationObserved,
     RunCreated,
     RunFinished,
@@ -17,7 +18,8 @@ from store.domain.events import (
     SubagentEnded,
 )
 from store.domain.ids import SubagentId
-from store.domain.limits import Limits, Spend, Usage
+from store.domain.lane import Steering
+from store.domain.limits import LIMITS_RAISED, Limits, Spend, Usage
 from store.domain.safe_text import safe
 from store.domain.states import Ending, RunState, SubagentState, Validity
 from store.domain.strategy import LanePlan, Strategy
@@ -66,6 +68,20 @@ def test_it_says_what_the_board_says() -> None:
     assert "passed (exit code 0, 0 failures)" in text
     assert "| turn limit | 4 |" in text
     assert "| `scripted-debugger` | 42 | 6,000 | 1,200 | 0 | 0 | $3.00 |" in text
+
+
+def test_it_says_what_of_an_attempt_was_the_operators_doing() -> None:
+    run = board()
+    own = run.generations[1].lanes[1]
+    own.forked_from = ForkedFrom("c", "n", subagent="abcde.1.2", turn=7)
+    own.raised = Limits(turns=90)
+    own.steering = [
+        Steering(1, 0.0, f"{LIMITS_RAISED} More.", 1),
+        Steering(2, 0.0, "Look.", 2),
+        Steering(3, 0.0, "Late."),
+    ]
+    text = report(run, None, b"", now=0)
+    assert "forked from 1.2, turn 7, told 1 thing by the operator, limits raised to 90 turns" in text
 
 
 def test_a_control_run_says_that_it_is_one() -> None:

@@ -16,9 +16,11 @@ from store.domain.events import (
     GenerationObserved,
     RunCreated,
     RunFinished,
+    SubagentAdded,
     SubagentChecked,
     SubagentEnded,
     SubagentLaunched,
+    SubagentRestarted,
     ToolFinished,
 )
 from store.domain.ids import SubagentId
@@ -77,6 +79,8 @@ class Timeline:
             case GenerationDesigned() if generation is not None:
                 self._generations[generation] = event.at
                 self._plans.update({(generation, plan.lane): plan for plan in payload.lanes})
+            case SubagentAdded(plan=plan) | SubagentRestarted(plan=LanePlan() as plan) if who is not None:
+                self._plans[who.generation, who.lane] = plan
             case SubagentLaunched() if who is not None:
                 # One that another engine took over began with the first.
                 self._agents.setdefault(who, _Agent(payload, event.at))

@@ -38,7 +38,7 @@ from store.domain.events import (
     SubagentSteered,
 )
 from store.domain.ids import SubagentId
-from store.domain.limits import Limits, in_words, not_higher
+from store.domain.limits import LIMITS_RAISED, Limits, in_words, not_higher
 from store.domain.safe_text import safe_line
 from store.domain.states import Ending, Step, SubagentState
 from store.domain.strategy import LanePlan, Strategy
@@ -179,7 +179,7 @@ class Operator:
         payloads: list[Payload] = [LimitsRaised(wanted)]
         if self._ports.forks and not self._played_alone:
             # It plans by what its prompt says. A program of its own would have to be interrupted for that.
-            payloads.append(SubagentSteered(f"Your limits are raised. For the whole attempt: at most {limits}."))
+            payloads.append(SubagentSteered(f"{LIMITS_RAISED} For the whole attempt: at most {limits}."))
         await self._settle(
             pending,
             True,

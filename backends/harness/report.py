@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from store.domain.board import Board, Generation, Lane, best_lane
 from store.domain.events import CheckResult
-from store.domain.limits import Spend
+from store.domain.ids import SubagentId
+from store.domain.limits import LIMITS_RAISED, Limits, Spend, in_words
 from store.domain.observations import Document, live
 from store.domain.safe_text import safe, safe_line
 from store.domain.secrets import mask
@@ -249,10 +250,20 @@ def _lanes(board: Board) -> str:
 
 
 def _note(lane: Lane) -> str:
-    """What the operator should know of an attempt."""
-    if lane.alert:
-        return lane.alert
-    return lane.ended.detail if lane.ended and lane.ended.ending is not Ending.SUBMITTED else ""
+    """What the operator should know of an attempt: first of all, what of it was their own doing."""
+    said = lane.ended.detail if lane.ended and lane.ended.ending is not Ending.SUBMITTED else ""
+    return "; ".join(filter(None, [_by_hand(lane), lane.alert or said]))
+
+
+def _by_hand(lane: Lane) -> str:
+    source = lane.forked_from
+    told = sum(one.turn is not None and not one.text.startswith(LIMITS_RAISED) for one in lane.steering)
+    parts = [
+        f"forked from {SubagentId.parse(source.subagent).label}, turn {source.turn}" if source is not None else "",
+        f"told {told} {'thing' if told == 1 else 'things'} by the operator" if told else "",
+        f"limits raised to {in_words(lane.raised)}" if lane.raised != Limits() else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _lanes_of(board: Board) -> Iterable[Lane]:

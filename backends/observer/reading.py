@@ -17,9 +17,11 @@ from store.domain.events import (
     GenerationDesigned,
     Payload,
     RunCreated,
+    SubagentAdded,
     SubagentChecked,
     SubagentEnded,
     SubagentLaunched,
+    SubagentRestarted,
     ToolFinished,
 )
 from store.domain.foreign import in_our_words
@@ -37,7 +39,9 @@ _TAKEN: tuple[type[Payload], ...] = (
     RunCreated,
     BaselineChecked,
     GenerationDesigned,
+    SubagentAdded,
     SubagentLaunched,
+    SubagentRestarted,
     SubagentEnded,
     SubagentChecked,
     ToolFinished,
@@ -57,6 +61,8 @@ class _Lane:
     checked: SubagentChecked | None = None
     results: dict[str, ToolFinished] = field(default_factory=dict)
     began: float = 0.0
+    forked: bool = False
+    """Its conversation begins with another's."""
 
 
 @dataclass
@@ -82,6 +88,10 @@ class _Record:
             return
         lane = self.lanes.setdefault(event.lane, _Lane())
         match event.payload:
+            case SubagentAdded(plan=plan, forked_from=source):
+                lane.plan, lane.forked = plan, source is not None
+            case SubagentRestarted(plan=LanePlan() as plan):
+                lane.plan = plan
             case SubagentLaunched() as launched:
                 lane.launched = launched
                 if launched.afresh:
@@ -129,7 +139,7 @@ def _events(store: "Store", run: str, generation: int) -> Iterator[Event]:
 
 
 def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane, calls: list[Call]) -> Attempt:
-    steps, said = _walk(store, calls, lane.results)
+    steps, said = _walk(store, calls, lane.results, forked=lane.forked)
     task, plan, ended, checked = record.task, lane.plan, lane.ended, lane.checked
     patch = blobs.get(store, checked.patch).decode(errors="replace") if checked is not None and checked.patch else ""
     spend = tapes.spend(store, subagent) if ended is None else ended.spend
@@ -168,13 +178,16 @@ def _whole(call: Call) -> bool:
     return call.complete and not call.error and call.answer is not None
 
 
-def _walk(store: "Store", calls: list[Call], results: Mapping[str, ToolFinished]) -> tuple[list[Step], list[Said]]:
-    """The tool calls and the words of a tape, in order, however its conversation branched."""
+def _walk(
+    store: "Store", calls: list[Call], results: Mapping[str, ToolFinished], *, forked: bool
+) -> tuple[list[Step], list[Said]]:
+    """The tool calls and the words of a tape, in order, however its conversation branched. What a forked one began with
+    is another's: it was done in another workspace."""
     open_steps: dict[str, int] = {}
     steps: list[Step] = []
     said: list[Said] = []
     answered: set[str] = set()
-    for turn, call, message in _messages(store, calls):
+    for turn, call, message in _messages(store, calls, forked=forked):
         for place, block in enumerate(blocks(message.message)):
             here = Said(block.text, turn, call.id, message.node, place)
             if block.kind is BlockKind.TOOL_CALL and message.role in _MODEL:
@@ -202,7 +215,7 @@ def _asked(block: Block, here: Said) -> Step:
     return Step(name, ours, here, tool="" if ours is given else block.name)
 
 
-def _messages(store: "Store", calls: list[Call]) -> Iterator[tuple[int, Call, Message]]:
+def _messages(store: "Store", calls: list[Call], *, forked: bool) -> Iterator[tuple[int, Call, Message]]:
     """The messages of a tape, each once, in the order in which they came onto it, with the call that brought it and the
     number of its turn."""
     known: dict[str, Message] = {}
@@ -211,6 +224,8 @@ def _messages(store: "Store", calls: list[Call]) -> Iterator[tuple[int, Call, Me
         if call.tail is not None and call.tail not in known:
             known.update((message.node, message) for message in tapes.messages(store, call))
     shown: set[str] = set()
+    if forked and calls:
+        shown.update(message.node for message in tapes.messages(store, calls[0]))
     turn = 0
     for call in calls:
         path: list[Message] = []

@@ -77,6 +77,10 @@ class Limits:
         return next((ending for used, most, ending in checks if most is not None and used >= most), None)
 
 
+LIMITS_RAISED = "Your limits are raised."
+"""What a subagent is told begins so when they are."""
+
+
 def in_words(limits: Limits) -> str:
     """Limits as a sentence says them: `40 turns, 2,000,000 tokens, $1.50 and 900 s`."""
     said = [
