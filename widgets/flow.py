@@ -52,6 +52,8 @@ class Part:
 
     kind: str
     text: str
+    plain: bool = False
+    """It is known to have no sign of a secret."""
 
 
 class Flow:
@@ -61,6 +63,8 @@ class Flow:
         """`kept` is how many parts are kept; None keeps all."""
         self.parts: deque[Part] = deque(maxlen=kept)
         self.streaming: tuple[str, tuple[tuple[str, str], ...]] | None = None
+        self._plain: tuple[tuple[str, bool], ...] = ()
+        """The texts that stream, and whether they are known to have no sign of a secret."""
         self.version = 0
         self._over: deque[str] = deque(maxlen=8)
         """Calls that have ended: their text may still stand in the live tail for a while."""
@@ -118,15 +122,28 @@ class Flow:
             said = _continued(self.streaming[1], said)
         if (call, said) != self.streaming:
             self.streaming = call, said
+            before = dict(self._plain)
+            self._plain = tuple((text, _plain(text, before)) for _, text in said)
             self.version += 1
+
+    @property
+    def streamed(self) -> list[Part]:
+        """What streams now, as parts."""
+        if self.streaming is None:
+            return []
+        known = self._plain
+        return [Part(kind, text, known[index][1]) for index, (kind, text) in enumerate(self.streaming[1])]
 
     def lines(self, cells: int, height: int) -> list[Line]:
         """The last `height` rows, laid out for a width."""
         if height <= 0 or cells <= 0:
             return []
         rows: list[Line] = []
-        streamed = [Part(kind, text) for kind, text in self.streaming[1]] if self.streaming else []
-        for part in (*reversed(streamed), *reversed(self.parts)):
+        for part in reversed(self.streamed):
+            rows[:0] = _fold(part, cells, height)
+            if len(rows) >= height:
+                return rows[-height:]
+        for part in reversed(self.parts):
             if part.kind in ("turn", "alert") and height < ROOMY:
                 continue
             rows[:0] = _rows(part, cells, height)
@@ -224,23 +241,23 @@ _GUTTERS = {
 """What stands before the first row and before the others: in a small pane the first may be out of sight."""
 
 
-PIECE, SIGN = 256, 64
-"""Characters that are looked at at once, and more than the longest sign of a secret has."""
+SIGN = 64
+"""More characters than the longest sign of a secret has."""
 
 
-@lru_cache(1 << 15)
-def _suspect(piece: str) -> bool:
-    return may_have_one(piece)
-
-
-def _cleaned(text: str) -> str:
-    """As `clean`. A text that streams is drawn again and again, and its lines are nearly all the same: only those that
-    are new are searched for signs of secrets, which is what cleaning takes its time for."""
-    for line in text.split("\n"):
-        for at in range(0, len(line), PIECE):
-            if _suspect(line[at : at + PIECE + SIGN]):
-                return clean(text)
-    return safe(text).replace("\t", "    ")
+def _plain(text: str, before: Mapping[str, bool]) -> bool:
+    """Whether a text has no sign of a secret, found out from what is new in it: to look at all of it again with every
+    word that streams in would take more time than drawing it."""
+    for earlier, plain in before.items():
+        # It has grown at its end; its beginning may have been dropped.
+        at = 0 if text.startswith(earlier[:SIGN]) else -1
+        if at < 0 or not text.startswith(earlier):
+            at = text.rfind(earlier[-SIGN:]) if len(earlier) >= SIGN else -1
+            if at < 0 or not earlier.endswith(text[: at + SIGN]):
+                continue
+            return plain and not may_have_one(text[at:])
+        return plain and not may_have_one(text[max(len(earlier) - SIGN, 0) :])
+    return not may_have_one(text)
 
 
 TALLEST = 40
@@ -264,27 +281,45 @@ def whole(part: Part, cells: int) -> list[Line]:
     return rows
 
 
-@lru_cache(4096)
-def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
-    """The last rows of a part, at least `height` of them when it has so many. They are drawn again many times."""
+def _fold(part: Part, cells: int, height: int) -> list[Line]:
+    """The last rows of a part, at least `height` of them when it has so many."""
     if part.kind == "turn":
         label = f"─ {part.text} "
-        return ([(label + "─" * max(cells - len(label), 0), "frame")],)
+        return [[(label + "─" * max(cells - len(label), 0), "frame")]]
     if part.kind == "verdict":
-        return ()
+        return []
     gutter, more, ink = _GUTTERS.get(part.kind, _GUTTERS["text"])
     if part.kind not in ("text", "reasoning"):
         # A pane is no place for a long command: two rows say enough.
         rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))[:2]
-        return tuple([(more if index else gutter, ink), (row, ink)] for index, row in enumerate(rows))
+        return [[(more if index else gutter, ink), (row, ink)] for index, row in enumerate(rows)]
     # From a line's beginning on, so that rows are folded alike however much is looked at.
+    text = part.text.rstrip()[-2 * SHOWN :]
+    begin = 0
+    if part.plain:
+        # Each line has a row at least: more of them than rows need not be looked at.
+        begin = len(text)
+        for _ in range(height + 1):
+            begin = text.rfind("\n", 0, begin)
+            if begin < 0:
+                break
+        begin += 1
+        text = safe(text[begin:]).replace("\t", "    ")
+    else:
+        text = clean(text)
     rows = []
-    whole = True
-    for line in reversed(_cleaned(part.text.rstrip()[-2 * SHOWN :]).split("\n")):
+    whole = not begin
+    for line in reversed(text.split("\n")):
         rows[:0] = [row.rstrip() for row in wrap(line, cells - 2)]
         if len(rows) >= height:
             whole = False
             break
     while whole and rows and not rows[0]:
         del rows[0]
-    return tuple([(gutter if whole and not index else more, ink), (row, ink)] for index, row in enumerate(rows))
+    return [[(gutter if whole and not index else more, ink), (row, ink)] for index, row in enumerate(rows)]
+
+
+@lru_cache(4096)
+def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
+    """The same of a part that is whole: those are drawn again many times."""
+    return tuple(_fold(part, cells, height))

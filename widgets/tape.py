@@ -89,9 +89,9 @@ class TapeView(Inked, ScrollView, can_focus=True):
         for part in [flow.parts[index] for index in range(self._folded, len(flow.parts))]:
             self._add(part)
         self._folded, self._settled = len(flow.parts), len(self._rows)
-        for kind, text in flow.streaming[1] if flow.streaming else ():
-            if text.strip():
-                self._rows += whole(Part(kind, text), self._cells - 1)
+        for part in flow.streamed:
+            if part.text.strip():
+                self._rows += whole(part, self._cells - 1)
         size = Size(self._cells, len(self._rows))
         if size != self.virtual_size:
             self.virtual_size = size
