@@ -1,17 +1,22 @@
 """How runs converge, as it is drawn: what stands where at which size. Knows the numbers, no screen and no record."""
 
 from collections.abc import Sequence
+from math import ceil
 
 from store.domain.convergence import Arm, Convergence, Outcome, Point, Tally
 from store.domain.secrets import shown_line
 from store.domain.task import Memory
 from widgets import words
 from widgets.chart import Series, chart, spark
-from widgets.ink import Line
+from widgets.ink import Line, cut
 from widgets.plots import Cell, Ranked, Row, beside, grid, ranked
 
 SIDE = 100
 """Cells from which charts stand beside each other."""
+WIDE = 150
+"""Cells from which three of them do."""
+ROOMY = 70
+"""Cells from which a block says more beside its bars."""
 GAP = 4
 _ARMS = {
     Arm.MEMORY: ("●", "good"),
@@ -26,17 +31,34 @@ def page(numbers: Convergence, cells: int, height: int) -> list[Line]:
     """Everything, from what tells most to the single numbers. `cells` by `height` is the room; more is scrolled to."""
     if not numbers.points:
         return nothing(numbers)
-    tall = max(8, min((height - 4) // 2, 16)) if cells < SIDE else max(9, min(height // 2 - 4, 20))
-    lines = [*headline(numbers), []]
-    lines += _charts(numbers, cells, tall)
-    side = cells >= SIDE
-    room = (cells - GAP) // 2 if side else cells
+    columns = 1 if cells < SIDE else 2
+    room = (cells - GAP * (columns - 1)) // columns
     strategies = _strategies(numbers, room)
     failures, models = _failures(numbers, room), _models(numbers, room)
     rest = [*failures, [], *models] if failures else models
-    lines += [[], *(beside(strategies, rest, room, GAP) if side else [*strategies, [], *rest])]
-    lines += [[], *_generations(numbers)]
-    return [*lines, [], *_runs(numbers, cells)] if len(numbers.runs) > 1 else lines
+    below = [[], *_rows([strategies, rest], room, columns), [], *_generations(numbers)]
+    head = [*headline(numbers), []]
+    # Beside each other the charts take the room that the rest leaves; below each other they have the first page.
+    tall = max((height - len(head)) // 2, 8) if columns == 1 else max(height - len(head) - len(below), 11)
+    if len(numbers.runs) == 1:
+        return [*head, *_rows(_charts(numbers, room, min(tall, 24), columns), room, columns), *below]
+    columns = 3 if cells >= WIDE else columns
+    room = (cells - GAP * (columns - 1)) // columns
+    charts = _charts(numbers, room, min(tall, 14), columns)
+    if columns != 2:
+        return [*head, *_rows(charts, room, columns), *below, [], *_runs(numbers, cells)]
+    return [*head, *_rows([*charts, _runs(numbers, room)], room, columns), *below]
+
+
+def _rows(blocks: Sequence[list[Line]], cells: int, columns: int) -> list[Line]:
+    """Blocks in so many columns, row after row, with a blank line between."""
+    lines: list[Line] = []
+    for first in range(0, len(blocks), columns):
+        row, *others = ([cut(line, cells) for line in block] for block in blocks[first : first + columns])
+        for at, block in enumerate(others, 1):
+            row = beside(row, block, at * cells + (at - 1) * GAP, GAP)
+        lines += [*([[]] if lines else []), *row]
+    return lines
 
 
 def nothing(numbers: Convergence) -> list[Line]:
@@ -89,8 +111,9 @@ def _over(numbers: Convergence) -> bool:
     return len(numbers.points) >= numbers.planned and all(point.over for point in numbers.points)
 
 
-def _charts(numbers: Convergence, cells: int, tall: int) -> list[Line]:
-    """The two lines, on axes of their own: counts of two kinds share no scale. Over several runs, shares."""
+def _charts(numbers: Convergence, cells: int, tall: int, columns: int) -> list[list[Line]]:
+    """The two lines, on axes of their own: counts of two kinds share no scale. Over several runs shares, for not every
+    run comes to the last generation, and the runs that are solved so far."""
     several, points = len(numbers.runs) > 1, numbers.points
     count = max(numbers.planned, points[-1].number)
     by = {point.number: point for point in points}
@@ -99,29 +122,24 @@ def _charts(numbers: Convergence, cells: int, tall: int) -> list[Line]:
     injected = Series("in the prompts", [point.injected if point else None for point in ordered], "○", "code-keyword")
     most = max(*(value for value in (*known.values, *injected.values) if value is not None), 4.0)
     solved = [
-        Series(
-            str(arm) + (" lanes" if arm is Arm.CLEAN else ""), [_value(p, arm, several) for p in ordered], *_ARMS[arm]
-        )
+        Series(f"{arm}{' lanes' if arm is Arm.CLEAN else ''}", [_value(p, arm, several) for p in ordered], *_ARMS[arm])
         for arm in (Arm.SHUFFLED, Arm.CLEAN, Arm.MEMORY)
         if any(arm in point.arms for point in points)
     ]
-    lanes = max(tally.lanes for point in points for tally in point.arms.values())
-    side = cells >= SIDE
-    room = (cells - GAP) // 2 if side else cells
-    mean = ", mean of the runs" if several else ""
-    left = chart([injected, known], count, room, tall, float(round(most + 0.49)), f"Observations{mean}")
-    title, top = ("Solved lanes, %", 100.0) if several else ("Solved lanes", float(lanes))
-    right = chart(solved, count, room, tall if several or side else max(min(lanes + 4, tall), 7), top, title)
-    drawn = beside(left, right, room, GAP) if side else [*left, [], *right]
+    lanes = float(max(tally.lanes for point in points for tally in point.arms.values()))
+    title = "Observations, mean" if several else "Observations"
+    charts = [chart([injected, known], count, cells, tall, float(ceil(most)), title)]
     if not several:
-        return drawn
-    so_far = Series(
-        "runs solved so far",
-        [numbers.solved_by(point.number) if point else None for point in ordered],
-        "●",
-        "good",
-    )
-    return [*drawn, [], *chart([so_far], count, room, max(tall - 2, 7), float(len(numbers.runs)), "Runs")]
+        # Alone in its row it need not be higher than there are lanes.
+        height = tall if columns > 1 else max(min(int(lanes) + 4, tall), 7)
+        return [*charts, chart(solved, count, cells, height, lanes, "Solved lanes")]
+    so_far = [numbers.solved_by(point.number) if point else None for point in ordered]
+    runs = Series("solved so far", so_far, "●", "good")
+    return [
+        *charts,
+        chart(solved, count, cells, tall, 100.0, "Solved lanes, %"),
+        chart([runs], count, cells, tall, float(len(numbers.runs)), "Runs"),
+    ]
 
 
 def _value(point: Point | None, arm: Arm, several: bool) -> float | None:
@@ -138,7 +156,7 @@ def _strategies(numbers: Convergence, cells: int) -> list[Line]:
             name=shown_line(one.strategy, 60) + ("" if one.arm is Arm.MEMORY else f" ({one.arm})"),
             cells={number: Cell(tally.solved, tally.judged, tally.lanes) for number, tally in one.lanes.items()},
             share=one.tally.share,
-            said=_said(one),
+            said=_said(one, brief=cells < ROOMY),
             ink="text" if one.arm is Arm.MEMORY else "faint",
         )
         for one in numbers.outcomes[:_MOST_ROWS]
@@ -148,19 +166,21 @@ def _strategies(numbers: Convergence, cells: int) -> list[Line]:
     return [*lines, *_left_out(len(numbers.outcomes))]
 
 
-def _said(one: Outcome) -> str:
-    fewest = "" if one.fewest is None or one.tally.solved else f" · {words.count(one.fewest, 'failure')} at best"
+def _said(one: Outcome, *, brief: bool) -> str:
+    none = brief or one.fewest is None or one.tally.solved
+    fewest = "" if none or one.fewest is None else f" · {words.count(one.fewest, 'failure')} at best"
     return f"{one.tally.solved}/{one.tally.judged}{fewest}"
 
 
 def _failures(numbers: Convergence, cells: int) -> list[Line]:
     by = [point.number for point in numbers.points]
     most = max((count for one in numbers.failures for count in one.generations.values()), default=0)
+    digits = len(str(max((one.count for one in numbers.failures), default=0)))
     rows = [
         Ranked(
             one.kind,
             one.count,
-            f"{one.count}  {spark([one.generations.get(number, 0) for number in by], most)}",
+            f"{one.count:>{digits}}  {spark([one.generations.get(number, 0) for number in by], most)}",
             "bad" if one.kind == "check fails" else "warn",
         )
         for one in numbers.failures[:_MOST_ROWS]
@@ -175,7 +195,8 @@ def _models(numbers: Convergence, cells: int) -> list[Line]:
         Ranked(
             shown_line(one.model, 40) or "–",
             one.spend.usd,
-            f"{words.money(one.spend)}  {words.tokens(one.spend.usage.total)} tokens  "
+            words.money(one.spend)
+            + ("  " if cells < ROOMY else f"  {words.tokens(one.spend.usage.total)} tokens  ")
             + (f"${one.per_solved:.2f} a solved lane" if one.per_solved is not None else "none solved"),
             "code-number",
         )
@@ -212,17 +233,21 @@ def _of(tally: Tally) -> str:
 
 
 def _runs(numbers: Convergence, cells: int) -> list[Line]:
-    title = max(min(cells - 62, 60), 8)
-    head = f"{'run':<8}{'title':<{title}}{'solved':>9}{'first in':>10}{'known':>7}{'cost':>9}  by generation"
+    roomy = cells >= ROOMY
+    taken = 8 + 9 + 10 + (7 + 9 if roomy else 0) + 2 + max(len(numbers.points), 13)
+    title = max(min(cells - taken, 60), 8)
+    more = f"{'known':>7}{'cost':>9}" if roomy else ""
+    head = f"{'run':<8}{'title':<{title}}{'solved':>9}{'first in':>10}{more}  by generation"
     lines: list[Line] = [[(head, "faint")]]
     for one in numbers.runs[:_MOST_ROWS]:
         control = "" if one.memory is Memory.OWN else f"[{one.memory} memory] "
         name = shown_line(control + one.title, 200)
         name = name if len(name) < title else f"{name[: title - 2]}…"
         first = "–" if one.first_solved is None else str(one.first_solved)
+        more = f"{one.known:>7}{words.money(one.spend):>9}" if roomy else ""
         line: Line = [(f"{shown_line(one.run, 8):<8}", "strong"), (f"{name:<{title}}", "text")]
         line.append((f"{f'{one.tally.solved}/{one.tally.judged}':>9}", "good" if one.tally.solved else "text"))
-        line.append((f"{first:>10}{one.known:>7}{words.money(one.spend):>9}  ", "text"))
+        line.append((f"{first:>10}{more}  ", "text"))
         lines.append([*line, (spark([share or 0.0 for share in one.shares], 1.0), "good")])
     return [*lines, *_left_out(len(numbers.runs))]
 

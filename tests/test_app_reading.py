@@ -177,7 +177,7 @@ async def test_the_report_before_and_after_the_end(home: Home) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
         assert "The report is written when the run ends" in shown(pilot)
-        assert "Solved lanes by generation" in shown(pilot)
+        assert "draws how it converged" in shown(pilot)
         app.show_run(record.SOLVED)
         await settled(pilot)
         await pilot.press("G")

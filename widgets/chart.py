@@ -45,9 +45,9 @@ def chart(series: Sequence[Series], count: int, cells: int, height: int, most: f
     for one in series:
         _trace(grid, one, count, step, plot, top)
     rows: list[Line] = [legend]
+    ticks = _ticks(most, plot)
     for row in range(plot):
-        value = most if row == 0 else 0.0 if row == plot - 1 else None
-        label = _number(value) if value is not None else ""
+        label = _number(ticks[row]) if row in ticks else ""
         rows.append(
             [(f"{label:>{margin}}", "faint"), ("┤" if label else "│", "frame"), *_spans(grid[row], count * step)]
         )
@@ -86,6 +86,18 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 def _spans(cells: Mapping[int, tuple[str, str]], count: int) -> Line:
     return [cells.get(x, (" ", "text")) for x in range(count)]
+
+
+def _ticks(most: float, plot: int) -> dict[int, float]:
+    """The rows that have a number: top and bottom, and round ones between them where there is room."""
+    step = next((step for step in _STEPS if most / step <= max(plot // 4, 1)), most)
+    ticks = (
+        {round((1 - step * at / most) * (plot - 1)): step * at for at in range(1, int(most / step) + 1)} if step else {}
+    )
+    return {row: value for row, value in ticks.items() if 2 <= row <= plot - 2} | {plot - 1: 0.0, 0: most}
+
+
+_STEPS = (1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
 def _number(value: float) -> str:

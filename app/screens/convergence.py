@@ -21,7 +21,7 @@ class Scope(StrEnum):
     """Which runs are drawn together. The value is what people read."""
 
     ONE = "this run"
-    TASK = "all runs of this task"
+    TASK = "its task's runs"
     ALL = "all runs"
 
 
@@ -91,10 +91,10 @@ class ConvergenceScreen(StudioScreen):
         for scope in Scope:
             left += [(f" {scope} ", "badge" if scope is self._scope else "faint"), (" ", "text")]
         scripted = sum(track.scripted for track in tracks)
-        if not scripted:
+        if self._scope is Scope.ONE or not scripted:
+            # The run's own line says it.
             return left, []
-        said = "the scripted model answered, not a real one" if scripted == len(tracks) else f"{scripted} scripted"
-        return left, [(f"{said} ", "warn")]
+        return left, [(f"{scripted} of {len(tracks)} with the scripted model ", "warn")]
 
 
 def same_task(one: Board, other: Board) -> bool:

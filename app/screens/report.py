@@ -1,4 +1,4 @@
-"""Report: how the run converged, in numbers and two lines; then the report itself."""
+"""Report: the generations in numbers, then the report itself."""
 
 from typing import ClassVar
 
@@ -6,19 +6,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
+from app import actions
 from app.screens.base import StudioScreen, bindings
 from app.world import Track
 from store.domain.board import Generation
 from store.domain.secrets import shown_line
 from widgets import paint, words
-from widgets.chart import Series, chart
 from widgets.docview import DocView
-from widgets.ink import Line, width
-
-SIDE = 150
-"""Cells from which the two charts stand beside each other."""
-TALL = 40
-"""Rows from which the charts are taller."""
+from widgets.ink import Line
 
 
 class ReportRead(Message):
@@ -30,7 +25,7 @@ class ReportRead(Message):
 
 
 class ReportScreen(StudioScreen):
-    """One text that scrolls: charts and table live, the report when it is written."""
+    """One text that scrolls: the table live, the report when it is written."""
 
     NAME: ClassVar[str] = "report"
     BINDINGS: ClassVar[list[BindingType]] = bindings("report")
@@ -60,7 +55,7 @@ class ReportScreen(StudioScreen):
         if self._asked != (track.id, track.version):
             self._asked = (track.id, track.version)
             self._read(track.id)
-        lines = summary(track, max(self.size.width - 2, 20), self.size.height)
+        lines = summary(track)
         run, report = self._report
         # In a playback the report is there before it was written.
         if run == track.id and report and (track.board.state.final or not track.played):
@@ -89,8 +84,8 @@ class ReportScreen(StudioScreen):
             self.update()
 
 
-def summary(track: Track, cells: int, height: int) -> list[Line]:
-    """The two lines that tell the story, and the table behind them."""
+def summary(track: Track) -> list[Line]:
+    """How it ended, and its generations in numbers."""
     board = track.board
     generations = [board.generations[number] for number in sorted(board.generations)]
     lines: list[Line] = []
@@ -98,30 +93,13 @@ def summary(track: Track, cells: int, height: int) -> list[Line]:
         lines += [[track.mark.span, (f"  {shown_line(board.finished.reason)}", "text")], []]
     if not generations:
         return [*lines, [("No generation has been designed yet.", "faint")], []]
-    planned = max(track.planned, len(generations))
-    lines += charts(generations, planned, cells, 9 if height < TALL else 12)
-    lines += [[], *table(generations), []]
+    lines += [
+        *table(generations),
+        [],
+        [("  " + actions.find("convergence").keys[0], "key"), ("  draws how it converged", "faint")],
+        [],
+    ]
     return [*lines, [("The scripted model answered, not a real one.", "warn")], []] if track.scripted else lines
-
-
-def charts(generations: list[Generation], planned: int, cells: int, height: int) -> list[Line]:
-    """Observations and solved lanes by generation, on axes of their own: counts of two kinds share no scale."""
-    seen = [each if each.observed is not None else None for each in generations]
-    known = Series("known", [each.known if each else None for each in seen], "●", "accent")
-    injected = Series("in the prompts", [each.injected for each in generations], "○", "code-keyword")
-    solved = Series("with memory", [each.solved(clean=False) if each else None for each in seen], "●", "good")
-    clean = Series("clean lanes", [each.solved(clean=True) if each else None for each in seen], "○", "warn")
-    side = cells >= SIDE
-    room = (cells - 4) // 2 if side else cells
-    most = max(*(each.known for each in generations), *(each.injected for each in generations), 4)
-    lanes = max(max(each.count(clean=False), each.count(clean=True)) for each in generations)
-    left = chart([injected, known], planned, room, height, most, "Observations by generation")
-    right = chart(
-        [clean, solved], planned, room, height if side else max(lanes + 4, 7), lanes, "Solved lanes by generation"
-    )
-    if not side:
-        return [*left, [], *right]
-    return [[*a, (" " * (room + 4 - width(a)), "text"), *b] for a, b in zip(left, right, strict=True)]
 
 
 def table(generations: list[Generation]) -> list[Line]:
