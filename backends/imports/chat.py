@@ -26,12 +26,17 @@ _NOTES = (
 )
 
 
+def has_role(value: Any) -> bool:
+    """Whether this is a message of somebody who is known."""
+    return isinstance(value, dict) and isinstance(role := value.get("role"), str) and role in ROLES
+
+
 def is_talk(value: Any) -> bool:
     """Whether this is a list of messages."""
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, dict) and one.get("role") in ROLES for one in value)
+        and all(has_role(one) for one in value)
         and any(one["role"] == "assistant" for one in value)
     )
 
@@ -60,7 +65,7 @@ def spans_of(data: Data) -> list[Span]:
     last, whole = found.pop()
     assert last is None
     head = value(data, found[0][1]) if found else None
-    if data[at : at + 1] == b"{" or (isinstance(head, dict) and head.get("role") in ROLES):
+    if data[at : at + 1] == b"{" or has_role(head):
         return [whole]
     return [span for _, span in found]
 

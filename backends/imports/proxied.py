@@ -19,9 +19,12 @@ from backends.imports import ANTHROPIC, CHAT, Asked, Attempt, Found, ImportedFil
 from backends.imports.chat import answered, body_of, text_of
 from backends.imports.jsonfile import digest_of, dumps
 from store.domain.limits import Usage
+from store.migrations import APPLICATION
 
 FORMAT = "tapes"
 LANES = 10_000
+_APPLICATION_AT = 68
+"""Where a SQLite file has the number of the program that it belongs to (sqlite.org/fileformat2.html, 1.3)."""
 
 _NOTES = (
     "The parameters and the tools' definitions of requests are not in the store.",
@@ -45,6 +48,10 @@ _COLUMNS = (
 
 def found(path: Path) -> Found:
     """A store of the proxy."""
+    with path.open("rb") as file:
+        file.seek(_APPLICATION_AT)
+        if int.from_bytes(file.read(4)) == APPLICATION:
+            raise ImportedFileError("it is a store of Multitrack's: name it with --store, or export its runs")
     try:
         with closing(_opened(path)) as store:
             names = _columns(store)
@@ -80,8 +87,6 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _columns(store: sqlite3.Connection) -> set[str]:
     kind = store.execute("SELECT type FROM sqlite_master WHERE name = 'nodes'").fetchone()
     names = {row[1] for row in store.execute("PRAGMA table_info(nodes)")} if kind == ("table",) else set()
-    if {"key", "message"} <= names:
-        raise ImportedFileError("it is a store of Multitrack's: name it with --store, or export its runs")
     if not {"hash", "parent_hash", "content", "created_at"} <= names:
         raise ImportedFileError(
             "it is a SQLite database, but no store of the tapes proxy: its table `nodes` is missing"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.imports import CHAT, RESPONSES, Asked, Attempt, Done, Found, ImportedFileError, Told, Verdict
-from backends.imports.chat import ROLES, answered, body_of, goal_of, text_of
+from backends.imports.chat import answered, body_of, goal_of, has_role, text_of
 from backends.imports.jsonfile import Data, Span, digest_of, dumps, members, opened, value
 from store.domain.limits import Spend, Usage
 from store.domain.states import Ending
@@ -52,7 +52,7 @@ def mini(path: Path, data: Data, found: dict[str, Span]) -> Found:
         answers += _is_answer(message) or _failed(message) is not None
         if (at := _number(message.get("extra"), "timestamp")) is not None:
             times.append(at)
-        if message.get("role") not in (*ROLES, "exit") and not _is_item(message):
+        if not (has_role(message) or message.get("role") == "exit" or _is_item(message)):
             raise ImportedFileError(f"message {index} of it has a role that is not known")
     if not answers:
         raise ImportedFileError("it has no answer of a model in it")
@@ -204,7 +204,7 @@ def swe(path: Path, data: Data, found: dict[str, Span]) -> Found:
 
 
 def _is_history(history: Any) -> bool:
-    return isinstance(history, list) and all(isinstance(one, dict) and one.get("role") in ROLES for one in history)
+    return isinstance(history, list) and all(map(has_role, history))
 
 
 def _model(data: Data, found: dict[str, Span]) -> str:
