@@ -201,6 +201,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("next-solved", "Solved", "Go to where a subagent next solves it.", ("S",), (PLAYBACK,)),
     Action("skip", "Skip", "Ten seconds further.", ("shift+right",), (PLAYBACK,), footer=False),
     Action("skip-back", "Skip back", "Ten seconds back.", ("shift+left",), (PLAYBACK,), footer=False),
+    Action(
+        "timeline",
+        "Timeline",
+        "Hold the timeline: arrows scrub on it; again lets go.",
+        ("T",),
+        (PLAYBACK,),
+        footer=False,
+    ),
     Action("squeeze", "Silences", "Squeeze silences, or let them take their time.", ("i",), (PLAYBACK,), footer=False),
     Action("leave-playback", "Live", "Leave the playback, back to the live screens.", ("P",), (PLAYBACK,)),
     Action("theme", "Theme", "Dark or light.", ("t",), (EVERYWHERE,), footer=False),
@@ -214,7 +222,7 @@ ACTIONS: tuple[Action, ...] = (
 ORDERS = frozenset(
     {
         *("launch", "launch-rest", "stop", "resume", "kill", "pause", "continue", "restart", "steer", "limits", "fork"),
-        *("edit", "save"),
+        *("edit", "save", "observe"),
     }
 )
 """What an engine is asked to do: nothing of it can be done in a playback."""

@@ -34,6 +34,9 @@ LEAP: Final = 2000
 REMEMBERED: Final = 512
 """Calls whose words and streams are kept."""
 
+LISTENED: Final = 8
+"""Calls whose streams are taken apart in one tick: at 64× there may be more than anybody could read."""
+
 T = TypeVar("T")
 
 
@@ -223,7 +226,10 @@ class PlaybackFeed:
 
     def _stream(self, place: Place) -> None:
         tails = {}
+        fresh = [call for call in self._open.values() if call not in self._streams][LISTENED:]
         for who, call in self._open.items():
+            if call in fresh:
+                continue
             if parts := self._stream_of(call).parts(place.at):
                 tails[who] = call, parts
         if tails != self._streamed:

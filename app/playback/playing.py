@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from app import actions
@@ -13,7 +14,7 @@ from app.playback.times import TELLING, Kind, Times
 from app.watching import Watching
 from store.domain.events import Event, ToolFinished, ToolStarted, TurnStarted
 from store.domain.secrets import shown_line
-from widgets.timeline import Reading, Spot
+from widgets.timeline import Reading, Spot, Timeline
 
 STRIDE = 10.0
 """Seconds of the playback that a skip goes forth or back."""
@@ -35,6 +36,8 @@ class Playing(Watching):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
+        self._focused_before: Widget | None = None
+        """What was focused before the timeline."""
         self._spots: tuple[Times | None, tuple[Spot, ...]] = None, ()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -128,6 +131,14 @@ class Playing(Watching):
 
     def do_next_solved(self) -> None:
         self._jump(1, (Kind.SOLVED,), "No subagent solves it after this.")
+
+    def do_timeline(self) -> None:
+        if isinstance(self.focused, Timeline):
+            if self._focused_before is not None and self._focused_before.is_attached:
+                self._focused_before.focus()
+        else:
+            self._focused_before = self.focused
+            self.screen.query_one(Timeline).focus()
 
     def do_squeeze(self) -> None:
         if self.playback is not None and self.playback.deck is not None:
