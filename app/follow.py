@@ -109,6 +109,7 @@ def summary(board: Board, report: str) -> dict[str, Any]:
         "model": "scripted model" if board.order and board.order.scripted else board.task.model,
         "memory": str(board.task.memory),
         "agent": board.task.agent,
+        "imported": board.order.imported if board.order else "",
         "sandbox": str(board.task.sandbox),
         "report": report,
         "turns": spend.turns,

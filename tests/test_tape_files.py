@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.tapefiles import decoded
-from store import events, observations, runs, tapes
+from store import blobs, events, observations, runs, tapes
 from store.arriving import arriving
 from store.blobs import digest
 from store.database import Store, open_store
@@ -155,8 +155,6 @@ def secretive(store: Store) -> None:
     )
     store.write(lambda c: observations.save(c, Document("abcde", observations=(told,)), author="observer", at=5.0))
     patch = b"+ " + SECRET.encode()
-    from store import blobs
-
     name = store.write(lambda c: blobs.put(c, patch))
     checked = SubagentChecked(solved=False, patch=name, files=("a",))
     (seq,) = store.write(lambda c: events.append(c, "abcde", [checked], at=6.0, generation=1, lane=1))
@@ -196,7 +194,7 @@ def test_no_secret_leaves_and_what_leaves_is_sound(home: Home, away: Home) -> No
         *_, checked, alert, _ = events.read(there, run="abcde")
         assert isinstance(alert.payload, Alert) and isinstance(checked.payload, SubagentChecked)
         assert alert.payload.evidence == (Reference(one.id, node.node, checked.seq),)
-        assert tapes.blobs.get(there, checked.payload.patch) == b"+ " + mask(SECRET).encode()
+        assert blobs.get(there, checked.payload.patch) == b"+ " + mask(SECRET).encode()
         assert unnamed(there, away) == []
         assert (away.folder("abcde").path / "report.md").read_text() == f"# {mask(SECRET)}\n"
         assert mask(SECRET) in away.folder("abcde").observations.read_text()
@@ -216,9 +214,9 @@ def test_two_nodes_that_differ_in_a_secret_alone_become_one(home: Home, away: Ho
         assert len({call.tail for call in tapes.calls(there, run="abcde")}) == 1
 
 
-pieces = st.sampled_from([*'ab \n"\\{}:,é😀\ud800\u202e\x00', SECRET, OTHER, f'{{"key": "{SECRET}"}}'])
+pieces = st.sampled_from([*'ab \n"\\{}:,é😀\ud800\u202e\x00', f" {SECRET} ", f" {OTHER} ", f'{{"key": "{SECRET}"}}'])
 words = st.lists(pieces, max_size=12).map("".join)
-blocks = st.one_of(
+contents_of = st.one_of(
     words,
     st.lists(
         st.one_of(
@@ -231,7 +229,7 @@ blocks = st.one_of(
     ),
 )
 talks = st.lists(
-    st.tuples(st.lists(blocks, min_size=1, max_size=4), blocks, words, st.booleans(), st.binary(max_size=20)),
+    st.tuples(st.lists(contents_of, min_size=1, max_size=4), contents_of, words, st.booleans(), st.binary(max_size=20)),
     max_size=5,
 )
 
@@ -356,7 +354,7 @@ def test_every_damage_is_refused_and_changes_nothing(home: Home, away: Home) -> 
             put(away, there, data[: len(data) // 3])
 
 
-Changed = Callable[[str, list[Any]], list[Any]]
+Changed = Callable[[str, dict[str, Any]], list[Any]]
 
 
 def rewritten(data: bytes, folder: Path, change: Changed) -> bytes:
@@ -370,13 +368,13 @@ def rewritten(data: bytes, folder: Path, change: Changed) -> bytes:
                 part.name,
                 part.columns,
                 [change(part.name, dict(zip(part.columns, row, strict=True))) for row in part.rows],
-            )  # type: ignore[arg-type]
+            )
     pen.seal()
     return stream.getvalue()
 
 
 def changing(name: str, /, **to: Any) -> Changed:
-    def change(part: str, row: Any) -> list[Any]:
+    def change(part: str, row: dict[str, Any]) -> list[Any]:
         if part == name:
             row |= {key: value for key, value in to.items() if key in row}
         return [*row.values()]

@@ -204,6 +204,10 @@ def _report(context: Context, options: Namespace) -> int:
             raise CommandError(
                 f"run {run} is a bare recording, without a report: `multitrack calls {run}` lists what it has."
             ) from error
+        if board.order.imported:
+            raise CommandError(
+                f"run {run} was imported ({board.order.imported}) and has no report: `multitrack trace {run}` shows it."
+            ) from error
         raise CommandError(
             f"run {run} has no report yet: it is written when a generation has ended. "
             f"`multitrack watch {run}` shows how it stands.",

@@ -173,7 +173,8 @@ def about(track: Track, weight: Weight | None = None) -> list[Line]:
     task = board.task
     lines: list[Line] = [[(shown_line(track.title), "strong")], [(shown_line(task.goal, 300), "text")], []]
     lines += pairs(
-        ("repository", f"{task.repository} at {board.order.revision[:10]}"),
+        ("imported", f"{board.order.imported}: verdicts are the file's own" if board.order.imported else ""),
+        ("repository", f"{task.repository} at {board.order.revision[:10]}" if task.repository else ""),
         ("check", task.check.command),
         ("model", "scripted model, not a real one" if track.scripted else task.model),
         ("engine", _engine(track)),
