@@ -1,13 +1,21 @@
 """What went wrong in a run, and nothing else: under each subagent a row for each error, read when it is looked at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.spots import OfFault, OfGeneration, OfLane
 from app.trace import Lane, Trace
-from store.domain.events import Alert, CallFinished, Event, SubagentChecked, SubagentEnded, ToolFinished
+from store.domain.events import (
+    Alert,
+    CallFinished,
+    Event,
+    SubagentChecked,
+    SubagentEnded,
+    ToolFinished,
+    ToolStarted,
+)
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from widgets.flow import verdict
+from widgets.flow import named, verdict
 from widgets.ink import Line
 from widgets.outline import Item, Outline, Range
 
@@ -61,16 +69,19 @@ class Faults:
 
     def take(self, events: Iterable[Event]) -> None:
         """Put in errors that have been read."""
-        by_seq = {event.seq: event for event in events}
+        by_seq: dict[int, Event] = {}
+        asked: dict[tuple[SubagentId | None, int, str], str] = {}
+        for event in events:
+            by_seq[event.seq] = event
+            if isinstance(event.payload, ToolStarted):
+                asked[event.subagent, event.payload.turn, event.payload.tool_call] = event.payload.summary
         for item in self._lanes.values():
             for child in item.range.held() if item.range else ():
-                if (
-                    child.blank
-                    and isinstance(child.data, OfFault)
-                    and (event := by_seq.get(child.data.seq)) is not None
-                ):
-                    child.blank, child.line = False, _line(event)
-                    child.data = OfFault(child.data.who, event.seq, event)
+                data = child.data
+                caught = by_seq.get(data.seq) if isinstance(data, OfFault) and child.blank else None
+                if caught is not None and isinstance(data, OfFault):
+                    child.blank, child.line = False, _line(caught, asked)
+                    child.data = OfFault(data.who, caught.seq, caught)
 
     def item_of(self, other: Item | None) -> Item:
         """Where to stand on coming from an item of the whole trace."""
@@ -89,10 +100,11 @@ def place_of(event: Event) -> tuple[int | None, str]:
     return None, f"e{event.seq}"
 
 
-def _line(event: Event) -> Line:
+def _line(event: Event, asked: Mapping[tuple[SubagentId | None, int, str], str]) -> Line:
     match event.payload:
         case ToolFinished() as payload:
-            head: Line = [(f"turn {payload.turn}", "text"), (f"  › {shown_line(payload.name)} ", "tool")]
+            summary = asked.get((event.subagent, payload.turn, payload.tool_call), "")
+            head: Line = [(f"turn {payload.turn}", "text"), (f"  › {named(payload.name, summary)} ", "tool")]
             return [*head, (f" ✗ {shown_line(payload.summary) or 'failed'}", "bad")]
         case CallFinished() as payload:
             status = f" {payload.status}" if payload.status else ""

@@ -1,6 +1,7 @@
 """A node handed on: its text as it is, where it is written, and the program that shows it."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from store.domain.secrets import shown
 if TYPE_CHECKING:
     from store.database import Store
 
+_SGR = re.compile(r"\x1b\[[0-9;]{0,40}m")
+"""Colours: in a text that is handed on they are noise."""
 EDITORS, PAGERS = ("nano", "vi"), ("less", "more")
 """What is asked for when the operator named none, in this order."""
 
@@ -27,11 +30,12 @@ def text(store: "Store", board: Board, spot: Shown, *, raw: bool = False) -> str
             case OfBlock():
                 return shown(_words(nodes.block(store, spot)))
             case OfResult():
-                return shown(nodes.output(store, spot.tool))
+                return shown(_SGR.sub("", nodes.output(store, spot.tool)))
             case OfTool() | OfBranch():
                 tool = spot.tool if isinstance(spot, OfBranch) else spot
                 asked = nodes.asked(store, tool)
-                return shown("\n\n".join(filter(None, (_words(asked) if asked else "", nodes.output(store, tool)))))
+                output = _SGR.sub("", nodes.output(store, tool))
+                return shown("\n\n".join(filter(None, (_words(asked) if asked else "", output))))
             case OfFault() if spot.event is not None and isinstance(spot.event.payload, ToolFinished):
                 return shown(nodes.blob(store, spot.event.payload.result) or spot.event.payload.summary)
     lines = nodes.describe(store, board, spot, raw=raw)

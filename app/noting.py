@@ -7,6 +7,7 @@ from store.domain.secrets import shown_line
 
 QUOTED = 160
 """Characters of the node that the observation quotes."""
+_FENCE = re.compile(r"`{3,}|~{3,}")
 _HEADING = re.compile(r"#{1,6} +\[?(important|possible|informational)\]? *#*\s*$", re.IGNORECASE)
 
 
@@ -14,7 +15,12 @@ def with_observation(text: str, priority: Priority, words: str, seen: str, quote
     """The text of the observations with one more at the end of a priority's; `seen` says where, `quote` what was there.
     A priority that the text has no heading for gets one at the end."""
     said = [shown_line(line) for line in words.strip().split("\n") if line.strip()]
-    item = [f"- {said[0] if said else seen}", *(f"  {line}" for line in said[1:])]
+    # What looks like an id would be read as one.
+    first = re.sub(r"^[(\s]*(?=o-)", "", said[0]) if said else shown_line(seen)
+    item = [f"- {first or shown_line(seen)}", *(f"  {line}" for line in said[1:])]
+    fences = [found[0] for line in said[1:] if (found := _FENCE.match(line))]
+    if len(fences) % 2:
+        item.append(f"  {fences[0]}")
     cited = shown_line(quote, QUOTED)
     item.append(f"  Seen in {shown_line(seen)}{f': “{cited}”' if cited else ''}")
     lines = text.rstrip("\n").split("\n")

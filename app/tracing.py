@@ -83,3 +83,11 @@ def read_events(store: "Store", run: str, seqs: Sequence[int]) -> list[Event]:
     from store import windows
 
     return windows.these(store, run, seqs)
+
+
+def read_faults(store: "Store", run: str, seqs: Sequence[int]) -> list[Event]:
+    """These events, and before them the beginnings of the tool calls that ended with one. StoreError."""
+    from store import windows
+
+    found = windows.these(store, run, seqs)
+    return [*windows.begun(store, found), *found]

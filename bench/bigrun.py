@@ -15,11 +15,12 @@ from pathlib import Path
 from store import blobs, events, runs, tapes
 from store.connecting import connect
 from store.database import open_store
-from store.domain.events import GenerationDesigned, SubagentEnded, SubagentLaunched
+from store.domain.events import GenerationDesigned, RunCreated, SubagentEnded, SubagentLaunched
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
 from store.domain.states import Ending
 from store.domain.strategy import LanePlan, Strategy
+from store.domain.task import Check, Task
 
 RUN = "bench"
 NODES_A_TURN = 2
@@ -95,6 +96,8 @@ def _events(driver: sqlite3.Connection, digest: str, generations: int, lanes: in
     plans = tuple(
         LanePlan(lane, Strategy(f"strategy-{lane}", "Look at it."), clean=lane == 1) for lane in range(1, lanes + 1)
     )
+    task = Task("Make the check pass.", "/home/ada/orders", Check("python check.py"), generations=generations)
+    events.append(driver, RUN, [RunCreated(task, "a run of a million nodes", "9f2c1e07a4b3", 7)], at=0.0)
     for generation in range(1, generations + 1):
         events.append(driver, RUN, [GenerationDesigned(plans)], at=0.0, generation=generation)
         for lane in range(1, lanes + 1):

@@ -33,6 +33,10 @@ _PLACES = f"SELECT seq {_OF_LANE} ORDER BY seq"
 _NEWEST = f"SELECT seq {_OF_LANE} ORDER BY seq DESC LIMIT ?"
 _NUMBERED = f"SELECT {_UNDER}, seq {_TURNS} AND generation = ? AND lane = ? AND json_extract(data, '$.turn') = ?"
 _WITHIN = f"{_ROW} WHERE run = ? AND seq >= ? AND seq < ? AND generation = ? AND lane = ? ORDER BY seq"
+_BEGUN = (
+    f"{_ROW} WHERE run = ? AND seq < ? AND generation = ? AND lane = ? AND kind = 'tool.started' "
+    "ORDER BY seq DESC LIMIT 1"
+)
 _WRONG = (
     f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL AND lane IS NOT NULL AND "
     "((kind = 'tool.finished' AND (instr(data, '\"ok\":false') OR instr(data, '\"ok\": false') OR "
@@ -104,6 +108,16 @@ def these(store: "Store", run: str, seqs: Sequence[int]) -> list[Event]:
     marks = ", ".join("?" * len(seqs))
     with store.read() as connection:
         return _events(connection, f"{_ROW} WHERE seq IN ({marks}) AND run = ? ORDER BY seq", (*seqs, run))
+
+
+def begun(store: "Store", ended: Sequence[Event]) -> list[Event]:
+    """The beginnings of tool calls whose ends these are, as far as they are the last before them."""
+    found: list[Event] = []
+    with store.read() as connection:
+        for event in ended:
+            if event.payload.kind == "tool.finished":
+                found += _events(connection, _BEGUN, (event.run, event.seq, event.generation, event.lane))
+    return found
 
 
 def wrong(store: "Store", run: str, *, after: int = 0, until: int = NO_END) -> Iterator[list[Event]]:

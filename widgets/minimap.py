@@ -15,9 +15,9 @@ def marks(rows: Iterable[int], total: int, cells: int) -> list[int]:
 
 
 def row_at(cell: int, total: int, cells: int) -> int:
-    """The row that a cell stands for: the middle of its part of the list."""
+    """The first row that a cell stands for."""
     size = max(total, cells, 1)
-    return min((2 * cell + 1) * size // (2 * max(cells, 1)), max(total - 1, 0))
+    return min(-(-cell * size // max(cells, 1)), max(total - 1, 0))
 
 
 def shade(count: int, most: int) -> str:

@@ -69,14 +69,15 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         super().__init__(id=id)
         self.outline = Outline()
         self.cursor: Item | None = None
+        self._figures = True
         self._hits: frozenset[str] = frozenset()
         self._wrong: Sequence[int] = ()
         self._map: tuple[tuple[int, int], list[int]] = ((0, 0), [])
         self._missing: list[Item] = []
 
-    def hold(self, outline: Outline) -> None:
-        """Show another tree, from its beginning."""
-        self.outline = outline
+    def hold(self, outline: Outline, *, figures: bool = True) -> None:
+        """Show another tree, from its beginning; with its figures, where it has some."""
+        self.outline, self._figures = outline, figures
         self.cursor = outline.rows[0] if outline.rows else None
         self._wrong = ()
         self.scroll_to(0, 0, animate=False)
@@ -131,7 +132,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def columns(self, cells: int) -> tuple[bool, bool, bool]:
         """Which columns there is room for: tokens, cost, time."""
-        tokens, cost, time = (cells >= least for least, _ in COLUMNS)
+        tokens, cost, time = (self._figures and cells >= least for least, _ in COLUMNS)
         return tokens, cost, time
 
     def heading(self) -> Line:

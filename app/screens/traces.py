@@ -157,7 +157,7 @@ class TracesScreen(Windowing, NodeActions, Searching):
         cursor = tree.cursor
         if self.faults is None:
             self.faults = Faults(trace)
-            tree.hold(self.faults.outline)
+            tree.hold(self.faults.outline, figures=False)
             tree.point(self.faults.item_of(cursor))
         else:
             self._show_all()

@@ -160,7 +160,7 @@ class Windowing(StudioScreen):
 
     def _read_faults(self, run: str, seqs: list[int]) -> None:
         def read() -> None:
-            self.post_message(Caught(run, tracing.read_events(self.studio.feed.store(), run, seqs)))
+            self.post_message(Caught(run, tracing.read_faults(self.studio.feed.store(), run, seqs)))
 
         self.studio.in_thread(read, group="faults")
 
@@ -263,5 +263,5 @@ class Windowing(StudioScreen):
             return
         cursor = self.cursor
         self.faults = Faults(self.trace)
-        self.treeview.hold(self.faults.outline)
+        self.treeview.hold(self.faults.outline, figures=False)
         self.treeview.point(self.faults.item_of(cursor))

@@ -1,0 +1,136 @@
+"""Two tapes aligned: pure, and from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import alignment
+from app.alignment import Kind, Step, Used, align, counterparts, steps
+from app.cli import main
+from store import events
+from store.database import open_store
+from store.domain.board import Board
+from store.domain.events import (
+    CallFinished,
+    CallStarted,
+    Event,
+    Payload,
+    SubagentRestarted,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+)
+from store.domain.ids import SubagentId
+from store.domain.limits import Usage
+from store.home import VARIABLE
+from tests import record
+
+
+def step(turn: int, did: str, came: str = "fine") -> Step:
+    return Step(turn, turn * 10, tools=(Used(f"t{turn}", "run", did, wrong=came != "fine", result=came),))
+
+
+def tape(*did: str) -> list[Step]:
+    return [step(number, *one.split("/")) for number, one in enumerate(did, 1)]
+
+
+def drawn(left: list[Step], right: list[Step]) -> list[str]:
+    def side(tape: list[Step], at: int | None) -> str:
+        return "-" if at is None else tape[at].tools[0].summary
+
+    return [f"{side(left, pair.left)} {pair.kind.value} {side(right, pair.right)}" for pair in align(left, right).pairs]
+
+
+def test_they_stand_beside_each_other_until_they_part_and_where_they_meet_again() -> None:
+    left, right = (
+        tape("look", "test/broken", "edit", "test", "submit"),
+        tape("look", "test", "grep", "read", "test", "submit"),
+    )
+    assert drawn(left, right) == [
+        "look same look",
+        "test other result test",
+        "edit other grep",
+        "- right only read",
+        "test same test",
+        "submit same submit",
+    ]
+    rows = align(left, right)
+    assert rows.parts == 2
+    assert [rows.next(-1, 1), rows.next(1, 1), rows.next(3, 1), rows.next(3, -1)] == [1, 2, None, 2]
+
+
+def test_the_same_tapes_part_nowhere_and_a_longer_one_goes_on_alone() -> None:
+    assert align(tape("a", "b"), tape("a", "b")).parts is None
+    assert align(tape("a", "b", "c"), tape("a")).parts == 1
+    assert align([], []).pairs == ()
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
+def test_every_step_of_both_is_there_once_and_in_order(left: list[str], right: list[str]) -> None:
+    rows = align(tape(*left), tape(*right))
+    assert [pair.left for pair in rows.pairs if pair.left is not None] == list(range(len(left)))
+    assert [pair.right for pair in rows.pairs if pair.right is not None] == list(range(len(right)))
+    assert sum(rows.counts.values()) == len(rows.pairs)
+    for pair in rows.pairs[: rows.parts]:
+        assert pair.left == pair.right
+
+
+def test_very_long_tapes_are_aligned_by_their_numbers_after_the_parting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alignment, "MOST", 3)
+    assert drawn(tape("a", "b", "c"), tape("a", "c", "b")) == ["a same a", "b other c", "c other b"]
+
+
+def test_steps_are_the_subagents_own_turns_since_it_last_began() -> None:
+    told: list[Payload] = [
+        TurnStarted(1),
+        SubagentRestarted(),
+        TurnStarted(1),
+        CallStarted("c1", "m"),
+        CallFinished("c1", 200, "tool_use", Usage(10, 5), 0.1, 1.0),
+        ToolStarted(1, "x", "task", "task look"),
+        TurnStarted(2, thread="own", under="x"),
+        CallStarted("c2", "m", thread="own"),
+        CallFinished("c2", 200, "", Usage(7, 7), 0.1, 1.0),
+        ToolFinished(1, "x", "task", True, 1.0, "", "exit code 2"),
+        TurnStarted(3),
+        CallStarted("c3", "m"),
+        CallFinished("c3", 529, "", Usage(), None, 1.0, error="overloaded"),
+    ]
+    found = steps(Event(seq, 0.0, "r2345", 1, 1, payload) for seq, payload in enumerate(told, 1))
+    assert [(one.turn, one.calls, one.tokens, one.error) for one in found] == [
+        (1, ("c1",), 15, ""),
+        (3, ("c3",), 0, "overloaded"),
+    ]
+    assert found[0].tools == (Used("x", "task", "task look", wrong=True, result="exit code 2"),)
+
+
+def test_a_subagent_is_compared_with_its_strategy_in_other_generations_first(tmp_path: Path) -> None:
+    with record.recorded(tmp_path) as home, open_store(home.store) as store:
+        board = Board(record.LIVE)
+        for event in events.read(store, run=record.LIVE):
+            board.apply(event)
+    found = counterparts(board, SubagentId(record.LIVE, 2, 3))
+    assert found[0] == SubagentId(record.LIVE, 1, 3)
+    # It has solved the task, those of its generation have not.
+    assert {who.generation for who in found[1:5]} == {2}
+    assert len(found) == 9
+    assert counterparts(board, SubagentId(record.LIVE, 9, 9)) == []
+
+
+def test_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with record.recorded(tmp_path) as home:
+        monkeypatch.setenv(VARIABLE, str(home.root))
+        assert main(["compare", record.LIVE, "2.3"]) == 0
+        told = capsys.readouterr().out
+        assert "1.3 history" in told
+        assert "they part here" in told
+        assert main(["compare", record.LIVE, "2.3", "1.1", "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+    assert (facts["left"], facts["right"]) == ("2.3", "1.1")
+    assert len(facts["rows"]) == sum(facts["counts"].values())
+    assert facts["counts"][Kind.SAME.value] < len(facts["rows"])
