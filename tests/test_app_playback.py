@@ -12,7 +12,7 @@ from app.playback.playing import said
 from app.playback.where import where
 from app.studio import Studio
 from store.database import Store, open_store
-from store.domain.events import Alert, Event, TurnStarted
+from store.domain.events import Alert, Event, ToolFinished, ToolStarted, TurnStarted
 from store.home import Home
 from tests import record
 from tests.driving import settled, shown, studio, until
@@ -234,6 +234,12 @@ async def test_it_is_there_at_every_size(home: Home, size: tuple[int, int]) -> N
 
 def test_an_event_in_a_line() -> None:
     assert said(Event(1, 1.0, "r", 2, 3, TurnStarted(4))) == "2.3 turn 4 begins"
+    started, finished = (
+        ToolStarted(4, "t", "run", "python check.py"),
+        ToolFinished(4, "t", "run", True, 1.0, "", "exit code 1"),
+    )
+    assert said(Event(1, 1.0, "r", 2, 3, started)) == "2.3 turn 4 › run python check.py"
+    assert said(Event(1, 1.0, "r", 2, 3, finished)) == "2.3 turn 4 ✗ run: exit code 1"
     assert said(Event(1, 1.0, "r", None, None, Alert("x", "odd\x1b[31m things"))) == "alert: odd␛[31m things"
 
 

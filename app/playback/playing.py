@@ -14,6 +14,7 @@ from app.playback.times import TELLING, Kind, Times
 from app.watching import Watching
 from store.domain.events import Event, ToolFinished, ToolStarted, TurnStarted
 from store.domain.secrets import shown_line
+from widgets.flow import named, went_wrong
 from widgets.timeline import Reading, Spot, Timeline
 
 STRIDE = 10.0
@@ -197,11 +198,18 @@ def said(event: Event) -> str:
     """An event in a line."""
     payload = event.payload
     who = f"{event.subagent.label} " if event.subagent is not None else ""
-    turn = f"turn {payload.turn} " if isinstance(payload, TurnStarted | ToolStarted | ToolFinished) else ""
-    told = next((text for name in _TELLING if (text := getattr(payload, name, ""))), "")
-    kind = "begins" if isinstance(payload, TurnStarted) else payload.kind.replace(".", " ")
-    return shown_line(f"{who}{turn}{kind}{f': {told}' if told else ''}", 200)
+    match payload:
+        case TurnStarted():
+            line = f"turn {payload.turn} begins"
+        case ToolStarted():
+            line = f"turn {payload.turn} › {named(payload.name, payload.summary)}"
+        case ToolFinished():
+            line = f"turn {payload.turn} {'✗' if went_wrong(payload) else '✔'} {payload.name}: {payload.summary}"
+        case _:
+            told = next((text for name in _TELLING if (text := getattr(payload, name, ""))), "")
+            line = payload.kind.replace(".", " ") + (f": {told}" if told else "")
+    return shown_line(who + line, 200)
 
 
-_TELLING = ("summary", "text", "error", "reason", "detail", "refused")
+_TELLING = ("text", "error", "reason", "detail", "refused")
 """Members that say the most, in the order in which they do."""
