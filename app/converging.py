@@ -153,7 +153,7 @@ def _value(point: Point | None, arm: Arm, several: bool) -> float | None:
 def _strategies(numbers: Convergence, cells: int) -> list[Line]:
     rows = [
         Row(
-            name=shown_line(one.strategy, 60) + ("" if one.arm is Arm.MEMORY else f" ({one.arm})"),
+            name=("" if one.arm is Arm.MEMORY else f"{one.arm}: ") + shown_line(one.strategy, 60),
             cells={number: Cell(tally.solved, tally.judged, tally.lanes) for number, tally in one.lanes.items()},
             share=one.tally.share,
             said=_said(one, brief=cells < ROOMY),

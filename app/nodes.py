@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from app import alerting
 from app.callnodes import as_of, exchanges, facts, reported_lines
 from app.callnodes import pairs as pairs
 from app.callnodes import title as title
@@ -24,7 +25,7 @@ from app.spots import (
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.board import Board, Generation, Lane
 from store.domain.codec import encode_payload
-from store.domain.events import CallFinished, CheckResult, Event, SubagentChecked, ToolFinished
+from store.domain.events import Alert, CallFinished, CheckResult, Event, SubagentChecked, ToolFinished
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
 from widgets import paint, words
@@ -320,6 +321,8 @@ def _event(store: "Store", event: Event) -> list[Line]:
     if isinstance(payload, ToolFinished):
         head: Line = [("› ", "tool"), (shown_line(payload.name), "tool"), (f"  turn {payload.turn}", "faint")]
         return [head, [], *_finished(store, payload)]
+    if isinstance(payload, Alert):
+        return alerting.lines(store, event, payload)
     kind, data = encode_payload(payload)
     return [[(kind, "strong")], *paint.as_json(data)]
 

@@ -56,7 +56,7 @@ def test_everything_is_on_the_page_at_every_size(run: Run, cells: int, height: i
         "Observations",
         "Solved lanes",
         "Strategies, by generation",
-        "way 3 (clean)",
+        "clean: way 3",
         "Why attempts failed, and when",
         "check fails",
         "Cost by model",

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from app.nodes import describe
+from app.spots import OfEvent
 from backends.rules import Rules, found
 from store import blobs, events, runs
 from store.database import Store, open_store
+from store.domain.board import Board
 from store.domain.events import (
     Alert,
     CallFinished,
     CallStarted,
+    Event,
     GenerationDesigned,
     Payload,
+    Reference,
     RunCreated,
     SubagentEnded,
     SubagentLaunched,
@@ -32,6 +37,7 @@ from store.domain.task import Check, Task
 from store.home import Home
 from store.recording import CallEnd, CallStart, close_call, open_call
 from tests.shop import Here, here, nowhere
+from widgets.ink import Line
 
 __all__ = ["here", "nowhere"]
 
@@ -242,3 +248,48 @@ def test_tapes_that_nobody_watched_are_read_on_demand(here: Here) -> None:
     assert {one["rule"] for one in told if one["subagent"] == "1.2"} >= {"timeouts", "same-error"}
     assert not any(one["recorded"] for one in told)
     assert "* not on record" in here("alerts", RUN, "--again")[1]
+
+
+def test_an_imported_conversation_is_judged_when_it_is_asked_for(here: Here) -> None:
+    talk: list[dict[str, object]] = [{"role": "user", "content": "Mend my booking."}]
+    for name in "abc":
+        call = {"id": name, "type": "function", "function": {"name": "get_user", "arguments": json.dumps({"id": name})}}
+        talk += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": name, "content": f"Error: no user {name}"},
+        ]
+    for _ in range(3):
+        talk += [{"role": "assistant", "content": "Who are you?"}, {"role": "user", "content": "I am Ada."}]
+    (here.repository.parent / "talk.json").write_text(json.dumps(talk), "utf-8")
+    (run,) = json.loads(here("import", "talk.json", "--json")[1])["runs"]
+    told = json.loads(here("alerts", run["run"], "--json")[1])
+    assert [(one["subagent"], one["rule"], one["recorded"]) for one in told] == [("1.1", "errors", False)]
+
+
+# In the tree.
+
+
+async def test_an_alert_shows_what_it_rests_on(log: Log) -> None:
+    log.check()
+    log.edit("a", "b")
+    log.check()
+    log.check()
+    await engine(log).look()
+    event = next(event for event in events.read(log.store, run=RUN) if isinstance(event.payload, Alert))
+    drawn = text_of(describe(log.store, Board(RUN), OfEvent(event)))
+    assert "⚠ note  same-call" in drawn
+    assert "The same call 2 times, each with the same result: run make check" in drawn
+    assert "turn 3   › run make check  exit code 1\n3 broken"[:30] in drawn
+    assert "m steer" in drawn
+
+
+def test_an_alert_without_evidence_and_one_whose_place_is_gone(log: Log) -> None:
+    event = Event(99, 0.0, RUN, 1, 1, Alert("odd", "said \x1b[31mred"))
+    assert "\x1b" not in text_of(describe(log.store, Board(RUN), OfEvent(event)))
+    gone = Alert("same-call", "x", (Reference("c", "f" * 40, 999), Reference()))
+    drawn = text_of(describe(log.store, Board(RUN), OfEvent(Event(99, 0.0, RUN, 1, 1, gone))))
+    assert drawn.count("no longer on record") == 2
+
+
+def text_of(lines: list[Line]) -> str:
+    return "\n".join("".join(text for text, _ in line) for line in lines)
