@@ -325,6 +325,15 @@ def test_a_trajectory_of_swe_agent(home: Home, tmp_path: Path) -> None:
         checked(home, store, run)
 
 
+def test_an_answer_that_was_not_kept_was_asked_with_what_there_was(home: Home, tmp_path: Path) -> None:
+    lost = {"action": "", "observation": "", "response": "No action.", "state": "{}", "thought": ""}
+    path = tmp_path / "x.traj"
+    path.write_text(json.dumps({**OLD, "trajectory": [OLD["trajectory"][0], lost, OLD["trajectory"][1]]}))  # type: ignore[index]
+    with open_store(home.store) as store:
+        (told,) = brought(home, store, path)
+        assert [len(messages) for messages in asked(store, told["run"])] == [3, 5, 5]
+
+
 def test_newer_trajectories_say_what_was_sent(home: Home, tmp_path: Path) -> None:
     calls = [{"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}]
     first = [

@@ -245,7 +245,7 @@ def _swe_calls(path: Path, one: dict[str, Span], model: str) -> Iterator[Asked]:
             if _is_history(query) and query:
                 asked = list(map(_message, query))
             else:
-                asked = [_message(item) for item in history[: len(history) if place is None else place]]
+                asked = [_message(item) for item in history[: _next_answer(history, at) if place is None else place]]
             answer: dict[str, Any] = {"role": "assistant", "content": response}
             if place is not None:
                 answer, at = {**_message(history[place]), "content": response}, place + 1
@@ -258,6 +258,14 @@ def _swe_calls(path: Path, one: dict[str, Span], model: str) -> Iterator[Asked]:
             yield Asked(
                 call.body, call.messages, call.response, model, stop_reason=call.stop_reason, news=news, done=done
             )
+
+
+def _next_answer(history: list[dict[str, Any]], at: int) -> int:
+    """Where the next answer of the history stands: what was asked before it was asked again."""
+    places = range(at, len(history))
+    return next(
+        (p for p in places if history[p]["role"] == "assistant" and not history[p].get("is_demo")), len(history)
+    )
 
 
 def _place(history: list[dict[str, Any]], at: int, response: str) -> int | None:
