@@ -18,6 +18,7 @@ from backends.sandboxes.docker import Host
 from backends.sandboxes.docker.engine import Engine
 from backends.sandboxes.docker.image import build
 from store.domain.board import Lane
+from store.domain.commands import Steer
 from store.domain.docker import DockerSettings
 from store.domain.events import ToolFinished, ToolStarted, TurnStarted
 from store.domain.states import Ending, RunState
@@ -267,6 +268,44 @@ async def test_it_goes_on_with_its_conversation_under_the_next_engine(
         assert "You were interrupted" in text and "# Goal" in text and "echo 4 >answer" in text
         lane = lane_of(s)
         assert (lane.attempt, lane.solved) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("agent", "tool", "member", "model"),
+    [
+        (CLAUDE_CODE, "Bash", "command", MODEL),
+        (CODEX, "exec_command", "cmd", "gpt-5.1-codex"),
+        (OPENCODE, "bash", "command", MODEL),
+    ],
+    ids=["claude-code", "codex", "opencode"],
+)
+async def test_it_is_told_what_the_operator_says_and_goes_on_with_its_conversation(
+    tmp_path: Path, node: DockerSettings, agent: Declaration, tool: str, member: str, model: str
+) -> None:
+    def run(command: str) -> list[str | Use]:
+        return [Use(tool, {member: command, **({} if tool == "exec_command" else {"description": "go on"})})]
+
+    heard_it: list[Heard] = []
+
+    def script(heard: Heard) -> Said:
+        if not heard.tools:
+            return ["A title"]
+        if "Write 42, I say." not in heard.everything:
+            return run("sleep 2; echo looked")
+        heard_it.append(heard)
+        return ["Enough."] if "echo 42" in heard.everything else run("echo 42 >answer")
+
+    async with studio(tmp_path, agent, script, installed(agent, node), model=model) as s:
+        working = asyncio.create_task(s.finish())
+        await s.rig.until(lambda: bool(s.events(ToolStarted)), "a tool call")
+        assert (await s.rig.answer(Steer(1, 1, "Write 42, I say.")))[0]
+        await working
+        lane = lane_of(s)
+        assert lane.solved, lane.ended
+        assert [one.turn is not None for one in lane.steering] == [True]
+        text = heard_it[0].everything
+        assert "# Goal" in text and "looked" in text, "it is the same conversation"
+        assert text.count("Write 42, I say.") == 1
 
 
 async def test_an_engine_hires_it_and_the_run_can_be_replayed(tmp_path: Path, node: DockerSettings) -> None:

@@ -25,6 +25,9 @@ LOOK = 0.2
 """Seconds between two looks at the tape: nothing waits for them but what is shown."""
 GRACE = 10.0
 """Seconds that a program has to end by itself when it has reached a limit."""
+SETTLE = 1.0
+"""Seconds that a program has before it is ended to hear something: it keeps its conversation a moment later than it
+acts."""
 CLEAR_SECONDS = 30.0
 """The most that clearing up behind a program may take."""
 
@@ -219,6 +222,8 @@ class _Work:
             await asyncio.wait([limited, called], return_when=asyncio.FIRST_COMPLETED)
             if not self._called.is_set():
                 await asyncio.wait([called], timeout=GRACE)
+            else:
+                await asyncio.sleep(SETTLE)
         finally:
             limited.cancel()
             called.cancel()
