@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.playback.deck import SPEEDS, Deck
 from app.playback.reel import EVERY, Reel, copied
 from app.playback.streams import KEPT, Piece, Stream, spread
-from app.playback.times import SILENCE, TELLING, Kind, Times
+from app.playback.times import BEAT, SILENCE, TELLING, Kind, Times
 from store.domain.board import Board
 from store.domain.events import (
     Alert,
@@ -139,12 +139,29 @@ def test_the_two_measures_agree_and_never_go_back(ats: list[float], streams: lis
     stretches = [(start, start + length) for start, length in streams]
     times = Times(log, stretches)
     assert times.played == sorted(times.played)
+    if times.timeless:
+        assert times.played == [BEAT * index for index in range(len(log))]
+        return
     assert times.duration <= Times(log, stretches, squeezed=False).duration + 1e-6
     for count, played in enumerate(times.played, 1):
         assert times.count(played) >= count
         assert times.play_of(times.recorded_of(played)) == pytest.approx(played, abs=1e-6)
     for before, after in zip(times.played, times.played[1:], strict=False):
         assert after - before <= max(ats) - min(ats) + 1e-6
+
+
+def test_where_no_times_were_kept_events_follow_each_other() -> None:
+    log = [Event(event.seq, START, RUN, event.generation, event.lane, event.payload) for event in EVENTS]
+    times = Times(log)
+    assert times.timeless
+    assert times.duration == pytest.approx(BEAT * (len(log) - 1))
+    deck = Deck(times)
+    deck.play(0.0)
+    assert [deck.place(BEAT * count + 0.01).count for count in range(20)] == list(range(1, 21))
+    assert deck.place(3.0).at == START
+    deck.go(40, 3.0, stand=True)
+    deck.retime(Times(log, squeezed=False), 3.0)
+    assert deck.place(3.0).count == 40
 
 
 # The clock.

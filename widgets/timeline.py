@@ -56,6 +56,8 @@ class Reading:
     squeezed: float
     shares: Sequence[float]
     spots: Sequence[Spot]
+    timed: bool = True
+    """It is known when things happened."""
 
 
 def cell(share: float, cells: int) -> int:
@@ -134,10 +136,13 @@ def _numbers(reading: Reading, cells: int, hover: int | None) -> tuple[Line, Lin
     passed, took = words.duration(reading.passed), words.duration(reading.took)
     events = len(reading.shares)
     if cells >= 100:
-        left += [(f"   {passed}", "text"), (f" of {took}", "faint")]
+        left += (
+            [(f"   {passed}", "text"), (f" of {took}", "faint")] if reading.timed else [("   no times kept", "faint")]
+        )
         left += [(f"   event {reading.count:,}", "text"), (f" of {events:,}", "faint")]
     else:
-        left += [(f"  {passed}/{took}", "text"), (f"  {reading.count:,}/{events:,}", "faint")]
+        left += [(f"  {passed}/{took}", "text")] if reading.timed else []
+        left += [(f"  {reading.count:,}/{events:,}", "faint")]
     counts = {kind: sum(spot.kind == kind for spot in reading.spots) for kind in ("error", "alert", "solved")}
     right: Line = [(f" {_MARKS[kind][0]}{count}", _MARKS[kind][1]) for kind, count in counts.items() if count]
     if cells >= 140:

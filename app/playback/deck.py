@@ -111,7 +111,8 @@ class Deck:
         """The same run by other times: silences squeezed or not. It stays where it is."""
         place = self.place(now)
         self.times = times
-        self._set(times.play_of(place.at), now, playing=place.playing, count=None if place.playing else place.count)
+        played = times.moment(place.count) if times.timeless else times.play_of(place.at)
+        self._set(played, now, playing=place.playing, count=None if place.playing else place.count)
 
     def _set(self, played: float, now: float, *, playing: bool, count: int | None = None) -> None:
         self._from, self._since, self._playing = played, now, playing

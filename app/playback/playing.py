@@ -169,9 +169,10 @@ class Playing(Watching):
             left=(times.duration - head.played) / head.speed,
             count=place.count,
             what=said(tape.events[place.count - 1]) if place.count else "",
-            squeezed=times.took - times.duration if times.squeezed else 0.0,
+            squeezed=max(times.took - times.duration, 0.0),
             shares=times.shares,
             spots=self._spots[1],
+            timed=not times.timeless,
         )
 
     def _have(self, what: Callable[[Deck, float], T]) -> T | None:

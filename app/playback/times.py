@@ -2,7 +2,8 @@
 
 Time is kept in two measures: recorded, in Unix seconds, and played, in seconds from the beginning at 1×. They differ
 by silences: a stretch in which nothing was recorded, no event and no piece of a streamed answer, and which took longer
-than `SILENCE`, is played in `SILENCE`. All else takes as long as it took.
+than `SILENCE`, is played in `SILENCE`. All else takes as long as it took. Where no times were kept, events follow each
+other by `BEAT`.
 """
 
 from bisect import bisect_left, bisect_right
@@ -29,6 +30,10 @@ from widgets.flow import verdict, went_wrong
 
 SILENCE: Final = 2.0
 """Seconds that any longer silence takes."""
+BEAT: Final = 0.4
+"""Seconds from one event to the next where no times were kept."""
+_FEW = 8
+"""Events that may well have happened at one moment."""
 
 _FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 
@@ -73,8 +78,14 @@ class Times:
         for event in events:
             latest = max(latest, event.at)
             self.recorded.append(latest)
-        self._from, self._to = self._knots(streams)
-        self.played: list[float] = [self.play_of(at) for at in self.recorded]
+        self.timeless = len(self) > _FEW and self.took < 0.001 * len(self)
+        """No times were kept, as of a tape from elsewhere: all of it is told to have happened at one moment."""
+        self._from, self._to = self._even() if self.timeless else self._knots(streams)
+        self.played: list[float] = (
+            [BEAT * index for index in range(len(self))]
+            if self.timeless
+            else [self.play_of(at) for at in self.recorded]
+        )
         """When each event is played."""
         self.marks: list[Mark] = []
         self.turns: list[int] = []
@@ -134,6 +145,9 @@ class Times:
     def shares(self) -> tuple[float, ...]:
         """Where each event lies on the timeline, from 0 to 1."""
         return tuple(played / self.duration for played in self.played) if self.duration else (0.0,) * len(self)
+
+    def _even(self) -> tuple[list[float], list[float]]:
+        return [self.recorded[0], self.recorded[-1]], [0.0, BEAT * (len(self) - 1)]
 
     def _knots(self, streams: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
         """Where the two measures part: between two knots both run evenly."""
