@@ -17,7 +17,7 @@ from store.domain.allowance import Allowance
 from store.domain.board import Lane
 from store.domain.events import Alert, LimitsRaised, SubagentChecked, SubagentEnded, SubagentLaunched
 from store.domain.ids import SubagentId
-from store.domain.limits import Limits
+from store.domain.limits import LIMITS_RAISED, Limits
 from store.domain.observations import Injection, select
 from store.domain.safe_text import safe_line
 from store.domain.states import Ending
@@ -166,7 +166,8 @@ class LaneRunner:
     async def _record_end(self, outcome: Outcome) -> None:
         spend = self.lane.spent(self._journal.clock())
         ended = SubagentEnded(outcome.ending, outcome.detail, spend)
-        unread = "; ".join(safe_line(one.text, 200) for one in self.lane.unread)
+        words = [one.text for one in self.lane.unread if not one.text.startswith(LIMITS_RAISED)]
+        unread = "; ".join(safe_line(text, 200) for text in words)
         await self._journal.record(
             *([Alert("steer", f"It ended before it read what you told it: {unread}")] if unread else []),
             ended,

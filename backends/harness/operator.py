@@ -212,6 +212,8 @@ class Operator:
     def _plan(self, lane: Lane, asked: Restart) -> tuple[LanePlan | None, str]:
         """How a subagent is told to work when it is started anew, None for as before; or why it can't be."""
         label = lane.id.label
+        if self._journal.board.stopped:
+            return None, "The run is ending."
         if lane.solved:
             return None, f"{label} has solved the task. Fork it to try another way from there."
         if lane.ended is None and lane.killed:
@@ -247,13 +249,16 @@ class Operator:
     async def _fork(self, pending: PendingCommand, asked: Fork) -> None:
         board = self._journal.board
         generation = board.generation
+        if self._between() and not board.stopped:
+            # It joins the next generation, which is about to be designed; or when the observer has read this one.
+            return
         try:
             plan, start = await self._forked(asked)
         except ValueError as error:
             await self._settle(pending, False, str(error))
             return
-        if generation is None or generation.passed is not None or self._observing():
-            # It joins the next generation, which is about to be designed; or when the observer has read this one.
+        if generation is None or generation is not board.generation or self._between():
+            # The loop has gone on meanwhile.
             return
         subagent = SubagentId(board.run, generation.number, plan.lane)
         source = SubagentId.parse(start.subagent).label
@@ -266,6 +271,11 @@ class Operator:
             subagent,
         )
         self._begin(subagent)
+
+    def _between(self) -> bool:
+        """The latest generation takes nobody in: the observer reads it, or it is over."""
+        generation = self._journal.board.generation
+        return generation is not None and (generation.passed is not None or self._observing())
 
     async def _forked(self, asked: Fork) -> tuple[LanePlan, ForkedFrom]:
         """The lane that a fork becomes. ValueError that says why there is none."""

@@ -174,7 +174,8 @@ class Lane:
                 self.steering = self.unread
                 self.restarts += 1
                 self.killed = False
-                self.tool = ""
+                self.tool = self.alert = ""
+                self.level = AlertLevel.NOTE
                 self.lost, self.spend, self.work = self.lost + self.spend, Spend(), Stopwatch()
                 self.state, self.ended, self.checked, self.validity = SubagentState.QUEUED, None, None, None
                 self.turn, self.answered, self.results = 0, 0, {}
