@@ -6,7 +6,7 @@ Without a record behind it (`Trace(run, title)`, then `apply` from the first eve
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -24,6 +24,7 @@ from app.spots import (
     OfTurn,
     Shown,
 )
+from app.telling import PAGE, Opening, Page, broke_off, lane_line, mark
 from app.turning import Turning, blank_turn, is_wrong
 from store.domain.blocks import Block
 from store.domain.events import (
@@ -67,33 +68,6 @@ __all__ = [
     "Shown",
     "Trace",
 ]
-
-PAGE = 64
-"""Turns that are read at once."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What of a run is read before its trace is shown. `until` is the last event that it knows; `live` has the events
-    of subagents that are at work, from the beginning of one of their latest turns on."""
-
-    run: str
-    title: str
-    until: int = 0
-    beside: Sequence[Event] = ()
-    counts: Mapping[SubagentId, int] = field(default_factory=dict)
-    live: Mapping[SubagentId, tuple[int, Sequence[Event]]] = field(default_factory=dict)
-    """With how many turns there were before those."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """A window of a subagent's turns: the number of the first, the events they begin with, all that is told in them."""
-
-    who: SubagentId
-    first: int
-    begins: Sequence[int]
-    events: Sequence[Event]
 
 
 @dataclass
@@ -259,7 +233,7 @@ class Trace:
         for broke in lane.breaks:
             key = f"e{broke.seq} break"
             if earlier < broke.seq < event.seq and self.outline.find(key) is None:
-                self.outline.add(Item(key, [_break(broke)], leaf=True, data=OfEvent(broke)), item)
+                self.outline.add(Item(key, [broke_off(broke)], leaf=True, data=OfEvent(broke)), item)
         return item
 
     # Looking things up.
@@ -356,7 +330,7 @@ class Trace:
         generation = self.outline.find(f"g{who.generation}")
         if generation is None or who in self.lanes:
             return
-        item = Item(who.label, _lane_line(who, plan, note), data=OfLane(who))
+        item = Item(who.label, lane_line(who, plan, note), data=OfLane(who))
         item.range = Range(lambda place: blank_turn(f"{who.label} #{place + 1}", who), keep=not self._recorded)
         lane = Lane(who, item, Turning(self.outline, lambda event, _: self._new_turn(lane, event)))
         if not self._recorded:
@@ -367,27 +341,27 @@ class Trace:
     def _of_lane(self, event: Event, lane: Lane) -> None:
         match event.payload:
             case SubagentLaunched() as payload:
-                _mark(lane.item, SubagentState.RUNNING)
+                mark(lane.item, SubagentState.RUNNING)
                 if payload.attempt > 1 and not payload.afresh:
                     lane.breaks.append(event)
             case SubagentRestarted():
                 lane.breaks.append(event)
                 lane.ended = None
                 self._clear(lane)
-                _mark(lane.item, SubagentState.QUEUED)
+                mark(lane.item, SubagentState.QUEUED)
             case SubagentContinued():
-                _mark(lane.item, SubagentState.RUNNING)
+                mark(lane.item, SubagentState.RUNNING)
             case SubagentPaused():
-                _mark(lane.item, SubagentState.PAUSED)
+                mark(lane.item, SubagentState.PAUSED)
             case SubagentEnded() as payload:
                 lane.ended = payload
-                _mark(lane.item, SubagentState.CHECKING)
+                mark(lane.item, SubagentState.CHECKING)
                 said = f"ended: {payload.ending.value}" + (f", {shown_line(payload.detail)}" if payload.detail else "")
                 bad = int(payload.ending in turning.FAULTS)
                 self._note(lane, event, [(said, "bad" if bad else "faint")], bad)
             case SubagentChecked() as payload:
                 state = SubagentState.SOLVED if payload.solved else SubagentState.UNSOLVED
-                _mark(lane.item, state)
+                mark(lane.item, state)
                 broken = int(payload.result is not None and bool(payload.result.broken))
                 self._note(lane, event, [(f"{SUBAGENT[state].glyph} {verdict(payload)}", SUBAGENT[state].ink)], broken)
             case Alert() as payload if lane.turning.last is None and not lane.turns:
@@ -405,27 +379,6 @@ class Trace:
         item = Item(f"e{event.seq}", line, leaf=True, bad=bad, data=OfEvent(event))
         if self.outline.find(item.key) is None:
             self.outline.add(item, lane.item)
-
-
-def _break(event: Event) -> tuple[str, str]:
-    if isinstance(event.payload, SubagentRestarted):
-        return "◌ begins anew", "warn"
-    return "◌ goes on under another engine", "warn"
-
-
-def _lane_line(who: SubagentId, plan: LanePlan, note: str) -> Line:
-    line: Line = [(f"{who.label} ", "strong"), (shown_line(plan.strategy.name), "text")]
-    if plan.clean:
-        line.append((" · clean", "warn"))
-    if note:
-        line.append((f" {note}", "accent"))
-    mark = SUBAGENT[SubagentState.QUEUED]
-    return [*line, (f"  {mark.glyph} {mark.word}", mark.ink)]
-
-
-def _mark(lane: Item, state: SubagentState) -> None:
-    mark = SUBAGENT[state]
-    lane.line = [*lane.line[:-1], (f"  {mark.glyph} {mark.word}", mark.ink)]
 
 
 def _under(item: Item, other: Item) -> bool:

@@ -1,0 +1,197 @@
+"""The Traces screen in use: windows as they are looked at, errors, tapes side by side, what is done with a node."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from app.faults import Faults
+from app.screens.form import Form
+from app.screens.side import Side
+from app.screens.traces import TracesScreen
+from app.spots import OfResult, OfTurn
+from bench import bigrun
+from store import commands
+from store.database import Store, open_store
+from store.domain.commands import EditObservations, Fork
+from store.domain.ids import SubagentId
+from store.home import Home
+from tests import record
+from tests.driving import settled, shown, studio, until
+from widgets.docview import DocView
+from widgets.sidebyside import SideBySide
+
+SIZE = (120, 40)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with record.recorded(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    with open_store(home.store) as opened:
+        yield opened
+
+
+def told(pilot: Pilot[None]) -> str:
+    """What the operator was told."""
+    return "\n".join(note.message for note in pilot.app._notifications)
+
+
+def traces(pilot: Pilot[None]) -> TracesScreen:
+    app = cast("object", pilot.app)
+    place = getattr(app, "place", None)
+    assert isinstance(place, TracesScreen)
+    return place
+
+
+async def at_turn(pilot: Pilot[None], lane: int, turn: int) -> None:
+    """Stand on a turn of the second generation."""
+    from app.screens.going import Goal
+
+    screen = traces(pilot)
+    screen.go_to(Goal(SubagentId(record.LIVE, 2, lane), "", turn))
+    await until(
+        pilot,
+        lambda: (
+            screen.cursor is not None
+            and isinstance(screen.cursor.data, OfTurn)
+            and (screen.cursor.data.turn, screen.cursor.loaded) == (turn, True)
+        ),
+        f"turn {turn}",
+    )
+    await settled(pilot)
+
+
+async def test_a_long_run_opens_with_what_is_in_sight(tmp_path: Path) -> None:
+    home = Home(tmp_path).create()
+    bigrun.make(home.store, 24_000, generations=2, lanes=3)
+    async with studio(home, "traces", bigrun.RUN).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        screen = traces(pilot)
+        trace = screen.trace
+        assert trace is not None
+        await pilot.press("G", "l")
+        await until(pilot, lambda: "turn 1 " in shown(pilot), "the first turns")
+        await pilot.press("G")
+        await until(pilot, lambda: "turn 2000" in shown(pilot), "the last turns")
+        assert len(trace.outline.rows) > 2000
+        assert len(trace.outline) < 1500
+        # An error in the middle of what was never looked at.
+        await pilot.press("g", "right_curly_bracket")
+        await until(pilot, lambda: isinstance(getattr(screen.cursor, "data", None), OfResult), "the first error")
+        assert "exit code 1" in "".join(text for text, _ in screen.cursor.line)  # type: ignore[union-attr]
+
+
+async def test_errors_only_has_a_row_for_each_and_leads_to_it(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        screen = traces(pilot)
+        await pilot.press("e")
+        await settled(pilot)
+        assert isinstance(screen.faults, Faults)
+        assert "turn 4  › run" in shown(pilot)
+        await pilot.press("down", "down", "down", "enter")
+        await until(pilot, lambda: screen.faults is None, "the whole trace")
+        await until(pilot, lambda: isinstance(getattr(screen.cursor, "data", None), OfResult), "the error")
+        assert screen.cursor is not None
+        assert screen.cursor.key.startswith("1.1 t4 ")
+        await pilot.press("right_curly_bracket")
+        await until(pilot, lambda: screen.cursor is not None and screen.cursor.key.startswith("1.1 t5 "), "the next")
+        await pilot.press("left_curly_bracket")
+        await until(pilot, lambda: screen.cursor is not None and screen.cursor.key.startswith("1.1 t4 "), "that before")
+
+
+async def test_two_tapes_stand_side_by_side(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 3, 6)
+        await pilot.press("d")
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, Side) and pilot.app.screen.rows is not None, "both tapes"
+        )
+        side = cast("Side", pilot.app.screen)
+        assert (side.left.label, side.right.label) == ("2.3", "1.3")
+        await until(pilot, lambda: "2.3 goes on alone" in shown(pilot), "where they part")
+        view = side.query_one(SideBySide)
+        await pilot.press("g", "n")
+        assert view.cursor == 6
+        await pilot.press("tab")
+        await until(pilot, lambda: side.right.label != "1.3" and side.rows is not None, "another tape")
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: pilot.app.screen is not side, "the trace")
+        screen = traces(pilot)
+        await until(
+            pilot,
+            lambda: (
+                screen.cursor is not None and isinstance(screen.cursor.data, OfTurn) and screen.cursor.data.turn == 1
+            ),
+            "the turn",
+        )
+
+
+async def test_a_node_is_written_and_copied(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 1, 4)
+        await pilot.press("w")
+        file = home.folder(record.LIVE).path / "nodes" / "2.1-turn-4.txt"
+        await until(pilot, lambda: "Written to" in told(pilot), "the word")
+        assert "first byte" in file.read_text()
+        await pilot.press("y")
+        await until(pilot, lambda: "to copy" in told(pilot), "the word")
+        assert "first byte" in pilot.app.clipboard
+        await pilot.press("o")
+        await until(pilot, lambda: "can't be given to another program" in told(pilot), "why not")
+
+
+async def test_a_node_becomes_an_observation(home: Home, store: Store) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 1, 4)
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Form), "the form")
+        await pilot.press("enter")
+        assert isinstance(pilot.app.screen, Form), "it has to say something"
+        pilot.app.screen.query_one(TextArea).text = "The lock is not held across the refund."
+        pilot.app.screen.query_one(Input).value = "important"
+        await pilot.press("enter")
+        await until(pilot, lambda: commands.pending(store, record.LIVE), "the order")
+    (order,) = [one.command for one in commands.pending(store, record.LIVE)]
+    assert isinstance(order, EditObservations)
+    assert "- The lock is not held across the refund.\n  Seen in 2.1 · turn 4: “" in order.text
+
+
+async def test_a_subagent_is_forked_from_a_turn(home: Home, store: Store) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("F")
+        assert "choose a turn" in told(pilot).lower()
+        await at_turn(pilot, 1, 4)
+        await pilot.press("F")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Form), "the form")
+        pilot.app.screen.query_one(TextArea).text = "I look at the refund first."
+        await pilot.press("enter")
+        await until(pilot, lambda: commands.pending(store, record.LIVE), "the order")
+    (order,) = [one.command for one in commands.pending(store, record.LIVE)]
+    assert isinstance(order, Fork)
+    assert order.call.startswith("c7k3ab")
+    assert order.text == "I look at the refund first."
+
+
+async def test_the_screen_stands_at_every_size(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 3, 5)
+        for size in ((80, 24), (200, 50), (40, 12), (20, 5), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await settled(pilot)
+        assert "turn 5" in shown(pilot)
+        assert "✗" in shown(pilot)
+        assert traces(pilot).query_one("#node", DocView).text
