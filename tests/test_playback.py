@@ -1,5 +1,7 @@
 """The clock of a playback, the times it plays by, and the board after any number of events."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -7,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.playback.deck import SPEEDS, Deck
+from app.playback.marks import times_of
 from app.playback.reel import EVERY, Reel, copied
 from app.playback.streams import KEPT, Piece, Stream, spread
-from app.playback.times import BEAT, SILENCE, TELLING, Kind, Times
+from app.playback.times import BEAT, SILENCE, TELLING, Kind
 from store.domain.board import Board
 from store.domain.events import (
     Alert,
@@ -89,38 +92,38 @@ def folded(count: int, log: Sequence[Event] = EVENTS) -> Board:
 
 
 def test_a_silence_is_squeezed_and_nothing_else_is() -> None:
-    times = Times(EVENTS)
+    times = times_of(EVENTS)
     assert times.took == pytest.approx(EVENTS[-1].at - EVENTS[0].at)
     assert times.duration == pytest.approx(times.took - 2 * (60.0 - SILENCE))
     for event, recorded, played in zip(EVENTS, times.recorded, times.played, strict=True):
         assert times.play_of(recorded) == pytest.approx(played)
         assert times.recorded_of(played) == pytest.approx(event.at)
-    assert Times(EVENTS, squeezed=False).duration == pytest.approx(times.took)
+    assert times_of(EVENTS, squeezed=False).duration == pytest.approx(times.took)
 
 
 def test_while_an_answer_streams_it_is_not_silent() -> None:
     two = [EVENTS[0], Event(99, EVENTS[0].at + 100.0, RUN, None, None, EngineStarted(1, "0", "x"))]
-    whole = Times(two, [(EVENTS[0].at + 20.0, EVENTS[0].at + 90.0)])
+    whole = times_of(two, [(EVENTS[0].at + 20.0, EVENTS[0].at + 90.0)])
     assert whole.duration == pytest.approx(SILENCE + 70.0 + SILENCE)
     assert whole.recorded_of(SILENCE + 35.0) == pytest.approx(EVENTS[0].at + 55.0)
     # What streamed before the first event or after the last one is not shown.
-    assert Times(two, [(0.0, 9e9)]).duration == pytest.approx(100.0)
+    assert times_of(two, [(0.0, 9e9)]).duration == pytest.approx(100.0)
 
 
 def test_a_clock_that_went_back_stands_still() -> None:
     back = [EVENTS[0], Event(99, EVENTS[0].at - 50.0, RUN, None, None, EngineStarted(1, "0", "x"))]
-    assert Times(back).played == [0.0, 0.0]
-    assert Times(back).count(0.0) == 2
+    assert times_of(back).played == [0.0, 0.0]
+    assert times_of(back).count(0.0) == 2
 
 
 def test_nothing_recorded_plays_nothing() -> None:
-    times = Times([])
+    times = times_of([])
     assert (times.duration, times.took, times.count(5.0), times.recorded_of(1.0)) == (0.0, 0.0, 0, 0.0)
     assert Deck(times).place(3.0).count == 0
 
 
 def test_marks_are_what_the_tree_calls_errors_alerts_and_solved() -> None:
-    times = Times(EVENTS)
+    times = times_of(EVENTS)
     kinds = [mark.kind for mark in times.marks]
     assert (kinds.count(Kind.ERROR), kinds.count(Kind.ALERT), kinds.count(Kind.SOLVED)) == (12, 2, 2)
     assert (kinds.count(Kind.GENERATION), kinds.count(Kind.GATE), kinds[-1]) == (2, 2, Kind.END)
@@ -137,12 +140,12 @@ def test_marks_are_what_the_tree_calls_errors_alerts_and_solved() -> None:
 def test_the_two_measures_agree_and_never_go_back(ats: list[float], streams: list[tuple[float, float]]) -> None:
     log = [Event(seq, at, RUN, None, None, Alert("r", "t")) for seq, at in enumerate(ats, 1)]
     stretches = [(start, start + length) for start, length in streams]
-    times = Times(log, stretches)
+    times = times_of(log, stretches)
     assert times.played == sorted(times.played)
     if times.timeless:
         assert times.played == [BEAT * index for index in range(len(log))]
         return
-    assert times.duration <= Times(log, stretches, squeezed=False).duration + 1e-6
+    assert times.duration <= times_of(log, stretches, squeezed=False).duration + 1e-6
     for count, played in enumerate(times.played, 1):
         assert times.count(played) >= count
         assert times.play_of(times.recorded_of(played)) == pytest.approx(played, abs=1e-6)
@@ -152,7 +155,7 @@ def test_the_two_measures_agree_and_never_go_back(ats: list[float], streams: lis
 
 def test_where_no_times_were_kept_events_follow_each_other() -> None:
     log = [Event(event.seq, START, RUN, event.generation, event.lane, event.payload) for event in EVENTS]
-    times = Times(log)
+    times = times_of(log)
     assert times.timeless
     assert times.duration == pytest.approx(BEAT * (len(log) - 1))
     deck = Deck(times)
@@ -160,7 +163,7 @@ def test_where_no_times_were_kept_events_follow_each_other() -> None:
     assert [deck.place(BEAT * count + 0.01).count for count in range(20)] == list(range(1, 21))
     assert deck.place(3.0).at == START
     deck.go(40, 3.0, stand=True)
-    deck.retime(Times(log, squeezed=False), 3.0)
+    deck.retime(times_of(log, squeezed=False), 3.0)
     assert deck.place(3.0).count == 40
 
 
@@ -168,7 +171,7 @@ def test_where_no_times_were_kept_events_follow_each_other() -> None:
 
 
 def test_playing_goes_as_fast_as_its_speed() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     assert not deck.place(100.0).playing
     deck.play(100.0)
     assert deck.place(103.0).played == pytest.approx(3.0)
@@ -181,7 +184,7 @@ def test_playing_goes_as_fast_as_its_speed() -> None:
 
 
 def test_speeds_go_up_and_down_and_stop_at_the_last() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     seen = [deck.speed]
     for _ in range(8):
         deck.shift(1, 0.0)
@@ -193,7 +196,7 @@ def test_speeds_go_up_and_down_and_stop_at_the_last() -> None:
 
 
 def test_at_the_end_it_stands_and_play_begins_anew() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     deck.play(0.0)
     place = deck.place(1e6)
     assert (place.count, place.playing) == (len(EVENTS), False)
@@ -203,7 +206,7 @@ def test_at_the_end_it_stands_and_play_begins_anew() -> None:
 
 
 def test_steps_stand_at_each_event_also_of_one_moment() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     deck.go(0, 0.0)
     seen = []
     for _ in range(len(EVENTS) + 2):
@@ -215,7 +218,7 @@ def test_steps_stand_at_each_event_also_of_one_moment() -> None:
 
 
 def test_turns_forth_and_back() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     assert deck.turn(1, 0.0)
     first = deck.place(0.0).count
     assert isinstance(EVENTS[first - 1].payload, TurnStarted)
@@ -228,7 +231,7 @@ def test_turns_forth_and_back() -> None:
 
 
 def test_jumping_finds_every_mark_once() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     found = []
     while (mark := deck.jump(1, 0.0)) is not None:
         found.append(mark)
@@ -237,9 +240,9 @@ def test_jumping_finds_every_mark_once() -> None:
 
 
 def test_silences_squeezed_or_not_show_the_same_place() -> None:
-    deck = Deck(Times(EVENTS))
+    deck = Deck(times_of(EVENTS))
     deck.go(40, 0.0)
-    deck.retime(Times(EVENTS, squeezed=False), 0.0)
+    deck.retime(times_of(EVENTS, squeezed=False), 0.0)
     assert deck.place(0.0).count == 40
     assert deck.place(0.0).at == pytest.approx(EVENTS[39].at)
 
@@ -256,7 +259,7 @@ def orders(draw: st.DrawFn) -> list[tuple[str, float]]:
 @settings(deadline=None)
 @given(orders())
 def test_after_any_seeks_and_plays_the_board_is_folded_from_the_first_events(given: list[tuple[str, float]]) -> None:
-    times = Times(EVENTS)
+    times = times_of(EVENTS)
     deck, reel, now = Deck(times), Reel(RUN, EVENTS), 0.0
     for kind, amount in given:
         sign = 1 if amount >= 0 else -1
@@ -285,7 +288,7 @@ def test_after_any_seeks_and_plays_the_board_is_folded_from_the_first_events(giv
             case "go":
                 deck.go(round(abs(amount) * len(EVENTS)), now)
             case _:
-                deck.retime(Times(EVENTS, squeezed=not deck.times.squeezed), now)
+                deck.retime(times_of(EVENTS, squeezed=not deck.times.squeezed), now)
         place = deck.place(now)
         assert 0 <= place.count <= len(EVENTS)
         assert place.playing or place.count == deck.place(now + 1e4).count
@@ -363,3 +366,11 @@ def test_words_without_times_are_spread_and_none_is_lost() -> None:
     assert "".join(piece.text for piece in pieces) == "a" * 50 + "b" * 20
     assert all(10.0 < piece.at <= 14.0 for piece in pieces)
     assert pieces[-1].at == pytest.approx(14.0)
+
+
+def test_the_clock_needs_no_screen() -> None:
+    probe = "import sys, app.playback.deck, app.playback.where; print('textual' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-P", "-c", probe], capture_output=True, text=True, check=True, env={"PYTHONPATH": "."}
+    )
+    assert told.stdout.strip() == "False"

@@ -77,9 +77,9 @@ def _play(context: Context, options: Namespace) -> int:
 
 
 def _facts(tape: "Tape", *, squeezed: bool) -> dict[str, Any]:
-    from app.playback.times import Times
+    from app.playback.marks import times_of
 
-    times = Times(tape.events, tape.streams, squeezed=squeezed)
+    times = times_of(tape.events, tape.streams, squeezed=squeezed)
     return {
         "run": tape.run,
         "events": len(times),

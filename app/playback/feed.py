@@ -16,10 +16,10 @@ from textual.message import Message
 
 from app import feeds
 from app.playback.deck import Deck, Place
+from app.playback.marks import times_of
 from app.playback.reel import Reel, Words
 from app.playback.streams import Stream
 from app.playback.tape import Tape, read_tape, read_words, stream_of
-from app.playback.times import Times
 from app.playback.where import Where
 from store.domain.ids import SubagentId
 from widgets.flow import Parts
@@ -130,7 +130,7 @@ class PlaybackFeed:
         """Squeeze silences, or let them take their time."""
         tape = self.tape
         if tape is not None:
-            times = Times(tape.events, tape.streams, squeezed=squeezed)
+            times = times_of(tape.events, tape.streams, squeezed=squeezed)
             self.order(lambda deck, now: deck.retime(times, now))
 
     # The thread's side.
@@ -154,7 +154,7 @@ class PlaybackFeed:
         row = runs.find(self._store(), start.run)
         self._post(feeds.Listed(((row.id, row.title, row.created),)))
         tape = read_tape(self._store(), start.run)
-        times = Times(tape.events, tape.streams, squeezed=start.squeezed)
+        times = times_of(tape.events, tape.streams, squeezed=start.squeezed)
         deck, reel = Deck(times), Reel(tape.run, tape.events)
         now = self._clock()
         deck.at_speed(start.speed, now)

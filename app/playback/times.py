@@ -7,26 +7,13 @@ other by `BEAT`.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from store.domain.events import (
-    Alert,
-    CallFinished,
-    Event,
-    GateOpened,
-    GenerationDesigned,
-    RunFinished,
-    SubagentChecked,
-    SubagentEnded,
-    ToolFinished,
-    TurnStarted,
-)
-from store.domain.states import Ending
-from widgets.flow import verdict, went_wrong
+from store.domain.events import Event, TurnStarted
 
 SILENCE: Final = 2.0
 """Seconds that any longer silence takes."""
@@ -34,8 +21,6 @@ BEAT: Final = 0.4
 """Seconds from one event to the next where no times were kept."""
 _FEW = 8
 """Events that may well have happened at one moment."""
-
-_FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 
 
 class Kind(StrEnum):
@@ -66,10 +51,16 @@ class Times:
     """The times of a run's events, which are in the order of the log; where the clock went back, time stands still.
 
     `streams` are the stretches in which answers streamed, in Unix seconds. Without `squeezed` silences take their time.
+    `mark` says what stands on the timeline for an event, the count of events that have happened by then given.
     """
 
     def __init__(
-        self, events: Sequence[Event], streams: Iterable[tuple[float, float]] = (), *, squeezed: bool = True
+        self,
+        events: Sequence[Event],
+        streams: Iterable[tuple[float, float]] = (),
+        *,
+        squeezed: bool = True,
+        mark: Callable[[int, Event], Mark | None],
     ) -> None:
         self.squeezed = squeezed
         self.recorded: list[float] = []
@@ -93,8 +84,8 @@ class Times:
         for count, event in enumerate(events, 1):
             if isinstance(event.payload, TurnStarted):
                 self.turns.append(count)
-            elif (mark := _mark(count, event)) is not None:
-                self.marks.append(mark)
+            elif (found := mark(count, event)) is not None:
+                self.marks.append(found)
 
     def __len__(self) -> int:
         return len(self.recorded)
@@ -177,27 +168,3 @@ def _along(value: float, knots: list[float], others: list[float]) -> float:
     low, high = knots[at - 1], knots[at]
     share = (min(max(value, low), high) - low) / (high - low) if high > low else 1.0
     return others[at - 1] + share * (others[at] - others[at - 1])
-
-
-def _mark(count: int, event: Event) -> Mark | None:
-    who = f"{event.subagent.label}: " if event.subagent is not None else ""
-    match event.payload:
-        case CallFinished(error=error, parent="") if error:
-            return Mark(count, Kind.ERROR, f"{who}call failed: {error}")
-        case ToolFinished() as payload if went_wrong(payload):
-            return Mark(count, Kind.ERROR, f"{who}{payload.name}: {payload.summary or 'failed'}")
-        case SubagentEnded(ending=ending, detail=detail) if ending in _FAULTS:
-            return Mark(count, Kind.ERROR, f"{who}{detail or ending.value}")
-        case SubagentChecked() as payload if payload.result is not None and payload.result.broken:
-            return Mark(count, Kind.ERROR, f"{who}{verdict(payload)}")
-        case SubagentChecked(solved=True) as payload:
-            return Mark(count, Kind.SOLVED, f"{who}{verdict(payload)}")
-        case Alert(text=text):
-            return Mark(count, Kind.ALERT, f"{who}{text}")
-        case GenerationDesigned():
-            return Mark(count, Kind.GENERATION, f"generation {event.generation} is designed")
-        case GateOpened(waits=True):
-            return Mark(count, Kind.GATE, f"gate after generation {event.generation}")
-        case RunFinished(state=state, reason=reason):
-            return Mark(count, Kind.END, f"{state.value}: {reason}")
-    return None
