@@ -112,9 +112,9 @@ class Call(SQLModel, table=True):
     open; `error` is "" for an answer that came whole. `usd` is None when the price is unknown; `reasoning` counts those
     of the output tokens that were reasoning. Headers are JSON lists of pairs, without credentials.
     `parent` is the call on whose behalf this one was made, `thread` the agent's own child thread, `source` is "" for a
-    call that was asked live, "tape:CALL" for one that was answered from a tape and "route" for one that was answered by
-    the calls made for it; `notes` is a JSON list of sentences: what a translation could not carry, what a replay put in
-    another's place.
+    call that was asked live, "tape:CALL" for one that was answered from a tape, "route" for one that was answered by
+    the calls made for it, and "import:FORMAT" for one that another program's file tells of; `notes` is a JSON list of
+    sentences: what a translation could not carry, what a replay put in another's place.
     """
 
     __tablename__ = "calls"

@@ -181,6 +181,35 @@ def test_what_was_taken_back_is_a_branch(home: Home, tmp_path: Path) -> None:
         checked(home, store, told["run"])
 
 
+def test_results_of_tools_that_ran_at_once_are_one_message(home: Home, tmp_path: Path) -> None:
+    def use(name: str) -> list[dict[str, Any]]:
+        return [{"type": "tool_use", "id": name, "name": "Bash", "input": {"command": name}}]
+
+    def result(name: str, said: str) -> list[dict[str, Any]]:
+        return [{"type": "tool_result", "tool_use_id": name, "content": said}]
+
+    path = session(
+        tmp_path,
+        [
+            line("user", "a", None, "Begin."),
+            line("assistant", "b1", "a", use("t1"), mid="m1"),
+            line("user", "r1", "b1", result("t1", "one")),
+            line("assistant", "b2", "b1", use("t2"), mid="m1"),
+            line("user", "r2", "b2", result("t2", "two")),
+            line("assistant", "c", "r2", [{"type": "text", "text": "on"}]),
+            line("user", "r3", "b2", result("t2", "again")),
+            line("assistant", "d", "r3", [{"type": "text", "text": "off"}]),
+        ],
+    )
+    with open_store(home.store) as store:
+        (told,) = brought(home, store, path)
+        first, second, third = asked(store, told["run"])
+        assert [m["role"] for m in second] == ["user", "assistant", "user"] and len(first) == 1
+        assert [block["content"] for block in second[2]["content"]] == ["one", "two"]
+        assert [block["content"] for block in third[2]["content"]] == ["one", "again"]
+        checked(home, store, told["run"])
+
+
 def test_subagents_among_the_lines_and_beside_the_file(home: Home, tmp_path: Path) -> None:
     use = [{"type": "tool_use", "id": "t1", "name": "Task", "input": {"prompt": "Count the tests please."}}]
     old = [
@@ -631,5 +660,9 @@ def test_on_the_command_line(here: Here, tmp_path: Path) -> None:
     assert code == 0 and json.loads(out)["faithful"]
     code, out, err = here("--home", away, "replay", run, "--auto", "--json")
     assert code == 2 and "no model to ask" in err
+    # What was deleted comes back, under the name that it had.
+    assert here("--home", away, "delete", run, "--yes")[0] == 0
+    code, out, _ = here("--home", away, "import", str(folder / LOG.name), "--json")
+    assert json.loads(out)["runs"][0]["run"] == run and json.loads(out)["changed"]
     code, out, err = here("--home", away, "import", str(Path(__file__)))
     assert code == 2 and "none of the files" in err

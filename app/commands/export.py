@@ -74,6 +74,8 @@ def _write_tape(context: Context, store: "Store", run: str, output: str) -> int:
     from app.tapefiles import write_tape
 
     if output == "-":
+        if sys.stdout.isatty():
+            raise CommandError("a tape is no text for a terminal: name a file with --output.")
         sys.stdout.flush()
         write_tape(context.home, store, run, sys.stdout.buffer)
         return Exit.FINE

@@ -7,26 +7,22 @@ model's answer is several lines with the same `message.id`, one for each block.
 
 import heapq
 import json
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from backends.imports import ANTHROPIC, Asked, Attempt, Found, ImportedFileError, Told, Verdict
 from backends.imports.chat import body_of, text_of
-from backends.imports.jsonfile import digest_of, dumps, lines, parsed
+from backends.imports.claude_index import Line, Session, blocks_of, is_block, looked_at, text_in
+from backends.imports.jsonfile import digest_of, dumps
 from store.domain.limits import Usage
 from store.domain.states import Ending
 
 FORMAT = "claude-code"
-SYNTHETIC = "<synthetic>"
-"""The model of what Claude Code says in a model's place: an error, an interruption."""
 
 _NOTES = (
     "The system prompt, the tools' definitions and the parameters of requests are not in a session's log.",
@@ -34,52 +30,12 @@ _NOTES = (
 )
 _RESULTS = "file = ? AND kind = 'result' AND parent IN (SELECT uuid FROM lines WHERE mid = ? AND file = ?) ORDER BY at"
 _PROMPTS = 200
-_MOST_FILES = 2000
-_SCHEMA = """
-CREATE TABLE lines (file INTEGER, at INTEGER, size INTEGER, uuid TEXT, parent TEXT, kind TEXT, mid TEXT, thread TEXT,
-  time REAL, PRIMARY KEY (file, at));
-CREATE INDEX by_uuid ON lines (uuid);
-CREATE INDEX by_parent ON lines (parent);
-CREATE INDEX by_message ON lines (mid);
-"""
-
-
-class _Line(NamedTuple):
-    """Where a line stands, and how it hangs together with the others. `kind` is "assistant", "user", "result" for a
-    user's line with results of tools, "error", or "" for what is no message."""
-
-    file: int
-    at: int
-    size: int
-    uuid: str | None
-    parent: str | None
-    kind: str
-    mid: str | None
-    thread: str
-    time: float | None
-
-
-@dataclass
-class _Session:
-    """What is known of a session after a look at all its lines; `index` has where each stands, in a temporary file."""
-
-    files: list[Path]
-    index: sqlite3.Connection
-    name: str = ""
-    goal: str = ""
-    title: str = ""
-    model: str = ""
-    created: float | None = None
-    cwd: str = ""
-    answers: int = 0
-    last: str = ""
-    under: dict[str, str] = field(default_factory=dict)
-    """The tool call that began a thread, where a file says so."""
+"""Tool calls that are remembered, for they may have begun subagents."""
 
 
 def found(path: Path) -> Found:
     """A session, with the logs of its own subagents."""
-    session = _looked_at(path)
+    session = looked_at(path)
     if not session.answers:
         raise ImportedFileError("it is a session's log without an answer of a model")
     title = session.title or session.goal.strip().partition("\n")[0]
@@ -88,105 +44,7 @@ def found(path: Path) -> Found:
     return Found(FORMAT, digest_of(*session.files), [told])
 
 
-def _looked_at(path: Path) -> _Session:
-    index = sqlite3.connect("", check_same_thread=False)
-    index.executescript(_SCHEMA)
-    session = _Session([path], index)
-    _index(session, 0)
-    session.files += islice(_beside(path, session.name), _MOST_FILES)
-    for number in range(1, len(session.files)):
-        _index(session, number)
-        session.under.update(_began_by(session.files[number]))
-    index.commit()
-    return session
-
-
-def _beside(path: Path, name: str) -> Iterator[Path]:
-    """The logs of a session's own subagents."""
-    if path.name.startswith("agent-"):
-        return
-    # The session's name is the file's: whatever a line says, no other folder is looked into.
-    yield from sorted((path.parent / path.stem / "subagents").glob("agent-*.jsonl"))
-    for other in sorted(path.parent.glob("agent-*.jsonl")):
-        first = next(lines(other), None)
-        if first is not None:
-            one = parsed(first[2], f"line 1 of {other.name}")
-            if isinstance(one, dict) and one.get("sessionId") == name:
-                yield other
-
-
-def _began_by(file: Path) -> dict[str, str]:
-    """The tool call that began a subagent, by the description beside its log."""
-    meta = file.with_suffix(".meta.json")
-    try:
-        told = json.loads(meta.read_text()) if meta.stat().st_size < 65536 else {}
-        return {file.stem.removeprefix("agent-"): str(told["toolUseId"])}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        return {}
-
-
-def _index(session: _Session, number: int) -> None:
-    """Look at every line of a file."""
-    file = session.files[number]
-    where = f" of {file.name}" if number else ""
-    roots: dict[str, str] = {}
-    for count, at, text in lines(file):
-        one = parsed(text, f"line {count:,}{where}")
-        if not isinstance(one, dict):
-            raise ImportedFileError(f"line {count:,}{where} is no object")
-        line = _line(session, number, at, len(text), one, roots)
-        if line.kind and line.uuid is None:
-            raise ImportedFileError(f"line {count:,}{where} has a message without a uuid")
-        session.index.execute("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", line)
-        if not number:
-            _told(session, one, line)
-        session.answers += line.kind == "assistant"
-
-
-def _line(session: _Session, file: int, at: int, size: int, one: dict[str, Any], roots: dict[str, str]) -> _Line:
-    message = one.get("message")
-    uuid, parent = _text(one, "uuid") or None, _text(one, "parentUuid") or None
-    kind, mid = "", None
-    if isinstance(message, dict) and one.get("type") == "assistant":
-        wrong = one.get("isApiErrorMessage") is True or message.get("model") == SYNTHETIC
-        kind = "error" if wrong else "assistant"
-        mid = _text(message, "id") or uuid
-    elif isinstance(message, dict) and one.get("type") == "user":
-        content = message.get("content")
-        results = isinstance(content, list) and any(_is(block, "tool_result") for block in content)
-        kind = "result" if results else "user"
-    thread = _text(one, "agentId") if file or one.get("isSidechain") is True else ""
-    if one.get("isSidechain") is True and not thread:
-        # Older logs have a subagent's lines among the others, and name it by nothing but its first.
-        thread = roots.get(parent or "", uuid or "")
-    if file and not thread:
-        thread = session.files[file].stem
-    if uuid and thread:
-        roots[uuid] = thread
-    return _Line(file, at, size, uuid, parent, kind, mid, thread, _time(one.get("timestamp")))
-
-
-def _told(session: _Session, one: dict[str, Any], line: _Line) -> None:
-    """What a line of the session's own file says of all of it."""
-    session.name = session.name or _text(one, "sessionId")
-    message = one.get("message")
-    match one.get("type"):
-        case "summary":
-            session.title = session.title or _text(one, "summary")
-        case "custom-title" | "ai-title":
-            session.title = _text(one, "customTitle") or _text(one, "aiTitle") or _text(one, "title") or session.title
-    if line.time is not None and (session.created is None or line.time < session.created):
-        session.created = line.time
-    if not isinstance(message, dict) or line.thread:
-        return
-    if line.kind == "user" and not session.goal and one.get("isMeta") is not True:
-        session.goal = text_of(message.get("content"))
-    if line.kind == "assistant":
-        session.model = session.model or _text(message, "model")
-        session.last = text_of(message.get("content")) or session.last
-
-
-def _calls(session: _Session) -> Iterator[Asked]:
+def _calls(session: Session) -> Iterator[Asked]:
     """The calls of a session, as they ended."""
     reading = [_Reading(session, number) for number in range(len(session.files))]
     prompts: OrderedDict[str, str] = OrderedDict()
@@ -198,9 +56,9 @@ def _calls(session: _Session) -> Iterator[Asked]:
             if asked.thread and asked.thread not in under:
                 under[asked.thread] = _begun_by(asked, prompts)
             for block in (block for message in asked.messages for block in message.get("content") or ()):
-                if _is(block, "tool_use") and isinstance(given := block.get("input"), dict):
+                if is_block(block, "tool_use") and isinstance(given := block.get("input"), dict):
                     texts = [value for value in given.values() if isinstance(value, str)]
-                    prompts[_text(block, "id")] = max(texts, key=len, default="")
+                    prompts[text_in(block, "id")] = max(texts, key=len, default="")
             while len(prompts) > _PROMPTS:
                 prompts.popitem(last=False)
             yield replace(asked, under=under.get(asked.thread, ""))
@@ -216,18 +74,20 @@ def _begun_by(asked: Asked, prompts: "OrderedDict[str, str]") -> str:
 class _Reading:
     """One file, read a second time. The conversation that goes on is in memory, as the JSON of its messages."""
 
-    def __init__(self, session: _Session, number: int) -> None:
+    def __init__(self, session: Session, number: int) -> None:
         self._session, self._number = session, number
         self._index = session.index
         self._file = session.files[number].open("rb")
         self._talks: dict[str, _Talk] = {}
+        self._until = 0
+        """Where the call begins that is put together."""
 
     def close(self) -> None:
         self._file.close()
 
     def calls(self) -> Iterator[Asked]:
         """The calls of the file, as they ended."""
-        pending: dict[str, _Line] = {}
+        pending: dict[str, Line] = {}
         after = -1
         while some := self._lines("file = ? AND at > ? AND kind != '' ORDER BY at LIMIT 500", self._number, after):
             for line in some:
@@ -243,20 +103,20 @@ class _Reading:
         for last in sorted(pending.values(), key=lambda line: line.at):
             yield self._asked(last)
 
-    def _asked(self, first: _Line) -> Asked:
+    def _asked(self, first: Line) -> Asked:
         """The call whose answer begins with a line."""
         group = self._lines("file = ? AND mid = ? AND thread = ? ORDER BY at", self._number, first.mid, first.thread)
-        talk = self._talks.setdefault(first.thread, _Talk())
+        talk, self._until = self._talks.setdefault(first.thread, _Talk()), first.at
         news = self._go_to(talk, first.parent)
         said = [self._message(line) for line in group]
-        content = [block for one in said for block in _blocks(one.get("content"))]
+        content = [block for one in said for block in blocks_of(one.get("content"))]
         last = said[-1]
         used = [one["usage"] for one in said if isinstance(one.get("usage"), dict)]
         # Each line has what was counted when it was written: the last one has all.
         usage: dict[str, Any] = used[-1] if used else {}
         reason = next((one["stop_reason"] for one in reversed(said) if isinstance(one.get("stop_reason"), str)), "")
         ended = max((line.time for line in group if line.time is not None), default=None)
-        model = _text(last, "model")
+        model = text_in(last, "model")
         wrong = ""
         if first.kind == "error":
             model, wrong = "", text_of(content) or "the answer is missing"
@@ -272,7 +132,7 @@ class _Reading:
             ended=ended,
             usage=_usage(usage),
             stop_reason=reason,
-            response_id=_text(last, "id"),
+            response_id=text_in(last, "id"),
             thread=first.thread,
             error=wrong,
             news=news,
@@ -280,7 +140,7 @@ class _Reading:
 
     def _go_to(self, talk: "_Talk", uuid: str | None) -> list[dict[str, Any]]:
         """Bring a conversation to a line: the messages that are new in it."""
-        fresh: list[_Line] = []
+        fresh: list[Line] = []
         seen: set[str] = set()
         while uuid is not None and uuid not in talk.places:
             line = next(iter(self._lines("uuid = ? AND file = ? LIMIT 1", uuid, self._number)), None)
@@ -305,14 +165,14 @@ class _Reading:
                     news.append(message)
         return news
 
-    def _said(self, talk: "_Talk", line: _Line) -> dict[str, Any] | None:
+    def _said(self, talk: "_Talk", line: Line) -> dict[str, Any] | None:
         """The message that a line is in the next request; None for one that is in another's."""
         if line.kind == "assistant":
             if line.mid in talk.answers:
                 return None
             talk.answers[line.mid or ""] = len(talk.lines) - 1
             group = self._lines("file = ? AND mid = ? AND thread = ? ORDER BY at", line.file, line.mid, line.thread)
-            content = [block for one in group for block in _blocks(self._message(one).get("content"))]
+            content = [block for one in group for block in blocks_of(self._message(one).get("content"))]
             return {"role": "assistant", "content": content}
         if line.kind == "user":
             return {"role": "user", "content": self._message(line).get("content") or ""}
@@ -321,23 +181,34 @@ class _Reading:
         every = [line]
         above = next(iter(self._lines("uuid = ? AND file = ? LIMIT 1", line.parent or "", line.file)), None)
         if above is not None and above.kind == "assistant":
-            # Tools that ran at the same time: each result hangs on the block that asked for it.
-            every = self._lines(_RESULTS, line.file, above.mid, line.file)
+            # Tools that ran at the same time: each result hangs on the block that asked for it. One that came later
+            # belongs to a branch on which the tool ran again.
+            own = self._answered(line)
+            for other in self._lines(_RESULTS, line.file, above.mid, line.file):
+                if other.at < self._until and own.isdisjoint(told := self._answered(other)):
+                    own |= told
+                    every.append(other)
+            every.sort(key=lambda one: one.at)
         for one in every:
             talk.told[one.uuid or ""] = len(talk.lines) - 1
         return {
             "role": "user",
-            "content": [block for one in every for block in _blocks(self._message(one).get("content"))],
+            "content": [block for one in every for block in blocks_of(self._message(one).get("content"))],
         }
 
-    def _message(self, line: _Line) -> dict[str, Any]:
+    def _answered(self, line: Line) -> set[str]:
+        """The tool calls that a line has the results of."""
+        content = blocks_of(self._message(line).get("content"))
+        return {text_in(block, "tool_use_id") for block in content if is_block(block, "tool_result")}
+
+    def _message(self, line: Line) -> dict[str, Any]:
         self._file.seek(line.at)
         message: dict[str, Any] = json.loads(self._file.readline().removeprefix(b"\xef\xbb\xbf"))["message"]
         return message
 
-    def _lines(self, where: str, *values: Any) -> list[_Line]:
+    def _lines(self, where: str, *values: Any) -> list[Line]:
         rows = self._index.execute(f"SELECT * FROM lines WHERE {where}", values)  # noqa: S608 - words of ours
-        return [_Line(*row) for row in rows]
+        return [Line(*row) for row in rows]
 
 
 @dataclass
@@ -345,7 +216,7 @@ class _Talk:
     """A conversation up to its last line. `places` are the lines by their uuid, `begins` the line that each of the
     messages in `parts` begins with; `answers` and `told` say with which line an answer and a result came in."""
 
-    lines: list[_Line] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
     begins: list[int] = field(default_factory=list)
@@ -369,7 +240,7 @@ class _Talk:
         self.time = next((line.time for line in reversed(self.lines) if line.kind and line.time is not None), None)
 
 
-def _verdict(session: _Session) -> Verdict:
+def _verdict(session: Session) -> Verdict:
     said = session.last.strip().partition("\n")[0]
     return Verdict(Ending.SILENT, said, word="A session's log does not say whether it was solved.")
 
@@ -385,27 +256,3 @@ def _usage(usage: dict[str, Any]) -> Usage:
         count("cache_read_input_tokens"),
         count("cache_creation_input_tokens"),
     )
-
-
-def _blocks(content: Any) -> list[Any]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    return content if isinstance(content, list) else []
-
-
-def _is(block: Any, kind: str) -> bool:
-    return isinstance(block, dict) and block.get("type") == kind
-
-
-def _text(value: Any, name: str) -> str:
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def _time(text: Any) -> float | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return None

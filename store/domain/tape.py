@@ -22,8 +22,8 @@ class Call:
     `protocol` is that of who read it and `conversation` the member of the body that holds its messages. `base` is the
     node that the request's own messages come after where the provider keeps the earlier ones. `parent` is the call on
     whose behalf it was made, `thread` the agent's own child thread, `source` "tape:CALL" for a call answered from a
-    tape, "route" for one answered by the calls made for it. `notes` are sentences on what could not be done as
-    asked. `response_id` is the provider's name of the answer.
+    tape, "route" for one answered by the calls made for it, "import:FORMAT" for one that a file tells of. `notes` are
+    sentences on what could not be done as asked. `response_id` is the provider's name of the answer.
     """
 
     id: str
