@@ -74,7 +74,8 @@ class SortingScreen(CommandingScreen):
         self.add_class("filtering")
         field.can_focus = True
         field.value = self.order.filter.text
-        field.focus()
+        # At once: whoever types fast means the next key for the filter.
+        self.set_focus(field)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if self.has_class("filtering"):
