@@ -3,14 +3,16 @@
 import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.commands import Command, add_json, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
 from app.output import emit, say
-from store.domain.convergence import Arm, Convergence, Tally, convergence
-from store.domain.limits import Spend
+
+if TYPE_CHECKING:
+    from store.domain.convergence import Arm, Convergence, Tally
+    from store.domain.limits import Spend
 
 HEIGHT = 24
 
@@ -26,6 +28,8 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _convergence(context: Context, options: Namespace) -> int:
+    from store.domain.convergence import convergence
+
     with context.store() as store:
         # Named twice, it counts once.
         names = dict.fromkeys(find_run(store, name).id for name in options.run)
@@ -40,7 +44,7 @@ def _convergence(context: Context, options: Namespace) -> int:
     return Exit.FINE
 
 
-def facts(numbers: Convergence) -> dict[str, Any]:
+def facts(numbers: "Convergence") -> dict[str, Any]:
     """All of it as JSON. What is not known yet is null."""
     return {
         "runs": [
@@ -94,15 +98,15 @@ def facts(numbers: Convergence) -> dict[str, Any]:
     }
 
 
-def _arms(arms: Mapping[Arm, Tally]) -> dict[str, Any]:
+def _arms(arms: "Mapping[Arm, Tally]") -> dict[str, Any]:
     return {str(arm): {**_tally(tally), "share": tally.share} for arm, tally in arms.items()}
 
 
-def _tally(tally: Tally) -> dict[str, int]:
+def _tally(tally: "Tally") -> dict[str, int]:
     return {"lanes": tally.lanes, "judged": tally.judged, "solved": tally.solved}
 
 
-def _spend(spend: Spend) -> dict[str, Any]:
+def _spend(spend: "Spend") -> dict[str, Any]:
     return {"turns": spend.turns, "tokens": spend.usage.total, "usd": round(spend.usd, 6), "priced": spend.priced}
 
 
