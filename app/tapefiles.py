@@ -57,7 +57,7 @@ def _observed(store: "Store", run: str) -> "Observed":
 
 def decoded(data: bytes, codings: Sequence[str]) -> bytes | None:
     """A body without its content codings; None where they are unknown, or it is not in them."""
-    from backends.proxy.decoding import CannotDecodeError, Decoder
+    from backends.proxy import CannotDecodeError, Decoder
 
     try:
         return Decoder(", ".join(codings)).decode(data)

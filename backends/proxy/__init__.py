@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backends.proxy.admission import Admit, BeforeTurn, Refusal
     from backends.proxy.app import Proxy
+    from backends.proxy.decoding import CannotDecodeError, Decoder
     from backends.proxy.playing import Spoken, spoken
     from backends.proxy.prices import Extras, Prices
     from backends.proxy.relay import HUNG_UP
@@ -27,6 +28,8 @@ __all__ = [
     "Address",
     "Admit",
     "BeforeTurn",
+    "CannotDecodeError",
+    "Decoder",
     "Extras",
     "Prices",
     "Proxy",
@@ -43,6 +46,8 @@ _HOMES = {
     "Address": "server",
     "Admit": "admission",
     "BeforeTurn": "admission",
+    "CannotDecodeError": "decoding",
+    "Decoder": "decoding",
     "Extras": "prices",
     "HUNG_UP": "relay",
     "KNOWN": "routes",
