@@ -81,7 +81,7 @@ class Ask(ModalScreen[bool]):
 
 
 class Jump(ModalScreen[SubagentId]):
-    """Takes a label or the beginning of a strategy's name; answers as soon as it can mean only one, or on enter."""
+    """Takes a label or the beginning of a strategy's name, then enter; a lane's number alone where it can mean no other."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave"),
@@ -110,7 +110,7 @@ class Jump(ModalScreen[SubagentId]):
             self.app.bell()
             return
         self._typed = typed
-        if len(found) == 1 and typed in (found[0].who.label, str(found[0].who.lane)):
+        if len(found) == 1 and typed == str(found[0].who.lane):
             self.dismiss(found[0].who)
         self._draw()
 
