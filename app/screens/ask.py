@@ -81,7 +81,7 @@ class Ask(ModalScreen[bool]):
 
 
 class Jump(ModalScreen[SubagentId]):
-    """Takes a label or the beginning of a strategy's name, then enter; a lane's number alone where it means no other."""
+    """Takes a label or the beginning of a strategy's name, then enter; a lane's number is enough where it means one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave"),
