@@ -1,17 +1,20 @@
 """`compare`: two tapes of a run side by side."""
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
-from app.alignment import Kind, Step, align, counterparts, steps
 from app.commands import Command, add_json, add_run, add_subagent, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import emit, say
 from app.patches import lane_of
 from store.domain.secrets import shown_line
-from widgets.flow import named
 
-MARKS = {Kind.SAME: "=", Kind.RESULT: "~", Kind.OTHER: "!", Kind.LEFT: "<", Kind.RIGHT: ">"}
+if TYPE_CHECKING:
+    from app.alignment import Step
+
+MARKS = {"same": "=", "other result": "~", "other": "!", "left only": "<", "right only": ">"}
+"""By kind."""
 CELLS = 56
 
 
@@ -25,6 +28,7 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _compare(context: Context, options: Namespace) -> int:
+    from app.alignment import align, counterparts, steps
     from app.tracing import read_tape
 
     with context.store() as store:
@@ -68,12 +72,14 @@ def _compare(context: Context, options: Namespace) -> int:
     return Exit.FINE
 
 
-def _line(step: Step) -> str:
+def _line(step: "Step") -> str:
+    from widgets.flow import named
+
     did = " · ".join(named(tool.name, tool.summary) + (" (failed)" if tool.wrong else "") for tool in step.tools)
     return shown_line(f"turn {step.turn}  {did or step.error or 'says only'}", CELLS)
 
 
-def _facts(step: Step) -> dict[str, object]:
+def _facts(step: "Step") -> dict[str, object]:
     return {
         "turn": step.turn,
         "calls": list(step.calls),
