@@ -61,7 +61,9 @@ def test_modules_of_the_screens_process_load_no_sdk(module: str) -> None:
     assert {name.partition(".")[0] for name in json.loads(done.stdout)} & SDKS == set()
 
 
-@pytest.mark.parametrize("trade", ["agents", "export", "harness", "imports", "observer", "practice", "proxy", "sandboxes"])
+@pytest.mark.parametrize(
+    "trade", ["agents", "export", "harness", "imports", "observer", "practice", "proxy", "rules", "sandboxes"]
+)
 def test_faces_of_the_trades_load_no_sdk(trade: str) -> None:
     probe = f"import json, sys, backends.{trade}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
