@@ -245,8 +245,6 @@ _SHOWN = {
     "less_than_sign": "<",
     "minus": "-",
     "equals_sign": "=",
-    "shift+right": "⇧→",
-    "shift+left": "⇧←",
 }
 
 
