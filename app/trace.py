@@ -185,7 +185,7 @@ class Trace:
             item = self.outline.child(lane.item, place)
             return self._begun(lane, item, event) if item.blank else None
 
-        window = Turning(self.outline, begin)
+        window = Turning(self.outline, begin, self._seen)
         for event in page.events:
             window.apply(event)
 
@@ -221,7 +221,6 @@ class Trace:
 
     def _begun(self, lane: Lane, item: Item, event: Event) -> Item:
         assert isinstance(event.payload, TurnStarted)
-        self._turns[lane.who, event.payload.turn] = item
         item.blank = False
         if isinstance(item.data, OfTurn):
             item.data.turn = event.payload.turn
@@ -235,6 +234,14 @@ class Trace:
             if earlier < broke.seq < event.seq and self.outline.find(key) is None:
                 self.outline.add(Item(key, [broke_off(broke)], leaf=True, data=OfEvent(broke)), item)
         return item
+
+    def _seen(self, item: Item) -> None:
+        data = item.data
+        assert isinstance(data, OfTurn)
+        known = self._turns.get((data.who, data.turn))
+        # One that was begun again counts.
+        if known is None or not isinstance(known.data, OfTurn) or known.data.seq <= data.seq:
+            self._turns[data.who, data.turn] = item
 
     # Looking things up.
 
@@ -332,7 +339,7 @@ class Trace:
             return
         item = Item(who.label, lane_line(who, plan, note), data=OfLane(who))
         item.range = Range(lambda place: blank_turn(f"{who.label} #{place + 1}", who), keep=not self._recorded)
-        lane = Lane(who, item, Turning(self.outline, lambda event, _: self._new_turn(lane, event)))
+        lane = Lane(who, item, Turning(self.outline, lambda event, _: self._new_turn(lane, event), self._seen))
         if not self._recorded:
             lane.places = array("q")
         self.lanes[who] = lane

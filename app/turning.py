@@ -46,11 +46,14 @@ def is_wrong(payload: Payload) -> bool:
 
 class Turning:
     """Folds the events of one subagent, in order. `begin` gives the item of a turn that starts, None where nobody looks
-    at it; what belongs to such a turn is left out."""
+    at it; what belongs to such a turn is left out. `seen` is told each turn, those of an agent's own subagents too."""
 
-    def __init__(self, outline: Outline, begin: Callable[[Event, TurnStarted], Item | None]) -> None:
+    def __init__(
+        self, outline: Outline, begin: Callable[[Event, TurnStarted], Item | None], seen: Callable[[Item], None]
+    ) -> None:
         self._outline = outline
         self.begin = begin
+        self._seen = seen
         self.last: Item | None = None
         """The turn that began last, of those that are looked at."""
         self._of_thread: dict[str, Item | None] = {}
@@ -96,6 +99,7 @@ class Turning:
             item.blank, item.loaded = False, not data.calls
             self.last = self._numbered[payload.turn] = item
             label(item)
+            self._seen(item)
         return item
 
     def _nested(self, event: Event, payload: TurnStarted, tool: Item) -> Item:

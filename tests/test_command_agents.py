@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.branches import Told, tree
-from app.trace import OfTool, OfTurn, Trace
+from app.trace import OfBranch, OfTurn, Trace
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.following import Following
 from backends.agents.commands.known import OWN_ENVIRONMENT
@@ -120,7 +120,7 @@ async def test_its_own_subagents_are_branches_of_the_tool_calls_that_began_them(
             assert turn is not None and turn.parent is not None and isinstance(turn.data, OfTurn)
             assert turn.data.calls == [s.calls()[number - 1].id]
             above = turn.parent.data
-            under.append(above.started.summary if isinstance(above, OfTool) else "")
+            under.append(above.tool.started.summary if isinstance(above, OfBranch) else "")
         assert under == ["", "Look deep é 1", "Look deep é 1", "", "Look deeper 2", "Look deeper 2", ""]
 
 
