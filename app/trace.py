@@ -330,7 +330,7 @@ class Trace:
             key = f"{turn.key} fork {who.label}"
             if isinstance(turn.data, OfTurn) and turn.data.turn == number and self.outline.find(key) is None:
                 self.outline.add(
-                    Item(key, [(f"◦ {who.label} forks here", "accent")], leaf=True, data=OfLane(who)), turn
+                    Item(key, [(f"◦ {who.label} forks here", "accent")], leaf=True, data=OfLane(who)), turn, 0
                 )
 
     def _lane(self, who: SubagentId, plan: LanePlan, note: str = "") -> None:

@@ -11,8 +11,26 @@ from bench import bigrun
 from store import events, windows
 from store.database import Store, open_store
 from store.domain.board import Board
-from store.domain.events import Alert, Event, SubagentRestarted, ToolFinished, ToolStarted, TurnStarted
+from store.domain.events import (
+    Alert,
+    CallFinished,
+    CallStarted,
+    Event,
+    ForkedFrom,
+    Payload,
+    SubagentAdded,
+    SubagentEnded,
+    SubagentLaunched,
+    SubagentRestarted,
+    SubagentSteered,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+)
 from store.domain.ids import SubagentId
+from store.domain.limits import Spend, Usage
+from store.domain.states import Ending
+from store.domain.strategy import LanePlan, Strategy
 from tests import record
 from widgets.outline import RECENT, Item
 
@@ -176,3 +194,61 @@ def test_a_subagent_that_begins_anew_parts_there(store: Store) -> None:
 
 def test_an_opening_of_nothing_is_a_trace_of_nothing() -> None:
     assert rows(Trace("r2345", "a title", Opening("r2345", "a title"))) == ["r2345  a title"]
+
+
+def test_own_subagents_restarts_and_forks_part_where_they_did(tmp_path: Path, store: Store) -> None:
+    run = "r2345"
+    designed = next(e.payload for e in events.read(store, run=record.LIVE) if e.payload.kind == "generation.designed")
+    plan = LanePlan(6, Strategy("other", "Otherwise."), clean=False)
+    first: list[Payload] = [
+        SubagentLaunched("x", "m"),
+        TurnStarted(1),
+        CallStarted("c1", "m"),
+        CallFinished("c1", 529, "", Usage(), None, 1.0, error="overloaded"),
+        CallStarted("c2", "m"),
+        CallFinished("c2", 200, "tool_use", Usage(10, 5), 0.1, 2.0),
+        ToolStarted(1, "x", "task", "task look"),
+        TurnStarted(2, thread="own", under="x"),
+        CallStarted("c3", "m", thread="own"),
+        CallFinished("c3", 200, "", Usage(7, 7), None, 1.0),
+        ToolStarted(2, "y", "run", "run make"),
+        ToolFinished(2, "y", "run", False, 1.0, "", "no such file"),
+        ToolFinished(1, "x", "task", True, 9.0, "", "found"),
+        TurnStarted(3),
+        SubagentSteered("Look at the refund."),
+        SubagentEnded(Ending.PROVIDER, "gone", Spend()),
+        SubagentRestarted(),
+        SubagentLaunched("y", "m", afresh=True),
+        TurnStarted(1),
+        Alert("same", "the same again"),
+    ]
+    forked = SubagentAdded(plan, ForkedFrom("c2", subagent=f"{run}.1.1", turn=3))
+    with open_store(tmp_path / "store") as other:
+        other.write(lambda c: events.append(c, run, [designed], at=0.0, generation=1))
+        other.write(lambda c: events.append(c, run, first, at=1.0, generation=1, lane=1))
+        other.write(lambda c: events.append(c, run, [forked], at=2.0, generation=1, lane=6))
+        told = Trace(run, "a title")
+        told.apply(events.read(other, run=run))
+        assert rows(read(other, run)) == rows(told)
+        assert windows.numbered(other, SubagentId(run, 1, 1), 2)[0][0] == "x"
+    lane = told.lane(SubagentId(run, 1, 1))
+    assert lane is not None
+    assert rows(told, lane) == [
+        "turn 1  2 calls  task look ✗2",
+        "  ✗ call failed 529: overloaded ✗1",
+        "  › task look ✗1",
+        "    ◦ a subagent of its own  1 turn ✗1",
+        "      turn 2  run make ✗1",
+        "        › run make ✗1",
+        "          ✗ no such file ✗1",
+        "    ✔ found",
+        "turn 3",
+        "  ◦ 1.6 forks here",
+        "  » told: Look at the refund.",
+        "turn 1 ✗1",
+        "  ◌ begins anew",
+        "  ⚠ the same again ✗1",
+    ]
+    added = told.lane(SubagentId(run, 1, 6))
+    assert added is not None
+    assert "other ◦ forked from 1.1 turn 3  ○ queued" in "".join(text for text, _ in added.line)
