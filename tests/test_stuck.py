@@ -226,6 +226,23 @@ def test_started_anew_nothing_before_counts(tape: Tape) -> None:
     assert len(said([Began(seq=60), tape.read("a")], watcher=watcher)) == 1, "another engine goes on with it"
 
 
+def test_after_the_operator_stepped_in_it_is_said_again(tape: Tape) -> None:
+    def loop() -> list[Fact]:
+        return [tape.run("./build", "exit code 2\nno rule") for _ in range(4)]
+
+    watcher = Watcher(CHECK)
+    assert [alert.level for alert in said(loop(), "same-error", watcher)] == [WARNING, STUCK]
+    assert said(loop(), "same-error", watcher) == []
+    watcher.take(Told(seq=80, operator=True))
+    assert [alert.level for alert in said(loop(), "same-error", watcher)] == [WARNING, STUCK]
+
+
+def test_a_command_that_failed_was_run_whatever_its_agent_calls_that(tape: Tape) -> None:
+    fails = [tape.run(f"make {name}", f"Exit code 2\nno rule for {name}", ok=False) for name in "abc"]
+    assert levels(fails, "errors") == []
+    assert levels([tape.use("lookup", f"Error codes of {name}", q=name) for name in "abc"], "errors") == []
+
+
 def test_an_agents_own_subagents_are_counted_apart() -> None:
     reads = [Used(seq=n, turn=n, thread=f"t{n}", name="read", given={"path": "a"}, text="x") for n in range(9)]
     assert said(reads) == []

@@ -82,7 +82,7 @@ class Reading:
                 tape.thread_of_turn[turn] = thread
                 tape.turn_of[thread] = turn
             case SubagentSteered():
-                yield Told(seq=seq, at=at, turn=lane.turn)
+                yield Told(seq=seq, at=at, turn=lane.turn, operator=True)
             case CallStarted(call=call, parent="", thread=thread):
                 tape.thread_of_call[call] = thread
             case CallFinished() as finished:

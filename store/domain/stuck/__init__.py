@@ -4,9 +4,9 @@
 come from events and tapes (`store.domain.stuck.facts`), rules and their thresholds are in `store.domain.stuck.rules`.
 """
 
-from store.domain.stuck.facts import Fact, Used
+from store.domain.stuck.facts import Fact, Told, Used
 from store.domain.stuck.rule import Moment
-from store.domain.stuck.rules import RULES, forgets_all, fresh
+from store.domain.stuck.rules import RULES, forgets_all, fresh, stepped_in
 from store.domain.stuck.tree import Tree
 from store.domain.subagent_events import Alert
 
@@ -24,6 +24,8 @@ class Watcher:
         """What there is to say after this fact."""
         if forgets_all(fact):
             self._tree, self._rules = Tree(), fresh()
+        elif isinstance(fact, Told) and fact.operator:
+            self._rules = stepped_in(self._rules)
         changed = isinstance(fact, Used) and self._tree.take(fact)
         moment = Moment(fact, changed, self._tree.state, self._check)
         return [alert for rule in self._rules for alert in rule.take(moment)]

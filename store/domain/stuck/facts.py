@@ -39,7 +39,9 @@ class Began(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class Told(Fact):
-    """Somebody told it something: what it does next is not what it did before."""
+    """Somebody told it something. `operator`: it was stepped in, and what it repeats is counted from here on."""
+
+    operator: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,10 @@ _MASKS = (
 )
 """Moments, durations, addresses, names that a program draws anew. Other numbers tell something: a test count does."""
 
-_ERROR = re.compile(r"\s*(?:error|exception|traceback|fatal|failed|failure|panic)\b", re.IGNORECASE)
+_ERROR = re.compile(
+    r"\s*(?:(?:error|exception|fatal|failed|failure|panic)\s*(?:[:!]|$|(?:to|in|while|when|calling)\b)|traceback \()",
+    re.IGNORECASE,
+)
 _TIMED_OUT = re.compile(r"\s*(?:<error>)?\s*(?:command |the command |process )?(?:timed out|timeout)\b", re.IGNORECASE)
 _MALFORMED = re.compile(
     r"\s*(?:<tool_use_error>\s*)?(?:error: )?(?:malformed tool call|inputvalidationerror|invalid tool (?:input|call|"
@@ -105,8 +108,9 @@ def timed_out(used: Used) -> bool:
 
 
 def errored(used: Used) -> bool:
-    """The tool could not do what it was asked. Protocols without a word for that have only the result's first one."""
-    if interrupted(used):
+    """The tool could not do what it was asked. Protocols without a word for that have only the result's first one. A
+    command that ended by itself was run, whatever its agent calls that."""
+    if interrupted(used) or used.exit_code is not None:
         return False
     return not used.ok or (used.name != "run" and _ERROR.match(used.text[:200]) is not None)
 

@@ -35,6 +35,14 @@ def fresh() -> list[Rule]:
     return [rule() for rule in RULES]
 
 
+REPEATS = (SameCall, SameError, Errors, Alternating, NoAction, Malformed, Timeouts)
+
+
+def stepped_in(rules: list[Rule]) -> list[Rule]:
+    """The rules after somebody stepped in: those that see the same again begin anew, and may speak again."""
+    return [type(rule)() if isinstance(rule, REPEATS) else rule for rule in rules]
+
+
 def forgets_all(fact: Fact) -> bool:
     """It begins anew in a new sandbox."""
     return isinstance(fact, Began) and fact.afresh
