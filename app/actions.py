@@ -172,7 +172,14 @@ ACTIONS: tuple[Action, ...] = (
         ("traces",),
         "multitrack fork RUN CALL",
     ),
-    Action("scope", "More runs", "This run, all runs of its task, or all runs there are.", ("a",), ("convergence",)),
+    Action(
+        "scope",
+        "More runs",
+        "This run, all runs of its task, or all runs there are.",
+        ("a",),
+        ("convergence",),
+        "multitrack convergence RUN RUN",
+    ),
     Action("edit", "Edit", "Edit the observations that the next generation gets.", ("e",), ("observations",)),
     Action("save", "Save", "Hand the edited text to the engine.", ("ctrl+s",), ("observations",)),
     Action(
