@@ -161,7 +161,9 @@ async def test_what_needs_the_operator_comes_forward_without_anything_moving(hom
         happens(Alert("note", "the tests run 40 s", level=AlertLevel.NOTE), 3)
         await pilot.press("p")
         await until(pilot, lambda: ordered(store), "the order")
-        assert "nothing was changed" not in shown(pilot).splitlines()[2], "an alert that was acted on is quiet"
+        await until(
+            pilot, lambda: "nothing was changed" not in shown(pilot).splitlines()[2], "an alert acted on is quiet"
+        )
 
 
 async def test_a_filter_is_typed_and_cleared(home: Home) -> None:

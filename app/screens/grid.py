@@ -39,6 +39,7 @@ class GridScreen(SortingScreen):
         self.looking: int | None = None
         self.zoom: Zoom | None = None
         self._held: tuple[str | None, int] = (None, 0)
+        self._pulse: tuple[object, ...] = ()
 
     def body(self) -> ComposeResult:
         yield Bar(id="strip")
@@ -110,7 +111,12 @@ class GridScreen(SortingScreen):
 
     def tick(self) -> None:
         super().tick()
-        self.show_panes()
+        # Nothing said, nothing happened, the same second: nothing to look at.
+        said = sum(flow.version for flow in self.world.flows.values())
+        pulse = (self.world.version, said, int(self.now), self.size, *self.handled.values())
+        if pulse != self._pulse:
+            self._pulse = pulse
+            self.show_panes()
 
     def show_panes(self) -> None:
         """Bring the panes up to date; the wall draws only those that changed."""
