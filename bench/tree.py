@@ -128,9 +128,10 @@ def opening(store_file: Path) -> dict[str, float]:
     with open_store(store_file) as store:
         with store.read() as connection:
             connection.exec_driver_sql("SELECT 1")
-        before, began = _now_mib(), time.perf_counter()
+        before, began, cpu = _now_mib(), time.perf_counter(), time.process_time()
         trace = Trace(RUN, "a run", tracing.open_run(store, RUN, "a run"))
         found["tree_ms"] = (time.perf_counter() - began) * 1000
+        found["tree_cpu_ms"] = (time.process_time() - cpu) * 1000
         who = SubagentId(RUN, 3, 2)
         lane = trace.lanes[who]
         trace.outline.reveal(lane.item)
@@ -237,7 +238,7 @@ def main() -> None:
     print(f"  {ratio:.0f} times cheaper")
     opened, app = found["opening"], found["app"]
     print(f"opening a run of {given.run_nodes:,} nodes:")
-    print(f"  the tree stands   {opened['tree_ms']:8.0f} ms")
+    print(f"  the tree stands   {opened['tree_ms']:8.0f} ms, {opened['tree_cpu_ms']:.0f} of them CPU")
     print(f"  first turns       {opened['first_turns_ms']:8.0f} ms")
     print(f"  turns in between  {opened['middle_turns_ms']:8.0f} ms")
     print(

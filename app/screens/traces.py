@@ -68,21 +68,24 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def update(self) -> None:
         track = self.track
         trace = self.trace if self.trace is not None and track is not None and self.trace.run == track.id else None
-        self.set_class(trace is None, "empty")
-        if track is None or trace is None:
+        recording = track is not None and track.recording
+        self.set_class(trace is None or recording, "empty")
+        if track is None or trace is None or recording:
             said = "Reading the tapes …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
+            if track is not None and recording:
+                said = f"A recording of calls, without turns. `multitrack trace {track.id}` prints them as a tree."
             self.query_one("#empty", DocView).show([[(said, "faint")]], said)
-            if track is not None:
+            if track is not None and not recording:
                 self._open(track)
             return
         if self.world.pointed is not None:
             self._point_at(self.world.pointed)
             self.world.pointed = None
         self._catch_up(track, trace)
-        reckon(trace, track.board, self.studio.now() if track.alive else track.board.at)
+        if reckon(trace, track.board, self.studio.now() if track.alive else track.board.at):
+            self.treeview.refresh()
         self._want()
         self.show_map()
-        self.treeview.refresh()
         self._heads()
 
     @on(TraceTree.Pointed)
