@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MARKS = {
     Kind.SAME: ("=", "faint"),
     Kind.RESULT: ("~", "warn"),
-    Kind.OTHER: ("≠", "bad"),
+    Kind.OTHER: ("!", "bad"),
     Kind.LEFT: ("<", "removed"),
     Kind.RIGHT: (">", "added"),
 }
