@@ -1,6 +1,9 @@
 """Every action of the operator's, once. Keys, footer, help, command palette and the command line read this list."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from app.keynames import written
 
 EVERYWHERE = "*"
 PLAYBACK = "playback"
@@ -218,7 +221,15 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("squeeze", "Silences", "Squeeze silences, or let them take their time.", ("i",), (PLAYBACK,), footer=False),
     Action("leave-playback", "Live", "Leave the playback, back to the live screens.", ("P",), (PLAYBACK,)),
-    Action("theme", "Theme", "Dark or light.", ("t",), (EVERYWHERE,), footer=False),
+    Action(
+        "labels",
+        "Jump",
+        "A label on everything that can be focused or clicked; a label goes there.",
+        ("apostrophe",),
+        (EVERYWHERE,),
+        footer=False,
+    ),
+    Action("theme", "Theme", "The next theme.", ("t",), (EVERYWHERE,), "multitrack settings", footer=False),
     Action("palette", "Commands", "Every action by name.", ("ctrl+p",), (EVERYWHERE,), footer=False),
     Action("quit", "Quit", "Leave the screen. The engine goes on.", ("q",), (EVERYWHERE,)),
     Action(
@@ -237,41 +248,49 @@ ORDERS = frozenset(
 SCREENS = ("runs", "grid", "traces", "observations", "convergence", "report")
 """The screens, in the order of their keys. Each is also an action."""
 
-_SHOWN = {
-    "question_mark": "?",
-    "plus": "+",
-    "slash": "/",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "left_curly_bracket": "{",
-    "right_curly_bracket": "}",
-    "escape": "esc",
-    "full_stop": ".",
-    "comma": ",",
-    "greater_than_sign": ">",
-    "less_than_sign": "<",
-    "minus": "-",
-    "equals_sign": "=",
-}
+_rebound: dict[str, tuple[str, ...]] = {}
+
+
+def rebind(keys: Mapping[str, tuple[str, ...]]) -> None:
+    """Give actions other keys, by their ids; all that are not named have their own. For the whole process: whoever
+    shows a key shows the one that works."""
+    _rebound.clear()
+    _rebound.update(keys)
+
+
+def in_force() -> tuple[Action, ...]:
+    """Every action, with the keys that it has now."""
+    return with_keys(_rebound)
+
+
+def with_keys(keys: Mapping[str, tuple[str, ...]]) -> tuple[Action, ...]:
+    """Every action, some with other keys."""
+    return tuple(replace(action, keys=keys[action.id]) if action.id in keys else action for action in ACTIONS)
 
 
 def key_name(key: str) -> str:
     """A Textual key name as people write it."""
-    return _SHOWN.get(key, key)
+    return written(key)
+
+
+def key(action: str) -> str:
+    """The first key of an action, as people write it."""
+    return written(find(action).keys[0])
 
 
 def find(action: str) -> Action:
     """The action of that id. KeyError when there is none."""
-    return _BY_ID[action]
+    found = _BY_ID[action]
+    return replace(found, keys=_rebound[action]) if action in _rebound else found
 
 
 def on(screen: str, *, playback: bool = False) -> tuple[Action, ...]:
     """What works on a screen, in the registry's order. In a playback its own actions come first, and have their keys
     to themselves."""
-    here = tuple(action for action in ACTIONS if screen in action.where or EVERYWHERE in action.where)
+    here = tuple(action for action in in_force() if screen in action.where or EVERYWHERE in action.where)
     if not playback:
         return here
-    own = tuple(action for action in ACTIONS if PLAYBACK in action.where)
+    own = tuple(action for action in in_force() if PLAYBACK in action.where)
     keys = {key for action in own for key in action.keys}
     return own + tuple(action for action in here if not keys & {*action.keys})
 

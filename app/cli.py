@@ -108,7 +108,7 @@ def build_parser() -> "tuple[ArgumentParser, dict[str, Command]]":
     groups = all_groups()
     parser = _Parser(
         prog="multitrack",
-        usage="multitrack [--home FOLDER] [--store FILE] [COMMAND …]",
+        usage="multitrack [--home FOLDER] [--store FILE] [--low-bandwidth] [COMMAND …]",
         description=DESCRIPTION,
         epilog=_epilog(groups),
         formatter_class=RawDescriptionHelpFormatter,
@@ -138,6 +138,9 @@ def _add_common(parser: ArgumentParser, *, default: str | None) -> None:
         "--home", metavar="FOLDER", type=Path, default=default, help="where runs are kept (else $MULTITRACK_HOME)"
     )
     parser.add_argument("--store", metavar="FILE", type=Path, default=default, help="another store than the home's")
+    parser.add_argument(
+        "--low-bandwidth", action="store_true", default=default or False, help="few repaints, for slow links"
+    )
     parser.add_argument("--debug", action="store_true", default=default or False, help="show tracebacks")
 
 
@@ -154,6 +157,8 @@ def _context(options: Namespace, *, debug: bool) -> Context:
     environ = dict(os.environ)
     if options.home is not None:
         environ["MULTITRACK_HOME"] = str(options.home.expanduser().absolute())
+    if options.low_bandwidth:
+        environ["MULTITRACK_LOW_BANDWIDTH"] = "1"
     store = options.store.expanduser().absolute() if options.store is not None else None
     return Context(environ, store, debug)
 
@@ -165,7 +170,7 @@ def _open_app(context: Context, parser: ArgumentParser) -> int:
         return Exit.USAGE
     from app.studio import Studio
 
-    studio = Studio(context.home)
+    studio = Studio(context.home, configuration=context.configuration)
     studio.run()
     return Exit.FAULT if studio.return_code else Exit.FINE
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app.failure import CommandError, Exit
 
 if TYPE_CHECKING:
+    from app.settings import Configuration
     from store.database import Store
     from store.domain.board import Board
     from store.home import Home
@@ -37,6 +38,13 @@ class Context:
 
         home = Home.default(self.environ)
         return home if self.store_path is None else Home(home.root, self.store_path)
+
+    @cached_property
+    def configuration(self) -> "Configuration":
+        """Where the operator's settings are."""
+        from app.settings import Configuration
+
+        return Configuration.default(self.environ)
 
     @property
     def empty(self) -> bool:

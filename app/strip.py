@@ -16,7 +16,7 @@ from widgets.states import SUBAGENT
 
 def key(action: str) -> str:
     """The key of an action, as people write it."""
-    return actions.key_name(actions.find(action).keys[0])
+    return actions.key(action)
 
 
 def strip(

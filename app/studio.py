@@ -4,31 +4,32 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.screen import Screen
-from textual.theme import Theme
 
 import themes
 from app import actions, terminal
+from app.configured import Configured
 from app.disk import Weigh, weigh
 from app.playback.feed import Start
-from app.playback.playing import NO_ORDERS, Playing
+from app.playback.playing import NO_ORDERS
 from app.screens.base import StudioScreen
+from app.settings import Configuration
 from app.world import Track
 from store.domain.commands import Command, Launch, Stop
 from store.domain.events import CommandSettled
 from store.domain.ids import SubagentId
 from store.domain.states import RunState
 from store.home import Home
+from widgets.labels import Labels
 
-TICK = 1 / 8
-"""Seconds between two looks at what has changed: one clock for the whole app."""
-
+if TYPE_CHECKING:
+    from app.hopping import Hop
 
 StartEngine = Callable[[str], object]
 """Starts an engine for a run and returns when it works. Whatever it raises is told to the operator."""
@@ -47,18 +48,22 @@ def _screen(name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class Studio(Playing):
+class Studio(Configured):
     """The screens of one home. `run` is the name of the run that is shown first; without one it is the newest."""
 
     CSS_PATH = str(themes.style_sheet())
     TITLE = "multitrack"
     SCREENS: ClassVar[dict[str, Callable[[], Screen[None]]]] = {name: _screen(name) for name in actions.SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(",".join(action.keys), f"app.do('{action.id}')", action.title, show=False, id=action.id)
-        for action in actions.ACTIONS
-        if actions.EVERYWHERE in action.where and action.id != "palette"
+        *(
+            Binding(",".join(action.keys), f"app.do('{action.id}')", action.title, show=False, id=action.id)
+            for action in actions.ACTIONS
+            if actions.EVERYWHERE in action.where and action.id != "palette"
+        ),
+        Binding(
+            actions.find("palette").keys[0], "command_palette", "Commands", show=False, id="palette", priority=True
+        ),
     ]
-    COMMAND_PALETTE_BINDING: ClassVar[str] = actions.find("palette").keys[0]
 
     @staticmethod
     def _palette() -> type[Provider]:
@@ -77,22 +82,22 @@ class Studio(Playing):
         start_engine: StartEngine | None = None,
         weigh: Weigh = weigh,
         clock: Callable[[], float] = time.time,
+        configuration: Configuration | None = None,
         ascii_only: bool | None = None,
+        low_bandwidth: bool | None = None,
         play: Start | None = None,
     ) -> None:
         """`play` has a run played from the start."""
-        super().__init__(home, run, clock)
+        super().__init__(
+            home, run, clock, configuration=configuration, ascii_only=ascii_only, low_bandwidth=low_bandwidth
+        )
         self.weigh = weigh
-        self.ascii = terminal.ascii_wanted() if ascii_only is None else ascii_only
-        self.set_class(self.ascii, "ascii")
         self._first = screen
         self._start_engine = start_engine or self._start_in_a_process
         self._orders: dict[int, tuple[str, Answered | None]] = {}
         self._answers: dict[int, CommandSettled] = {}
         self._starting: set[str] = set()
-        for fields in themes.load():
-            self.register_theme(Theme(**fields))
-        self.theme = themes.DARK
+        self._hop: Hop | None = None
         if play is not None:
             self.play(play)
 
@@ -101,9 +106,11 @@ class Studio(Playing):
     def on_mount(self) -> None:
         self.begin_watching()
         self.push_screen(self._first)
-        self.set_interval(TICK, self._tick)
+        self.set_interval(self.tick_seconds, self._tick)
+        self.call_after_refresh(self.begin_configured)
 
     async def on_unmount(self) -> None:
+        self.end_configured()
         await self.end_watching()
 
     def _fatal_error(self) -> None:
@@ -121,7 +128,9 @@ class Studio(Playing):
     def gate_opened(self, track: Track) -> None:
         self.bell()
         self.say(
-            f"Run {track.id} waits at the gate after generation {track.latest}. l launches the next one.", "warning"
+            f"Run {track.id} waits at the gate after generation {track.latest}. "
+            f"{actions.key('launch')} launches the next one.",
+            "warning",
         )
 
     # Orders to the engine.
@@ -135,7 +144,7 @@ class Studio(Playing):
         def issue() -> None:
             from store import commands
 
-            number = commands.issue(self.feed.store(), run, command, at=self.now())
+            number = commands.issue(self.feed.store(), run, command, at=self._clock())
             self.call_from_thread(self._ordered, number, run, what, done)
 
         self.in_thread(issue, group="orders", exclusive=False)
@@ -148,7 +157,9 @@ class Studio(Playing):
         track = self.world.tracks.get(run)
         if what and (track is None or not track.alive):
             self.say(
-                f"{what}: no engine works on run {run}. The order waits until one does; r resumes the run.", "warning"
+                f"{what}: no engine works on run {run}. The order waits until one does; "
+                f"{actions.key('resume')} resumes the run.",
+                "warning",
             )
 
     def settled(self, payload: CommandSettled) -> None:
@@ -272,7 +283,17 @@ class Studio(Playing):
         self.in_thread(start, group=f"engine-{run}")
 
     def do_theme(self) -> None:
-        self.theme = themes.LIGHT if self.theme == themes.DARK else themes.DARK
+        self.next_theme()
+
+    def do_labels(self) -> None:
+        from app.hopping import Hop
+
+        self._hop = Hop(self.screen)
+        self._hop.begin()
+
+    def on_labels_typed(self, message: Labels.Typed) -> None:
+        if self._hop is not None and self._hop.typed(message.character):
+            self._hop = None
 
     def do_palette(self) -> None:
         self.action_command_palette()
@@ -288,7 +309,7 @@ class Studio(Playing):
 
     def action_help_quit(self) -> None:
         """Who presses ctrl+c wants to leave."""
-        self.say(f"{actions.key_name(actions.find('quit').keys[0])} leaves the screen; engines go on.")
+        self.say(f"{actions.key('quit')} leaves the screen; engines go on.")
 
     def do_quit(self) -> None:
         alive = [track.id for track in self.live.newest() if track.alive]

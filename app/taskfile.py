@@ -62,7 +62,7 @@ def load(path: Path) -> Task:
     try:
         document = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        raise TaskFileError(path, [_syntax(str(error), source)]) from error
+        raise TaskFileError(path, [syntax(str(error), source)]) from error
     reader = _Reader(lines(source), path.absolute().parent)
     task = reader.task(document)
     if task is None:
@@ -70,7 +70,8 @@ def load(path: Path) -> Task:
     return task
 
 
-def _syntax(message: str, source: str) -> Problem:
+def syntax(message: str, source: str) -> Problem:
+    """What tomllib says of a source that is no TOML, in our words."""
     what, _, where = message.rpartition(" (at ")
     match = re.match(r"line (\d+)", where)
     line = int(match[1]) if match else source.rstrip().count("\n") + 1

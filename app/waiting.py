@@ -1,5 +1,6 @@
 """What the grid says before there is a subagent to show. Pure."""
 
+from app import actions
 from app.nodes import check
 from app.world import Track
 from store.domain.secrets import shown_line
@@ -17,7 +18,7 @@ _BASELINE = (
 def waiting(track: Track | None) -> list[Line]:
     """The lines of the empty grid."""
     if track is None:
-        return [[("No run to show.", "strong")], [], [("1", "key"), (" lists the runs; ", "text"),
+        return [[("No run to show.", "strong")], [], [(actions.key("runs"), "key"), (" lists the runs; ", "text"),
                 ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
     if not track.read:
         return [[("Reading the run …", "faint")]]

@@ -6,7 +6,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 
-DARK, LIGHT = "multitrack-dark", "multitrack-light"
+DARK, LIGHT, CONTRAST, TERMINAL = "multitrack-dark", "multitrack-light", "multitrack-contrast", "multitrack-terminal"
 
 
 def style_sheet() -> Path:
@@ -15,5 +15,6 @@ def style_sheet() -> Path:
 
 
 def load() -> list[dict[str, Any]]:
-    """Every theme in the package, as its file says it; the fields are those of a Textual theme."""
-    return [tomllib.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.toml"))]
+    """Every theme in the package, as its file says it, in the order in which they are offered; the fields are those of
+    a Textual theme."""
+    return [tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8")) for name in (DARK, LIGHT, CONTRAST, TERMINAL)]

@@ -1,12 +1,13 @@
 """The one-line bars at the edges of every screen."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.message import Message
 
 from widgets.ink import Line, Painted, spread, width, wrap_line
+from widgets.labels import Spots
 
 
 class Bar(Painted):
@@ -90,6 +91,10 @@ class KeyBar(Painted):
         self._spots.append((cells - width(end), cells, last[0]))
         return [spread(line, end, cells)]
 
+    def click_spots(self) -> Spots:
+        """For the jump mode: the first cell of each."""
+        return [(start, 0) for start, _, _ in self._spots]
+
     def on_click(self, event: events.Click) -> None:
         for start, end, action in self._spots:
             if start <= event.x < end:
@@ -112,6 +117,11 @@ class TabBar(Painted):
         self._right: Line = []
         self._spots: list[tuple[int, int, str]] = []
 
+    def name_keys(self, keys: Mapping[str, str]) -> None:
+        """Other keys of the screens, by action."""
+        self._tabs = [(action, keys.get(action, key), title) for action, key, title in self._tabs]
+        self.repaint()
+
     def show(self, right: Line) -> None:
         """What stands at the right."""
         if right != self._right:
@@ -130,6 +140,10 @@ class TabBar(Painted):
             self._spots.append((width(line), width(line) + width(piece), action))
             line += piece
         return [spread(line, self._right, cells)]
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the first cell of each."""
+        return [(start, 0) for start, _, _ in self._spots]
 
     def on_click(self, event: events.Click) -> None:
         for start, end, action in self._spots:

@@ -16,6 +16,7 @@ from store.domain.secrets import shown_line
 from widgets import gauge, words
 from widgets.flow import verdict
 from widgets.ink import Inked, Line, cut, spread
+from widgets.labels import Spots
 from widgets.states import SUBAGENT
 
 NAME = 22
@@ -164,6 +165,14 @@ class Matrix(Inked, ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self.show(self._generations, self._now)
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the cells in sight."""
+        shown, size = self._columns(self.scrollable_content_region.width)
+        first, last = self.scroll_offset.y // CELL, (self.scroll_offset.y + self.size.height - HEAD) // CELL
+        rows = range(first, min(last + 1, len(self._rows)))
+        tops = [HEAD + row * CELL - self.scroll_offset.y for row in rows]
+        return [(NAME + column * size, y) for y in tops if y >= HEAD for column in range(len(shown))]
 
     def on_click(self, event: events.Click) -> None:
         shown, size = self._columns(self.scrollable_content_region.width)

@@ -12,6 +12,7 @@ from store.domain.states import SubagentState
 from widgets import gauge
 from widgets.flow import Flow, verdict
 from widgets.ink import Line, Painted, Span, cut, spread, width
+from widgets.labels import Spots
 from widgets.lanes import Need
 from widgets.states import SUBAGENT, Mark
 
@@ -192,6 +193,10 @@ class Pane(Painted):
     def lines(self, cells: int, height: int) -> Iterable[Line]:
         self.drawn += 1
         return draw(self.view, cells, height) if self.view else ()
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: its state is read, so its label stands on its frame."""
+        return [(0, 0)]
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

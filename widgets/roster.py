@@ -11,6 +11,7 @@ from textual.strip import Strip
 from store.domain.secrets import shown_line
 from widgets import gauge, words
 from widgets.ink import Inked, Line, cut, spread, width
+from widgets.labels import Spots
 from widgets.pane import View, alert, last, mark, seen
 
 NAME = 24
@@ -91,6 +92,10 @@ class Roster(Inked, ScrollView, can_focus=False):
         if index >= len(self._lanes) or (view := self._views.get(self._lanes[index])) is None:
             return Strip.blank(cells, self.style_of(""))
         return self.strip(row(view, cells), cells, self.ink("cursor") if view.selected else None)
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the rows in sight."""
+        return [(0, y) for y in range(min(self.size.height, len(self._lanes) - self.scroll_offset.y))]
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

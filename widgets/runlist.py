@@ -12,6 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from widgets.ink import Inked, Line, Span, cut, spread, width
+from widgets.labels import Spots
 from widgets.states import Mark
 
 
@@ -104,6 +105,10 @@ class RunList(Inked, ScrollView, can_focus=True):
         if names:
             at = names.index(self.cursor) if self.cursor in names else 0
             self.point(names[min(max(at + by, 0), len(names) - 1)])
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the rows in sight."""
+        return [(0, y + 1) for y in range(min(self.size.height - 1, len(self._rows) - self.scroll_offset.y))]
 
     def on_click(self, event: events.Click) -> None:
         at = event.y + self.scroll_offset.y - 1

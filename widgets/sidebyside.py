@@ -12,6 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from widgets.ink import Inked, Line, Span, spread
+from widgets.labels import Spots
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class SideBySide(Inked, ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self.rows))
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the rows in sight."""
+        return [(0, y) for y in range(min(self.size.height, len(self.rows) - self.scroll_offset.y))]
 
     def on_click(self, event: events.Click) -> None:
         row = event.y + self.scroll_offset.y

@@ -13,6 +13,7 @@ from textual.strip import Strip
 from store.domain.limits import Spend
 from widgets import words
 from widgets.ink import Inked, Line, spread
+from widgets.labels import Spots
 from widgets.minimap import marks, row_at, shade
 from widgets.outline import Figures, Item, Outline
 
@@ -195,6 +196,12 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self.grown()
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the rows in sight, right of what folds them."""
+        top = self.scroll_offset.y
+        rows = range(top, min(top + self.size.height, len(self.outline.rows)))
+        return [(2 * self.outline.at(row).depth + 2, row - top) for row in rows]
 
     def on_click(self, event: events.Click) -> None:
         cells = self.scrollable_content_region.width

@@ -71,7 +71,7 @@ def _play(context: Context, options: Namespace) -> int:
     from app.studio import Studio
 
     start = Start(tape.run, options.speed, options.where, playing=not options.paused, squeezed=not options.silences)
-    studio = Studio(context.home, tape.run, options.screen, play=start)
+    studio = Studio(context.home, tape.run, options.screen, configuration=context.configuration, play=start)
     studio.run()
     return Exit.FAULT if studio.return_code else Exit.FINE
 

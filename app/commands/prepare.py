@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from app.commands import Command, Group, add_json, add_taskfile
+from app.commands import Command, Group, add_json, add_taskfile, settings
 from app.context import TASK_FILE, Context
 from app.failure import CommandError, Exit
 from app.output import emit, note, say
@@ -127,5 +127,6 @@ GROUP = Group(
             more="The key is asked for without echo, or read from standard input: it is never an argument.",
         ),
         Command("logout", "Remove that file.", _logout),
+        settings.COMMAND,
     ),
 )

@@ -15,6 +15,7 @@ from app.watching import Watching
 from store.domain.events import Event, ToolFinished, ToolStarted, TurnStarted
 from store.domain.secrets import shown_line
 from widgets.flow import named, went_wrong
+from widgets.labels import Labels
 from widgets.timeline import Reading, Spot, Timeline
 
 STRIDE = 10.0
@@ -44,7 +45,9 @@ class Playing(Watching):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "playing":
             # A question, a search and an editor have their keys to themselves.
-            asked = getattr(self, "place", None) is not self.screen or isinstance(self.focused, Input | TextArea)
+            asked = getattr(self, "place", None) is not self.screen or isinstance(
+                self.focused, Input | TextArea | Labels
+            )
             return self.playback is not None and not asked
         return super().check_action(action, parameters)
 

@@ -62,7 +62,7 @@ class StudioScreen(Screen[None]):
         return self.studio.track
 
     def compose(self) -> ComposeResult:
-        tabs = [(name, actions.find(name).keys[0], actions.find(name).title) for name in actions.SCREENS]
+        tabs = [(name, actions.key(name), actions.find(name).title) for name in actions.SCREENS]
         yield TabBar(tabs, self.NAME)
         if self.OF_RUN:
             yield Bar(id="run")
@@ -90,6 +90,12 @@ class StudioScreen(Screen[None]):
         """What carries an action out on this screen."""
         found: Callable[[], object] | None = getattr(self, f"do_{action.replace('-', '_')}", None)
         return found
+
+    def renew(self) -> None:
+        """The settings are others: show everything anew."""
+        self.query_one(TabBar).name_keys({name: actions.key(name) for name in actions.SCREENS})
+        self._seen = ()
+        self.tick()
 
     def tick(self) -> None:
         """The app's clock: bring everything up to date, when there is something new."""
@@ -200,25 +206,29 @@ def run_banner(track: Track | None, cells: int, screen: str = "") -> Line:
             if cells >= NARROW
             else "no engine works on this run"
         )
-        return [(f" ⚠ {said}", "bad"), ("  r", "key"), (" resume", "text")]
+        return [(f" ⚠ {said}", "bad"), (f"  {actions.key('resume')}", "key"), (" resume", "text")]
     if track.waiting and board.generation is not None:
         number = board.generation.number
         line: Line = [(f" ◆ gate after generation {number}", "banner")]
         if cells >= NARROW:
             line.append((f": {words.count(board.known, 'observation')} known", "text"))
-            line += [("  4", "key"), (" read them", "text")] if screen != "observations" else []
+            line += (
+                [(f"  {actions.key('observations')}", "key"), (" read them", "text")]
+                if screen != "observations"
+                else []
+            )
         return [
             *line,
-            ("  l", "key"),
+            (f"  {actions.key('launch')}", "key"),
             (f" launch generation {number + 1}", "text"),
-            ("  L", "key"),
+            (f"  {actions.key('launch-rest')}", "key"),
             (" launch all", "text"),
         ]
     if board.finished is not None:
         mark = RUN[board.finished.state]
         return [
             (f" {mark.glyph} {mark.word}", mark.ink), (f": {shown_line(board.finished.reason)}", "text"),
-            (f"  {actions.find('report').keys[0]}", "key"), (" report", "text"),
+            (f"  {actions.key('report')}", "key"), (" report", "text"),
         ]  # fmt: skip
     if board.baseline is not None and board.baseline.refused:
         return [(f" ⚠ {shown_line(board.baseline.refused)}", "bad")]

@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Input
 
+from app import actions
 from app.screens.ask import Jump, Place
 from app.screens.base import NARROW, bindings, run_banner
 from app.screens.sorting import SortingScreen
@@ -126,7 +127,7 @@ class GridScreen(SortingScreen):
         if self.besides:
             self.query_one(Matrix).show(track.board.generations, self.now)
             self.query_one("#strip", Bar).show(
-                [(" Generations side by side", "strong")], [("b", "key"), (" back ", "text")]
+                [(" Generations side by side", "strong")], [(actions.key("beside"), "key"), (" back ", "text")]
             )
             return
         seats, wall = self.seats(generation), self.wall
@@ -159,7 +160,11 @@ class GridScreen(SortingScreen):
         if self.size.width >= NARROW:
             line.append(((f": {generation.solved(clean=False)} of {generation.count(clean=False)} solved, "
                          f"{generation.known} observations known after it"), "text"))  # fmt: skip
-        return [*line, ("  ]", "key"), (f" on to {generation.number + 1}, the latest is {track.latest}", "text")]
+        return [
+            *line,
+            (f"  {actions.key('later')}", "key"),
+            (f" on to {generation.number + 1}, the latest is {track.latest}", "text"),
+        ]
 
     def on_wall_chosen(self) -> None:
         self.show_panes()

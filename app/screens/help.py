@@ -50,7 +50,7 @@ def text(screen: str, *, beside: bool) -> list[Line]:
     lines: list[Line] = [[("Keys", "accent"), ("      what they do, and the same on the command line", "faint")], []]
     order = [screen, *(name for name in actions.SCREENS if name != screen)] if screen else list(actions.SCREENS)
     for index, name in enumerate(order):
-        own = [action for action in actions.ACTIONS if name in action.where]
+        own = [action for action in actions.in_force() if name in action.where]
         title = actions.find(name).title
         if own:
             lines += [
@@ -65,7 +65,12 @@ def text(screen: str, *, beside: bool) -> list[Line]:
                         (title, "strong"),
                         ("   While a run is played; P begins it." if title == "Playback" else "", "faint"),
                     ],
-                    *(line for each in actions.ACTIONS if where in each.where for line in _lines(each, beside=beside)),
+                    *(
+                        line
+                        for each in actions.in_force()
+                        if where in each.where
+                        for line in _lines(each, beside=beside)
+                    ),
                     [],
                 ]
     lines += [[("Moving", "strong")], *([(f"  {key:<9}", "key"), (said, "text")] for key, said in _MOVING), []]
@@ -76,7 +81,7 @@ def text(screen: str, *, beside: bool) -> list[Line]:
                 "faint",
             )
         ],
-        [("MULTITRACK_ASCII=1 draws with ASCII alone; NO_COLOR=1 without colours.", "faint")],
+        [("`multitrack settings`: keys, themes, ASCII, slow links. NO_COLOR=1 draws without colours.", "faint")],
     ]
     return lines
 

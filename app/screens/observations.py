@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import TextArea
 
+from app import actions
 from app.screens.ask import Ask
 from app.screens.base import WIDE, StudioScreen, bindings
 from store.domain.commands import EditObservations
@@ -206,7 +207,7 @@ _EARLY = (
 
 def _nothing(known: bool, written: bool) -> list[Line]:
     if not known:
-        return [[("No run to show. ", "strong"), ("1", "key"), (" lists the runs.", "text")]]
+        return [[("No run to show. ", "strong"), (actions.key("runs"), "key"), (" lists the runs.", "text")]]
     if written:
         return [[("Reading the observations …", "faint")]]
     return [[("Nothing was learned yet.", "strong")], [], [(_EARLY, "text")]]

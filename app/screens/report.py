@@ -96,7 +96,7 @@ def summary(track: Track) -> list[Line]:
     lines += [
         *table(generations),
         [],
-        [("  " + actions.find("convergence").keys[0], "key"), ("  draws how it converged", "faint")],
+        [("  " + actions.key("convergence"), "key"), ("  draws how it converged", "faint")],
         [],
     ]
     return [*lines, [("The scripted model answered, not a real one.", "warn")], []] if track.scripted else lines
