@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.errors import NoWidget
-from textual.geometry import Offset
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -112,9 +111,9 @@ def go(target: Target) -> None:
     if widget.focusable:
         widget.focus(scroll_visible=False)
     if target.click:
-        at = Offset(*target.place)
+        x, y = target.place
         widget.post_message(
-            events.Click(widget, target.x, target.y, 0, 0, 1, False, False, False, screen_x=at.x, screen_y=at.y)
+            events.Click(widget, target.x + 1, target.y, 0, 0, 1, False, False, False, screen_x=x + 1, screen_y=y)
         )
 
 

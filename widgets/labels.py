@@ -10,7 +10,8 @@ from textual.strip import Strip
 from widgets.ink import Inked
 
 Spots = Sequence[tuple[int, int]]
-"""Cells of a widget, from its top left corner: (column, row)."""
+"""Where in a widget labels have their places, from the top left corner: (column, row). The cell to the right of each is
+clicked: a label may cover what only leads to the thing."""
 
 
 @runtime_checkable
@@ -18,7 +19,7 @@ class Clickable(Protocol):
     """A widget with several things to click."""
 
     def click_spots(self) -> Spots:
-        """A cell of each of them, those that are in sight."""
+        """Where the label of each of them goes that is in sight."""
 
 
 class Labels(Inked, can_focus=True):
@@ -49,7 +50,7 @@ class Labels(Inked, can_focus=True):
         strip = self._rows[y].adjust_cell_length(cells)
         for (x, row), label in sorted(self._marks.items()):
             if row == y and x < cells:
-                mark = self.strip([(label[self._typed :], "badge")], len(label) - self._typed)
+                mark = self.strip([(label[self._typed :], "match")], len(label) - self._typed)
                 strip = Strip.join([strip.crop(0, x), mark, strip.crop(x + mark.cell_length)]).crop(0, cells)
         return strip
 

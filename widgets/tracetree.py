@@ -198,10 +198,10 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         self.grown()
 
     def click_spots(self) -> Spots:
-        """For the jump mode: the rows in sight, right of what folds them."""
+        """For the jump mode: the rows in sight, beside what folds them."""
         top = self.scroll_offset.y
         rows = range(top, min(top + self.size.height, len(self.outline.rows)))
-        return [(2 * self.outline.at(row).depth + 2, row - top) for row in rows]
+        return [(2 * self.outline.at(row).depth + 1, row - top) for row in rows]
 
     def on_click(self, event: events.Click) -> None:
         cells = self.scrollable_content_region.width
