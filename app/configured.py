@@ -136,7 +136,8 @@ class Configured(Playing):
         for said in self._wrong[:SAID]:
             self.say(said, "warning")
         if len(self._wrong) > SAID:
-            self.say(f"{len(self._wrong) - SAID} more are wrong; `multitrack settings` names them all.", "warning")
+            more = len(self._wrong) - SAID
+            self.say(f"{more} more {'is' if more == 1 else 'are'} wrong; `multitrack settings` tells all.", "warning")
 
 
 def watch(folder: Path, ends: threading.Event, changed: Callable[[], object]) -> None:
