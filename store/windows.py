@@ -37,11 +37,15 @@ _BEGUN = (
     f"{_ROW} WHERE run = ? AND seq < ? AND generation = ? AND lane = ? AND kind = 'tool.started' "
     "ORDER BY seq DESC LIMIT 1"
 )
-_WRONG = (
-    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL AND lane IS NOT NULL AND "
+WRONG = (
     "((kind = 'tool.finished' AND (instr(data, '\"ok\":false') OR instr(data, '\"ok\": false') OR "
     "instr(data, 'exit code') OR instr(data, 'timed out'))) OR (kind = 'call.finished' AND "
-    "NOT instr(data, '\"error\":\"\"')) OR kind IN ('alert', 'subagent.ended', 'subagent.checked')) ORDER BY seq"
+    "NOT instr(data, '\"error\":\"\"')) OR kind IN ('alert', 'subagent.ended', 'subagent.checked'))"
+)
+"""Events in which something may have gone wrong."""
+_WRONG = (
+    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL AND lane IS NOT NULL AND {WRONG} "
+    "ORDER BY seq"
 )
 NO_END = 2**62
 """A sequence number that no event reaches."""

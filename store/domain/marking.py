@@ -26,6 +26,7 @@ LINE = 240
 """Code points of a line that are kept, around what matched."""
 
 _WORD = re.compile(r"[^\W_]+")
+_SAYS = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ def _pattern(terms: "tuple[Term, ...]") -> re.Pattern[str] | None:
     return re.compile("|".join(sorted(kinds, key=len, reverse=True))) if kinds else None
 
 
-def excerpt(text: str, marks: Sequence[Mark], *, around: int = 2, last: bool = False) -> Excerpt:
-    """The line with the most matches, and so many lines around it; without a match the first line that says something,
-    or the `last`."""
-    start, end = _best(text, marks) if marks else _telling(text, last=last)
+def excerpt(text: str, marks: Sequence[Mark], *, around: int = 2, at: int = 0) -> Excerpt:
+    """The line with the most matches, and so many lines around it; without a match the first line from `at` on that
+    says something."""
+    start, end = _best(text, marks) if marks else _telling(text, at)
     left = max(start - AROUND, 0)
     window = mask(text[left : end + AROUND])
     start, end = start - left, end - left
@@ -105,11 +106,9 @@ def _best(text: str, marks: Sequence[Mark]) -> Mark:
     return max(counts.values(), key=len)[0]
 
 
-def _telling(text: str, *, last: bool) -> Mark:
-    if last:
-        end = len(text.rstrip())
-        return max(end - 1, 0), end
-    start = len(text) - len(text.lstrip())
+def _telling(text: str, at: int) -> Mark:
+    found = _SAYS.search(text, at)
+    start = found.start() if found else 0
     return start, start
 
 

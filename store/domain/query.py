@@ -6,6 +6,7 @@ Any line can be read. What is wrong in it is said in sentences (`Query.problems`
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from store.domain.marking import tokens
 
@@ -120,7 +121,8 @@ def _name(field: str, member: str) -> Callable[[Query, str], Query]:
     def read(query: Query, value: str) -> Query:
         if not value.strip("*"):
             return _wrong(query, FILTERS[field])
-        return replace(query, **{member: (*getattr(query, member), value.lower())})
+        more: Any = {member: (*getattr(query, member), value.lower())}
+        return replace(query, **more)
 
     return read
 
@@ -130,7 +132,8 @@ def _number(field: str, member: str, *, whole: bool) -> Callable[[Query, str], Q
         bounds = _bounds(value, whole=whole)
         if bounds is None:
             return _wrong(query, FILTERS[field] + (f"; “{value}” is none" if value else ""))
-        return replace(query, **{member: (*getattr(query, member), bounds)})
+        more: Any = {member: (*getattr(query, member), bounds)}
+        return replace(query, **more)
 
     return read
 

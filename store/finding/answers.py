@@ -1,0 +1,114 @@
+"""Calls of a model: those that are right for the filters alone, and those of bare recordings that failed."""
+
+from typing import Any
+
+from store.domain.blocks import BlockKind, blocks
+from store.domain.ids import SubagentId
+from store.domain.marking import Excerpt, excerpt, has_all, spans
+from store.finding.hits import Hit
+from store.finding.looking import USD, Look
+from store.rebuilding import node
+
+SLICE = 20_000
+"""Calls that the first look is over; each that finds little is over twice as many."""
+_ROWS = (
+    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls WHERE rowid > ? AND rowid <= ? "
+    "AND parent IS NULL"
+)
+_NEWEST = "SELECT max(rowid) FROM calls"
+
+
+class Answers:
+    """Calls that the clients made, newest first, each with the beginning of its answer."""
+
+    def __init__(self, look: Look) -> None:
+        self.done = False
+        self._look = look
+        self._high: int | None = None
+        self._slice = SLICE
+
+    def portion(self, limit: int) -> list[Hit]:
+        """The next places of one slice of the calls."""
+        look = self._look
+        if self._high is None:
+            self._high = int(look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+        low = max(self._high - self._slice, 0)
+        where, told = self._where()
+        rows = look.connection.exec_driver_sql(
+            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (low, self._high, *told, limit)
+        ).all()
+        found = [hit for row in rows if (hit := self._hit(row)) is not None]
+        if len(rows) < limit:
+            self._high, self._slice = low, 2 * self._slice
+            self.done = low == 0
+        else:
+            self._high = rows[-1].rowid - 1
+        return found
+
+    def _where(self) -> tuple[str, list[Any]]:
+        query = self._look.query
+        where, told = self._look.where()
+        where += " AND started <= ?"
+        told = [*told, min(self._look.until, 1e300)]
+        if query.models:
+            where += f" AND ({' OR '.join(['instr(lower(model), ?)'] * len(query.models))})"
+            told += [name.strip("*") for name in query.models]
+        for bounds in query.costs:
+            less = "<" if bounds.open else "<="
+            where += f" AND {USD} {less} ? AND ? {less} {USD}"
+            told += [min(bounds.high, 1e300), bounds.low]
+        return where, told
+
+    def _hit(self, row: Any) -> Hit | None:
+        look = self._look
+        asked = look.call(row.id)
+        if asked is None or not look.scope.has(row.run, row.generation, row.lane):
+            return None
+        there = asked.ended is not None and asked.ended <= look.until
+        if look.query.costs and not there:
+            # What it cost is known when it has ended.
+            return None
+        kind, block, said = BlockKind.TEXT, 0, Excerpt(row.error if there else "in progress")
+        for number, one in enumerate(self._blocks(asked.answer) if there and asked.answer else ()):
+            if one.text.strip() or one.kind is BlockKind.TOOL_CALL:
+                kind, block = one.kind, number
+                said = excerpt(f"{one.name} {one.text}" if one.name else one.text, ())
+                break
+        who = SubagentId(row.run, row.generation, row.lane) if row.generation else None
+        return Hit(
+            run=row.run,
+            who=who,
+            at=asked.ended if there and asked.ended is not None else asked.started,
+            kind=kind.value,
+            excerpt=said,
+            role="assistant",
+            call=asked.id,
+            node=asked.answer or "" if there else "",
+            block=block,
+            turn=look.turn_at(who, asked.started, asked.thread),
+            name=asked.model,
+            usd=asked.usd if there else None,
+        )
+
+    def _blocks(self, key: str) -> Any:
+        try:
+            return blocks(node(self._look.connection, key).message)
+        except (KeyError, ValueError):
+            return ()
+
+
+class Failed(Answers):
+    """Calls of bare recordings, of which no events tell, that ended with an error."""
+
+    def _where(self) -> tuple[str, list[Any]]:
+        where, told = super()._where()
+        return f"{where} AND generation IS NULL AND error <> ''", told
+
+    def _hit(self, row: Any) -> Hit | None:
+        look = self._look
+        hit = super()._hit(row)
+        terms = look.query.terms
+        if hit is None or look.query.tools or not has_all((row.error,), terms):
+            return None
+        told = {"excerpt": excerpt(row.error, spans(row.error, terms)), "kind": "call.finished", "node": ""}
+        return Hit(**{**vars(hit), **told})
