@@ -7,11 +7,16 @@ some in few and one in a single place. Each query is asked some times; the media
 of wall time, after one that nobody waits for (the file is in memory then, as it is for who types).
 """
 
+import argparse
+import json
+import statistics
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from bench.bigrun import RUN
+from bench.bigrun import RUN, make
 from store.connecting import connect
 
 QUERIES = (

@@ -58,7 +58,7 @@ def test_without_a_terminal_the_app_does_not_open(nowhere: Path, capsys: pytest.
     ("arguments", "part"),
     [
         (["rnus"], "did you mean `runs`?"),
-        (["search", '"-"'], "there is no word in that"),
+        (["search", '"-"'], "has no letter and no digit to look for"),
         (["search", "--limit", "0", "x"], "'0' is no whole number from 1 to 10,000"),
         (["demo", "--seed", "x"], "'x' is no whole number from 0 on"),
         (["demo", "--pace", "nan"], "'nan' is no number of words a second"),

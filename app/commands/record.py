@@ -1,4 +1,4 @@
-"""`calls`, `nodes` and `search`: the record itself, of a run or of all."""
+"""`calls` and `nodes`: the record itself, of a run or of all."""
 
 import sys
 import time
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from app.calls import facts, listed
 from app.commands import Command, add_json, whole
-from app.context import Context, find_run
-from app.failure import CommandError, Exit
+from app.context import Context
+from app.failure import Exit
 from app.gist import LINE, gist
-from app.output import counted, emit, emit_each, say, table
+from app.output import counted, emit_each, say, table
 from app.scope import HELP, Scope, one_call, scope
 from store.domain.blocks import blocks
 from store.domain.safe_text import safe_line
@@ -40,13 +40,6 @@ def _configure_calls(parser: ArgumentParser) -> None:
 
 def _configure_nodes(parser: ArgumentParser) -> None:
     _add_scope(parser)
-
-
-def _configure_search(parser: ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY", nargs="+", help='words, or a "phrase in quotes"')
-    parser.add_argument("--run", metavar="RUN", help="in this run alone")
-    parser.add_argument("--limit", metavar="N", type=whole(1, 10_000), default=20, help="at most so many (20)")
-    add_json(parser)
 
 
 def _add_scope(parser: ArgumentParser) -> None:
@@ -177,43 +170,7 @@ def _node_row(node: "Placed") -> tuple[object, ...]:
     return node.key[:12], (node.parent or "")[:12], node.depth, safe_line(node.role, 12), tapes, safe_line(said, LINE)
 
 
-def _search(context: Context, options: Namespace) -> int:
-    from store.search import search
-
-    query = " ".join(options.query)
-    if not any(character.isalnum() for character in query):
-        raise CommandError("there is no word in that to search for.")
-    with context.store() as store:
-        run = find_run(store, options.run).id if options.run else None
-        hits = search(store, query, run=run, limit=options.limit)
-    if options.json:
-        emit(
-            [
-                {
-                    "run": hit.run,
-                    "subagent": str(hit.subagent) if hit.subagent else None,
-                    "turn": hit.turn,
-                    "call": hit.call,
-                    "node": hit.node,
-                    "block": hit.block,
-                    "role": hit.role,
-                    "kind": hit.kind,
-                    "snippet": mask(hit.snippet),
-                }
-                for hit in hits
-            ]
-        )
-    else:
-        for hit in hits:
-            where = f"{hit.subagent or hit.run}  call {hit.call}  turn {hit.turn}"
-            say(f"{where}  {hit.role} {hit.kind}\n    {safe_line(mask(hit.snippet))}")
-        if not hits:
-            say("Nothing found.")
-    return Exit.FINE if hits else Exit.UNSOLVED
-
-
 COMMANDS = (
     Command("calls", "Model calls with status, tokens, cost and time; one call's bytes.", _calls, _configure_calls),
     Command("nodes", "The messages of a run, a subagent or a call, as nodes of the DAG.", _nodes, _configure_nodes),
-    Command("search", "Search what models and tools said, in all runs or in one.", _search, _configure_search),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.branches import Told, tree
 from app.calls import asked, with_tries
-from app.commands import Command, Group, add_run, add_run_json, compare, export, imports, record, twin_help
+from app.commands import Command, Group, add_run, add_run_json, compare, export, imports, record, search, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import Exit
 from app.gist import LINE, gist
@@ -139,6 +139,7 @@ GROUP = Group(
         Command("trace", twin_help("trace"), _trace, _configure_trace),
         *compare.COMMANDS,
         *record.COMMANDS,
+        *search.COMMANDS,
         *export.COMMANDS,
         *imports.COMMANDS,
         Command("verify", "Rebuild every recorded request, and compare it with what was sent.", _verify, add_run_json),

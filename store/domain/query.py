@@ -79,8 +79,8 @@ class Query:
 
 
 def parse(text: str, *, typing: bool = False) -> Query:
-    """Read a query. While it is being `typed`, its last word may be the beginning of one, and its last phrase is not
-    closed yet."""
+    """Read a query. A phrase without its second quote goes to the end. While it is `typing`, the last word may be the
+    beginning of one."""
     query = Query()
     for match in _PIECE.finditer(text):
         if match[0]:
@@ -92,8 +92,6 @@ def _add(query: Query, match: re.Match[str], *, last: bool) -> Query:
     field = (match["field"] or "").lower()
     quoted = match["quoted"] is not None
     value = match["quoted"] if quoted else match["bare"]
-    if quoted and not match["close"] and not last:
-        return _wrong(query, f"the phrase “{value.strip()}” has no second quote")
     if field and field not in FILTERS:
         if (meant := _MEANT.get(field)) and value:
             return _wrong(query, f"there is no {field}: but {meant}:, and in quotes it is looked for as words")
