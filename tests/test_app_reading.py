@@ -107,15 +107,17 @@ async def test_search_goes_to_what_was_found(home: Home) -> None:
         await settled(pilot)
         await pilot.press("slash")
         assert isinstance(app.focused, Input)
-        await pilot.press(*"idempotent", "enter")
+        await pilot.press(*"idempotent")
+        await until(pilot, lambda: "found" in shown(pilot), "what was found, without enter")
+        await pilot.press("enter")
         await until(pilot, lambda: "1 of" in shown(pilot), "a hit")
         await settled(pilot)
         assert "idempotent" in app.place.query_one("#node", DocView).text  # type: ignore[union-attr]
         await pilot.press("n")
         await settled(pilot)
         assert "2 of" in shown(pilot)
-        await pilot.press("slash", *"nowhere", "enter")
-        await until(pilot, lambda: "Nothing in this run has" in told(pilot), "the word")
+        await pilot.press("slash", "ctrl+u", *"nowhere")
+        await until(pilot, lambda: "Nothing in this run has" in shown(pilot), "the word")
 
 
 async def test_errors_only(home: Home) -> None:

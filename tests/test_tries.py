@@ -10,8 +10,9 @@ import pytest
 from app import nodes
 from app.calls import line
 from app.cli import main
-from app.finding import find
+from app.finding import goal
 from app.trace import OfTry, OfTurn, Trace
+from app.turning import is_wrong
 from store import events, runs, tapes
 from store.database import Store, open_store
 from store.domain.board import Board
@@ -19,8 +20,10 @@ from store.domain.codec import decode_payload
 from store.domain.events import CallFinished, CallStarted, GenerationDesigned, RunCreated, SubagentLaunched, TurnStarted
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
+from store.domain.query import parse
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Task
+from store.finding import Finder
 from store.home import Home
 from store.search import search
 from store.tapes import CallEnd, CallStart, close_call, open_call, record_call
@@ -248,9 +251,10 @@ def test_what_is_found_is_gone_to_under_its_call(store: Store) -> None:
     trace, first, _ = traced(store)
     assert isinstance(first.data, OfTurn)
     trace.fill(first, nodes.said(store, first.data))
-    ((who, turn, key),) = find(store, "cellar", RUN)
-    assert (who, turn) == (WHO, 1)
-    found = trace.outline.find(key)
+    (hit,) = Finder(store, parse("cellar"), is_wrong, runs=[RUN]).more(9)
+    there = goal(hit)
+    assert there is not None and (there.who, there.turn) == (WHO, 1)
+    found = trace.outline.find(there.key)
     assert found is not None and label(found) == "  In the cellar."
 
 

@@ -3,15 +3,18 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from app.finding import Place
 from app.trace import Opening, Page
 from store.domain.blocks import Block
 from store.domain.events import Event
 from store.domain.ids import SubagentId
 from widgets.ink import Line
+
+if TYPE_CHECKING:
+    from store.finding import Hit
 
 
 @dataclass
@@ -80,7 +83,9 @@ class Painted(Message):
 
 @dataclass
 class Found(Message):
-    """What a search found: places, in the order of the tape."""
+    """What a search found, newest first, and whether that is all; `over` is its last word for now."""
 
-    query: str
-    hits: list[Place]
+    number: int
+    hits: "Sequence[Hit]"
+    done: bool
+    over: bool = False

@@ -6,7 +6,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input
 
 from app import nodes, tracing
 from app.faults import Faults, place_of
@@ -52,7 +51,7 @@ class TracesScreen(Windowing, NodeActions, Searching):
                 yield Bar(id="node-head", classes="head")
                 yield DocView(id="node")
         yield DocView(id="empty")
-        yield Input(placeholder='words, "a phrase", begin*   enter searches, escape leaves', id="search")
+        yield from self.search_parts()
 
     def on_mount(self) -> None:
         self.query_one("#empty", DocView).can_focus = False
