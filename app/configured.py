@@ -13,6 +13,7 @@ from textual.widgets import Input, TextArea
 from app import actions, terminal, themefiles
 from app.playback.playing import Playing
 from app.settings import Configuration, Settings, told
+from widgets.ink import ASCII
 
 TICK = 1 / 8
 """Seconds between two looks at what has changed: one clock for the whole app."""
@@ -66,6 +67,9 @@ class Configured(Playing):
         if not self.low_bandwidth or self.playback is not None:
             return now
         return now - now % SLOW_CLOCK
+
+    def say(self, text: str, severity: str = "information") -> None:
+        super().say(text.translate(ASCII) if self.ascii else text, severity)
 
     def bell(self) -> None:
         if self.settings.bell:

@@ -295,6 +295,12 @@ class Studio(Configured):
         if self._hop is not None and self._hop.typed(message.character):
             self._hop = None
 
+    def action_command_palette(self) -> None:
+        from textual.command import CommandPalette
+
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(placeholder="Search for commands", id="--command-palette"))
+
     def do_palette(self) -> None:
         self.action_command_palette()
 
