@@ -64,6 +64,7 @@ ASCII = str.maketrans(
     }
 )  # fmt: skip
 ASCII.update(dict.fromkeys(range(0x2801, 0x2900), "."))
+ASCII.update(dict.fromkeys((*range(0x2400, 0x2422),), "?") | {ord("⟨"): "<", ord("⟩"): ">"})
 """One ASCII character for each glyph that we draw ourselves, for terminals and screen readers that want no others."""
 
 
