@@ -27,7 +27,7 @@ LINES = f"{TEXT}\n```\n{TEXT}\n\n- {TEXT}\n| {TEXT} |\n# {TEXT}\n{HUGE}\n{TEXT}"
 PIECES = (ESCAPES, BIDI, MARKUP, ODD, "\ud800\udfff", "\n", "\r\n", "`", "**", "a" * 300, "─", "{", '"')
 MEGABYTES = 10 * 2**20
 
-_ACTS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+ACTS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
 
 
 class Torn(str):
@@ -48,7 +48,7 @@ def harmless(strips: list[Strip], cells: int) -> str:
             assert not segment.control
             for character in segment.text:
                 assert unicodedata.category(character) not in ("Cc", "Cs"), repr(segment.text)
-                assert character not in _ACTS, repr(segment.text)
+                assert character not in ACTS, repr(segment.text)
             if segment.style is not None:
                 assert segment.style.link is None
                 assert "@click" not in segment.style.meta
