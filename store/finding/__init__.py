@@ -44,7 +44,7 @@ class Finder:
         self._runs = runs
         self._until = until
         self._look: Look | None = None
-        self._sources: list[Source] | None = None
+        self._sources: list[Source] = []
         self.done = query.empty or bool(query.problems)
         """All has been looked at."""
 
@@ -52,20 +52,21 @@ class Finder:
         """The next places, at most so many, and those that are found within so many seconds. StoreError."""
         end = time.monotonic() + seconds
         found: list[Hit] = []
-        while not self.done and len(found) < limit and (not found or time.monotonic() < end):
-            with self._store.read() as connection:
-                if self._sources is None:
-                    self._begin(connection)
-                assert self._sources is not None
-                assert self._look is not None
-                self._look.connection = connection
-                while self._sources and len(found) < limit and time.monotonic() < end:
-                    found += self._sources[0].portion(limit - len(found))
-                    if self._sources[0].done:
-                        self._sources.pop(0)
-                self.done = not self._sources
-            if time.monotonic() >= end:
-                break
+        if self.done:
+            return found
+        with self._store.read() as connection:
+            if self._look is None:
+                self._begin(connection)
+            assert self._look is not None
+            self._look.connection = connection
+            while self._sources and len(found) < limit:
+                found += self._sources[0].portion(limit - len(found))
+                if self._sources[0].done:
+                    self._sources.pop(0)
+                # However little time there is, each look gets on.
+                if time.monotonic() >= end:
+                    break
+        self.done = not self._sources
         return found
 
     def _begin(self, connection: "Connection") -> None:
