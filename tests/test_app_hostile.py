@@ -53,7 +53,7 @@ async def test_every_node_of_a_trace(home: Home) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
         tree = app.screen.query_one(TraceTree)
-        seen = set()
+        seen, shown = set(), ""
         for step in range(45):
             await pilot.press(*("down",) if step % 2 else ("right",))
             await settled(pilot)
