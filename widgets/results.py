@@ -13,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from widgets.ink import Inked, Line, width
+from widgets.labels import Spots
 
 HEAD = 30
 """Cells for where a place is, in rows of 100 cells and more; else a third of them."""
@@ -120,6 +121,12 @@ class Results(Inked, ScrollView, can_focus=False):
         head = _padded(result.where, room)
         bar = ("▌" if here else " ", "accent")
         return self.strip([bar, *head, (" ", "text"), *result.line], cells, self.ink("cursor") if here else None)
+
+    def click_spots(self) -> Spots:
+        """For the jump mode: the first row in sight of each place."""
+        found = ((self._at(y + self.scroll_offset.y), y) for y in range(self.size.height))
+        firsts = {place[0]: y for place, y in reversed([(place, y) for place, y in found if place is not None])}
+        return [(0, y) for y in sorted(firsts.values())]
 
     def on_click(self, event: events.Click) -> None:
         found = self._at(event.y + self.scroll_offset.y)
