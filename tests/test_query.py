@@ -74,8 +74,8 @@ def test_the_last_word_may_go_on_while_it_is_typed() -> None:
 
 
 def test_bounds() -> None:
-    assert Bounds(1, open=True).have(1.5) and not Bounds(1, open=True).have(1)
-    assert Bounds(1, 2).have(1) and Bounds(1, 2).have(2) and not Bounds(1, 2).have(2.5)
+    assert [number for number in (0.5, 1, 1.5) if Bounds(1, open=True).have(number)] == [1.5]
+    assert [number for number in (0.5, 1, 2, 2.5) if Bounds(1, 2).have(number)] == [1, 2]
 
 
 @given(st.text(), st.booleans())

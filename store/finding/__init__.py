@@ -83,4 +83,4 @@ def _sources(look: Look, wrong: Callable[[Payload], bool]) -> list[Source]:
         return [passages.Words(look)]
     if query.tools:
         return [happened.Tools(look)]
-    return [answers.Answers(look)]
+    return [answers.Answers(look) if look.scope.whos is None else answers.OfSubagents(look)]

@@ -15,6 +15,11 @@ _ROWS = (
     "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls WHERE rowid > ? AND rowid <= ? "
     "AND parent IS NULL"
 )
+_OF_LANE = (
+    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls INDEXED BY ix_calls_subagent "
+    "WHERE run = ? AND generation = ? AND lane = ? AND (started, rowid) < (?, ?) AND parent IS NULL"
+)
+NEWEST = (1e300, 2**62)
 _NEWEST = "SELECT max(rowid) FROM calls"
 
 
@@ -46,10 +51,15 @@ class Answers:
         return found
 
     def _where(self) -> tuple[str, list[Any]]:
-        query = self._look.query
         where, told = self._look.where()
-        where += " AND started <= ?"
-        told = [*told, min(self._look.until, 1e300)]
+        more, values = self._of_calls()
+        return where + more, [*told, *values]
+
+    def _of_calls(self) -> tuple[str, list[Any]]:
+        """What the query says of calls themselves, as a condition."""
+        query = self._look.query
+        where = " AND started <= ?"
+        told: list[Any] = [min(self._look.until, 1e300)]
         if query.models:
             where += f" AND ({' OR '.join(['instr(lower(model), ?)'] * len(query.models))})"
             told += [name.strip("*") for name in query.models]
@@ -95,6 +105,34 @@ class Answers:
             return blocks(node(self._look.connection, key).message)
         except (KeyError, ValueError):
             return ()
+
+
+class OfSubagents(Answers):
+    """The same of some subagents alone, one after the other, those of the newest generation first."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        whos = sorted(look.scope.whos or (), key=lambda who: (look.scope.runs.index(who.run), who.generation, who.lane))
+        self._left = whos
+        self._before: tuple[float, int] = NEWEST
+
+    def portion(self, limit: int) -> list[Hit]:
+        """The next places of one subagent."""
+        if not self._left:
+            self.done = True
+            return []
+        who = self._left[-1]
+        where, told = self._of_calls()
+        rows = self._look.connection.exec_driver_sql(
+            f"{_OF_LANE}{where} ORDER BY started DESC, rowid DESC LIMIT ?",
+            (who.run, who.generation, who.lane, *self._before, *told, limit),
+        ).all()
+        if len(rows) < limit:
+            self._left.pop()
+            self._before, self.done = NEWEST, not self._left
+        else:
+            self._before = rows[-1].started, rows[-1].rowid
+        return [hit for row in rows if (hit := self._hit(row)) is not None]
 
 
 class Failed(Answers):
