@@ -1,6 +1,7 @@
 """The app as the operator has set it up: keys, theme, bell, links that are slow. What is changed in the files counts at
 once."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,9 @@ class Configured(Playing):
         **more: Any,
     ) -> None:
         """What is given here goes before what the settings say."""
+        if not os.environ.get("NO_COLOR", "unset"):
+            # Empty is as if it were not there (https://no-color.org), but Textual takes it for a wish.
+            del os.environ["NO_COLOR"]
         super().__init__(*given, **more)
         self.configuration = configuration
         self._given = ascii_only, low_bandwidth

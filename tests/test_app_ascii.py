@@ -47,8 +47,9 @@ async def test_ascii_alone(
             assert drawn.isascii(), (key, sorted({one for one in drawn if not one.isascii()}), drawn)
 
 
-async def test_no_color(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
+@pytest.mark.parametrize("wish", ["1", ""])
+async def test_no_color(home: Home, monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
+    monkeypatch.setenv("NO_COLOR", wish)
     app = studio(home, "grid", record.LIVE)
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
@@ -58,4 +59,4 @@ async def test_no_color(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
             for segment in strip
             if (style := segment.style) and style.color and len({*style.color.get_truecolor()}) > 1
         }
-        assert not coloured
+        assert bool(coloured) == (not wish)
