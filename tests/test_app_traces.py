@@ -136,7 +136,10 @@ async def test_two_tapes_stand_side_by_side(home: Home) -> None:
         )
 
 
-async def test_a_node_is_written_and_copied(home: Home) -> None:
+async def test_a_node_is_written_and_copied(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("TMUX", "STY", "DISPLAY", "WAYLAND_DISPLAY", "TERM_PROGRAM"):
+        monkeypatch.delenv(name, raising=False)
     async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await at_turn(pilot, 1, 4)

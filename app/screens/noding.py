@@ -9,7 +9,7 @@ from pathlib import Path
 
 from textual.app import SuspendNotSupported
 
-from app import giving, nodes, noting
+from app import clipboard, giving, nodes, noting
 from app.alignment import counterparts
 from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
@@ -92,8 +92,15 @@ class NodeActions(StudioScreen):
         self._with_text(self._copied)
 
     def _copied(self, spot: Shown, text: str) -> None:
-        self.studio.copy_to_clipboard(text)
-        self.studio.say(f"{len(text):,} characters of {nodes.path(spot)} were handed to the terminal to copy.")
+        studio = self.studio
+        found = clipboard.ways(os.environ, len(text.encode("utf-8", "replace")), lambda name: bool(shutil.which(name)))
+        file, what = studio.home.root / "copied.txt", f"{len(text):,} characters of {nodes.path(spot)}"
+
+        def copy() -> None:
+            said = clipboard.copy(text, found, lambda one: studio.call_from_thread(studio.copy_to_clipboard, one), file)
+            studio.call_from_thread(studio.say, f"{what} {said}.")
+
+        studio.in_thread(copy, group="copy")
 
     # Other programs.
 
