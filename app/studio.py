@@ -13,7 +13,7 @@ from textual.command import Provider
 from textual.screen import Screen
 
 import themes
-from app import actions, terminal
+from app import actions, calling, terminal
 from app.configured import Configured
 from app.disk import Weigh, weigh
 from app.playback.feed import Start
@@ -93,6 +93,7 @@ class Studio(Configured):
         )
         self.weigh = weigh
         self._first = screen
+        self._calling, self._marked = calling.Calling(), False
         self._start_engine = start_engine or self._start_in_a_process
         self._orders: dict[int, tuple[str, Answered | None]] = {}
         self._answers: dict[int, CommandSettled] = {}
@@ -110,6 +111,7 @@ class Studio(Configured):
         self.call_after_refresh(self.begin_configured)
 
     async def on_unmount(self) -> None:
+        self._tell_terminal(calling.BACK if self._marked else "")
         self.end_configured()
         await self.end_watching()
 
@@ -124,9 +126,23 @@ class Studio(Configured):
             # The record's libraries are imported when the first screen stands.
             self.follow()
             self.place.tick()
+            if self.live.opened and all(track.read for track in self.live.tracks.values()):
+                self._call()
+
+    def _call(self) -> None:
+        """Ring and mark the title when something begins to need the operator, on whatever screen they are."""
+        ring, title = self._calling.look(calling.needing(self.live))
+        if ring:
+            self.bell()
+        if title:
+            self._tell_terminal(("" if self._marked else calling.SAVE) + calling.sequence(title))
+            self._marked = True
+
+    def _tell_terminal(self, sequence: str) -> None:
+        if sequence and self._driver is not None:
+            self._driver.write(sequence)
 
     def gate_opened(self, track: Track) -> None:
-        self.bell()
         self.say(
             f"Run {track.id} waits at the gate after generation {track.latest}. "
             f"{actions.key('launch')} launches the next one.",
