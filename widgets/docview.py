@@ -1,6 +1,7 @@
 """A text that is read: lines of spans, folded to the width and scrolled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -36,7 +37,7 @@ class DocView(Inked, ScrollView, can_focus=True):
         self._key: object = None
         self._lines: Sequence[Line] = ()
         self._rows: list[Line] = []
-        self._cells = 0
+        self._cells = self._height = 0
 
     def show(self, lines: Sequence[Line], key: object = None) -> None:
         """Show a text; `key` names it, so that its newer version keeps the reader's place."""
@@ -56,15 +57,24 @@ class DocView(Inked, ScrollView, can_focus=True):
         if cells < LAID_OUT:
             # Shown before it has its place: folded to the screen, and again when the place is known.
             cells = max(self.app.size.width, 1)
-        self._cells = cells
-        self._rows = [row for line in self._lines for row in wrap_line(line, cells)]
+        else:
+            # With or without a scroll bar by what there is to show, not by which of them was there before.
+            cells += self.scrollbar_size_vertical * self.show_vertical_scrollbar
+            height = self.scrollable_content_region.height
+            if next(islice(self._folded(cells), height, None), None) is not None:
+                cells = max(cells - self.styles.scrollbar_size_vertical, 1)
+        self._cells, self._height = cells, self.size.height
+        self._rows = list(self._folded(cells))
         size = Size(cells, len(self._rows))
         if size != self.virtual_size:
             self.virtual_size = size
         self.refresh()
 
+    def _folded(self, cells: int) -> Iterator[Line]:
+        return (row for line in self._lines for row in wrap_line(line, cells))
+
     def on_resize(self) -> None:
-        if self.scrollable_content_region.width != self._cells:
+        if (self.scrollable_content_region.width, self.size.height) != (self._cells, self._height):
             self._fold()
 
     def render_line(self, y: int) -> Strip:
