@@ -17,6 +17,7 @@ from store.domain.observations import (
     Status,
     Subject,
     fingerprint,
+    heirs,
     live,
     merge,
     priority,
@@ -71,6 +72,41 @@ def test_the_same_lesson_has_the_same_id_wherever_it_is_found() -> None:
     other = merge(Document("other"), [found(who(3, 1), "retry"), found(who(3, 4))])
     assert {o.fingerprint: o.id for o in one.observations} == {o.fingerprint: o.id for o in other.observations}
     assert all(o.id == f"o-{o.fingerprint[:4]}" for o in one.observations)
+
+
+def test_what_was_merged_counts_for_what_it_went_into() -> None:
+    document = merge(EMPTY, [found(who(1, 1)), found(who(1, 2), "retry")])
+    lock, retry = document.observations
+    kept = replace(lock, text="Neither helps.", author=Author.OPERATOR, status=Status.EDITED)
+    gone = replace(retry, status=Status.DROPPED, merged_into=(lock.id,))
+    document = replace(document, observations=(kept, gone))
+    assert heirs(document, retry.id) == heirs(document, lock.id) == (lock.id,)
+    assert heirs(document, "o-none") == ()
+    again = merge(document, [found(who(2, 1), "retry")])
+    both = {o.id: o for o in again.observations}
+    assert both[lock.id].attempts == (who(1, 1), who(2, 1))
+    assert both[lock.id].text == "Neither helps."
+    assert both[retry.id].status is Status.DROPPED
+    assert merge(again, [found(who(2, 1), "retry")]) == again
+    otherwise = merge(document, [found(who(2, 1), "retry", claim=Claim.HALF)])
+    assert otherwise.observations[0].contradicted_by == (who(2, 1),)
+
+
+def test_heirs_end_where_observations_went_into_each_other() -> None:
+    one, two = merge(EMPTY, [found(who(1, 1)), found(who(1, 2), "retry")]).observations
+    document = replace(
+        EMPTY, observations=(replace(one, merged_into=(two.id,)), replace(two, merged_into=(one.id, "o-gone")))
+    )
+    assert heirs(document, one.id) == ()
+    assert merge(document, [found(who(1, 3))]).observations[0].attempts == (who(1, 1), who(1, 3))
+
+
+def test_what_was_measured_goes_before_the_words_of_a_model() -> None:
+    document = merge(EMPTY, [replace(found(who(1, 1)), author=Author.MODEL, text="The lock is useless.")])
+    better = only(merge(document, [found(who(1, 2), claim=Claim.HALF)]))
+    assert (better.author, better.claim) == (Author.OBSERVER, Claim.HALF)
+    same = only(merge(document, [found(who(1, 2))]))
+    assert (same.author, same.text) == (Author.MODEL, "The lock is useless.")
 
 
 def test_an_id_grows_until_it_is_free() -> None:

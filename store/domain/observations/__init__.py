@@ -16,6 +16,7 @@ from store.domain.observations.model import (
     Status,
     Subject,
     fingerprint,
+    heirs,
     live,
 )
 from store.domain.observations.text import Item, Sheet, parse, render
@@ -36,6 +37,7 @@ __all__ = [
     "Subject",
     "apply_edit",
     "fingerprint",
+    "heirs",
     "injectable",
     "live",
     "merge",

@@ -11,6 +11,7 @@ from store.domain.observations.model import (
     Priority,
     Subject,
     free_id,
+    heirs,
 )
 
 EVIDENCE = 24
@@ -44,7 +45,8 @@ def merge(document: Document, findings: Sequence[Observation]) -> Document:
     """The document with the findings in it. Merging the same findings again changes nothing.
 
     A finding is an observation without an id, by one attempt. What the operator wrote is not changed, only supported;
-    what the operator dropped gains support and stays dropped. New observations come last.
+    what the operator dropped gains support and stays dropped; so does what they merged or split, and what it went
+    into gains that support as well. New observations come last.
     """
     known = {o.fingerprint: o for o in document.observations}
     taken = {o.id for o in document.observations}
@@ -56,12 +58,23 @@ def merge(document: Document, findings: Sequence[Observation]) -> Document:
             known[finding.fingerprint] = _ranked(replace(finding, id=name))
         else:
             known[finding.fingerprint] = _ranked(_joined(before, finding))
+            for heir in _heirs(known, before):
+                known[heir.fingerprint] = _ranked(_joined(heir, finding))
     return replace(document, observations=tuple(known.values()))
+
+
+def _heirs(known: dict[str, Observation], observation: Observation) -> list[Observation]:
+    """What stands for an observation that the operator merged or split, as it is now."""
+    if not observation.merged_into:
+        return []
+    everything = {o.id: o for o in known.values()}
+    names = heirs(Document("", observations=tuple(known.values())), observation.id)
+    return [everything[name] for name in names if name != observation.id]
 
 
 def _joined(old: Observation, new: Observation) -> Observation:
     """One observation of two findings on the same subject."""
-    better = old.author is Author.OBSERVER and _EFFECT.get(new.claim, 0) > _EFFECT.get(old.claim, 0)
+    better = old.author is not Author.OPERATOR and _EFFECT.get(new.claim, 0) > _EFFECT.get(old.claim, 0)
     first = new if better else old
     counted = {*old.attempts, *old.contradicted_by}
     if better:
@@ -76,6 +89,7 @@ def _joined(old: Observation, new: Observation) -> Observation:
         old,
         claim=first.claim,
         text=first.text,
+        author=first.author,
         excerpt=first.excerpt,
         flags=first.flags,
         evidence=evidence[:EVIDENCE],

@@ -71,9 +71,12 @@ class Status(StrEnum):
 
 
 class Author(StrEnum):
-    """Whose words an observation has. The observer never changes the operator's."""
+    """Whose words an observation has. Neither the observer nor its model changes the operator's."""
 
     OBSERVER = "observer"
+    """The rules' words."""
+    MODEL = "model"
+    """Words of a model, whose quotes were held against the tapes."""
     OPERATOR = "operator"
 
 
@@ -108,7 +111,10 @@ class Observation:
 
     `id` is "o-" and the beginning of the fingerprint, as much of it as the document needs. `text` states facts, never
     orders. `excerpt` are the lines of a diff: "@ path", then "- removed" and "+ added". `attempts` support the claim,
-    `contradicted_by` measured otherwise; both are sorted. `first` and `last` are generations.
+    `contradicted_by` measured otherwise. `first` and `last` are generations. `merged_into` are the ids of those that
+    it became part of when the operator merged or split it: it is dropped then, and what is found for it counts for
+    them. `given_to` are the attempts that had it in their prompt, `cited_by` those that said they used it. All
+    attempts are sorted.
     """
 
     id: str
@@ -126,6 +132,9 @@ class Observation:
     status: Status = Status.PROPOSED
     author: Author = Author.OBSERVER
     flags: tuple[Flag, ...] = ()
+    merged_into: tuple[str, ...] = ()
+    given_to: tuple[SubagentId, ...] = ()
+    cited_by: tuple[SubagentId, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,24 @@ def live(document: Document) -> tuple[Observation, ...]:
     """What counts as known: everything in the file except what is quarantined."""
     out = GONE | {Status.QUARANTINED}
     return tuple(o for o in document.observations if o.status not in out)
+
+
+def heirs(document: Document, name: str) -> tuple[str, ...]:
+    """The ids of the observations that stand for one now: those that it was merged or split into, to the last, or
+    itself. None when there is no such observation."""
+    known = {o.id: o for o in document.observations}
+    found: dict[str, None] = {}
+    waiting, seen = [name], set[str]()
+    while waiting:
+        here = waiting.pop(0)
+        if here in seen or here not in known:
+            continue
+        seen.add(here)
+        if known[here].merged_into:
+            waiting += known[here].merged_into
+        else:
+            found[here] = None
+    return tuple(found)
 
 
 def fingerprint(subject: Subject, *parts: str) -> str:
