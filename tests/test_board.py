@@ -23,6 +23,7 @@ from store.domain.events import (
     GenerationDesigned,
     GenerationObserved,
     LimitsRaised,
+    ModelObserved,
     Payload,
     RunCreated,
     RunFinished,
@@ -205,6 +206,24 @@ def test_the_best_patch_solves_then_is_small() -> None:
     solved = begun((4, 1, 1, checked(True, 0, 9)), (4, 1, 2, checked(True, 0, 8)))
     assert (best := best_lane(solved)) is not None
     assert best.id.lane == 2
+
+
+def test_what_the_observer_asks_a_model_is_on_the_bill_of_its_generation_and_of_no_lane() -> None:
+    asked = CallFinished("c", 200, "", Usage(input=1000, output=50), 0.25, 1.0)
+    failed = CallFinished("d", 500, "", Usage(), None, 1.0, error="overloaded")
+    tried = CallFinished("e", 200, "", Usage(input=10), None, 1.0, parent="c")
+    board = begun((3, 1, 1, CallFinished("a", 200, "", Usage(input=7), 0.5, 1.0)))
+    before = board.spent(3.0)
+    board = begun(
+        (3, 1, 1, CallFinished("a", 200, "", Usage(input=7), 0.5, 1.0)),
+        *((4.0, 1, 0, payload) for payload in (asked, failed, tried)),
+        (5, 1, 0, Alert("cost limit", "no more")),
+        (5, 1, None, ModelObserved("m", failed="the cost limit is reached")),
+    )
+    assert board.generations[1].observing == Spend(1, Usage(input=1010, output=50), 0.25, priced=False)
+    assert board.spent(3.0) == before + board.generations[1].observing
+    assert set(board.generations[1].lanes) == {1, 2}
+    assert board.generations[1].observed is None
 
 
 PAYLOADS: list[Payload] = [

@@ -23,6 +23,7 @@ from store.domain.events import (
     Event,
     ForkedFrom,
     LimitsRaised,
+    ModelObserved,
     Payload,
     Reference,
     SubagentAdded,
@@ -35,6 +36,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Usage
+from store.domain.observations.deltas import DeltaTaken
 from store.domain.states import AlertLevel, Ending
 from store.domain.strategy import LanePlan, Strategy
 
@@ -88,6 +90,8 @@ def test_payloads_come_back_as_they_were(store: Store) -> None:
         SubagentRestarted(PLAN),
         SubagentRestarted(),
         Alert("loop", "the same call 3 times", (Reference("c1", "ab" * 32, 5), Reference(seq=9)), AlertLevel.STUCK),
+        ModelObserved("m", (DeltaTaken("ADD", "o-3f2a", "t"), DeltaTaken("SUPPORT", "", "q \u202e", "no")), "cut off"),
+        ModelObserved("m"),
         Unknown("dance.started", {"slowly": True, "large": 2**70, "deep": [{"a": None}]}),
     ]
     store.write(lambda c: events.append(c, "k3m9t", payloads, at=1.0))

@@ -10,6 +10,7 @@ from store.domain.commands import Stop
 from store.domain.events import (
     Alert,
     BaselineChecked,
+    CallFinished,
     CommandSettled,
     EngineStarted,
     EngineStopped,
@@ -28,7 +29,7 @@ from store.domain.events import (
     SubagentAdded,
     SubagentRestarted,
 )
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.domain.lane import Lane
 from store.domain.limits import Limits, Spend, Stopwatch
 from store.domain.states import RunState, Step
@@ -52,6 +53,8 @@ class Generation:
     passed: GatePassed | None = None
     told: int = 0
     """The version of the observations that its lanes start from."""
+    observing: Spend = field(default_factory=Spend)
+    """What the observer's model has used."""
 
     def count(self, *, clean: bool) -> int:
         """Lanes of one sort."""
@@ -82,8 +85,8 @@ class Generation:
 
     @property
     def spend(self) -> Spend:
-        """Turns, tokens and money of all its lanes; seconds are the lanes' own."""
-        return sum((lane.spend + lane.lost for lane in self.lanes.values()), Spend())
+        """Turns, tokens and money of all its lanes and of the observer's model; seconds are the lanes' own."""
+        return sum((lane.spend + lane.lost for lane in self.lanes.values()), self.observing)
 
 
 @dataclass
@@ -212,6 +215,8 @@ class Board:
                 added = generation.lanes[plan.lane] = self._lane(generation.number, plan)
                 added.forked_from = payload.forked_from
                 self._work_again(generation, event.at)
+            case CallFinished() if generation and event.lane == OBSERVER:
+                generation.observing += payload.spend
             case GenerationObserved() if generation:
                 generation.observed, self.known = payload, payload.known
             case ObservationsWritten():

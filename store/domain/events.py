@@ -7,6 +7,7 @@ payload's `kind`. A kind that this version doesn't know is kept as `Unknown`, ne
 from dataclasses import dataclass
 from typing import ClassVar
 
+from store.domain.observations.deltas import DeltaTaken
 from store.domain.payload import SCHEMA, CheckResult, Event, Payload, Unknown
 from store.domain.replay import Replay
 from store.domain.states import RunState
@@ -54,6 +55,7 @@ __all__ = [
     "GenerationDesigned",
     "GenerationObserved",
     "LimitsRaised",
+    "ModelObserved",
     "ObservationsWritten",
     "Payload",
     "ProgramSaid",
@@ -217,6 +219,18 @@ class GenerationObserved(Payload):
     known: int
     added: int
     supported: int
+
+
+@dataclass(frozen=True)
+class ModelObserved(Payload):
+    """The observer's model was asked about the generation. `deltas` are the changes that it wanted, in order, those
+    that were refused with the reason; `failed` is why no more came of it, "" when it came to its end. What it used is
+    on its tape."""
+
+    kind: ClassVar[str] = "model.observed"
+    model: str
+    deltas: tuple[DeltaTaken, ...] = ()
+    failed: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from random import Random
 ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 RUN_LENGTH = 5
 
+OBSERVER = 0
+"""In place of a lane: what the observer's model is asked about a generation is on a tape of its own, `2.0`."""
+
 
 def new_run_id(random: Random) -> str:
     """A fresh run name; the caller brings the randomness."""

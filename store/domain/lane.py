@@ -144,11 +144,8 @@ class Lane:
                         one.turn = payload.turn
                 self.spend = replace(self.spend, turns=self.turn)
             case CallFinished() as payload:
-                self.spend += Spend(
-                    usage=payload.usage,
-                    usd=payload.usd or 0.0,
-                    priced=payload.usd is not None or not payload.usage.total,
-                )
+                # Its turns are counted as they begin.
+                self.spend += replace(payload.spend, turns=0)
                 if payload.error:
                     self.last = payload.error
                 elif not payload.parent:

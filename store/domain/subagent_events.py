@@ -79,6 +79,16 @@ class CallFinished(Payload):
     error: str = ""
     parent: str = ""
 
+    @property
+    def spend(self) -> Spend:
+        """What it used; a turn when it is a whole answer and was made for no other call."""
+        return Spend(
+            turns=int(not self.error and not self.parent),
+            usage=self.usage,
+            usd=self.usd or 0.0,
+            priced=self.usd is not None or not self.usage.total,
+        )
+
 
 @dataclass(frozen=True)
 class TurnStarted(Payload):

@@ -77,6 +77,10 @@ class Task:
     """The most that one command of a subagent may take."""
     injected_tokens: int = 3000
     """The most that observations may take in a prompt. Published practice: 2,000 to 4,000."""
+    observer_model: str = ""
+    """The model that reads the tapes after the rules have; "" for rules alone."""
+    observer_limits: Limits = field(default_factory=lambda: Limits(turns=8, tokens=300_000, usd=1.0, seconds=300.0))
+    """For the observer's model, in each generation."""
     on_finish: str = ""
     """A shell command of the operator's, run when the run has ended."""
     routes: tuple[ModelRoute, ...] = ()

@@ -27,6 +27,7 @@ _BY_RECURRENCE = {
     Subject.FILE: (Priority.POSSIBLE, Priority.POSSIBLE),
     Subject.TOOL: (Priority.INFORMATIONAL, Priority.POSSIBLE),
     Subject.LOOP: (Priority.INFORMATIONAL, Priority.POSSIBLE),
+    Subject.INSIGHT: (Priority.POSSIBLE, Priority.IMPORTANT),
 }
 """Priority when one attempt met it, and when at least two distinct ones did."""
 

@@ -50,6 +50,8 @@ class Subject(StrEnum):
     """An approach that used up its limits and got nowhere."""
     GOAL = "goal"
     USAGE = "usage"
+    INSIGHT = "insight"
+    """What a model makes of the tapes."""
     NOTE = "note"
     """Whatever the operator has to say."""
 
