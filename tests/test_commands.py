@@ -7,6 +7,7 @@ import pytest
 from store import commands, events
 from store.database import Store, open_store
 from store.domain.commands import (
+    ChangePlan,
     Command,
     Continue,
     EditObservations,
@@ -14,15 +15,21 @@ from store.domain.commands import (
     Kill,
     Launch,
     Pause,
+    PlanChange,
     Raise,
     Restart,
     Steer,
     Stop,
 )
 from store.domain.events import CommandSettled
+from store.domain.limits import Limits
 
 EVERY: list[Command] = [
     Launch(rest=True),
+    Launch(curated=False),
+    Launch(again=True),
+    ChangePlan((PlanChange("add", strategy="Read it backwards.", limits=Limits(usd=1.5), clean=True),)),
+    ChangePlan((PlanChange("remove", 2), PlanChange("change", 3, "time budgets first", "claude-x")), anew=True),
     Stop(),
     Kill(2, 3),
     Pause(1, 1),
@@ -50,7 +57,7 @@ def test_orders_wait_in_order_for_their_run_alone(store: Store) -> None:
     waiting = commands.pending(store, "k3m9t")
     assert [row.command for row in waiting] == EVERY
     assert [row.id for row in waiting] == ids == sorted(ids)
-    assert waiting[2].name == "kill" and waiting[2].at == 12.0
+    assert waiting[6].name == "kill" and waiting[6].at == 16.0
     assert all(commands.outcome(store, order) is None for order in ids)
 
 

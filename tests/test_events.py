@@ -22,11 +22,15 @@ from store.domain.events import (
     EngineStopped,
     Event,
     ForkedFrom,
+    GateOpened,
+    GatePassed,
+    GenerationPlanned,
     LimitsRaised,
     ModelObserved,
     Payload,
     Reference,
     SubagentAdded,
+    SubagentCited,
     SubagentEnded,
     SubagentRestarted,
     SubagentSteered,
@@ -36,11 +40,14 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Usage
+from store.domain.observations import Evidence
+from store.domain.observations.citing import Citation
 from store.domain.observations.deltas import DeltaTaken
 from store.domain.states import AlertLevel, Ending
 from store.domain.strategy import LanePlan, Strategy
 
 PLAN = LanePlan(4, Strategy("a", "b", ("c",), ("d",), "m", Limits(turns=3)), False, "why")
+EVIDENCE = Evidence(SubagentId("k3m9t", 2, 1), "c1", "ab" * 32, 0, 3, 9, "o-3f2a", 7)
 
 
 @pytest.fixture
@@ -89,6 +96,11 @@ def test_payloads_come_back_as_they_were(store: Store) -> None:
         SubagentAdded(PLAN),
         SubagentRestarted(PLAN),
         SubagentRestarted(),
+        GateOpened(waits=True, seconds=900.0),
+        GatePassed("operator", told=0, again=True),
+        GenerationPlanned((PLAN, replace(PLAN, lane=5, without=("o-3f2a", "o-91bc")))),
+        GenerationPlanned(),
+        SubagentCited((Citation("o-3f2a", EVIDENCE, None, "nothing could \x1b show it"),)),
         Alert("loop", "the same call 3 times", (Reference("c1", "ab" * 32, 5), Reference(seq=9)), AlertLevel.STUCK),
         ModelObserved("m", (DeltaTaken("ADD", "o-3f2a", "t"), DeltaTaken("SUPPORT", "", "q \u202e", "no")), "cut off"),
         ModelObserved("m"),
@@ -106,11 +118,14 @@ def test_events_that_an_earlier_version_wrote_are_read(store: Store) -> None:
         lambda connection: connection.exec_driver_sql(
             "INSERT INTO events (at, run, kind, version, data) VALUES"
             ' (1.0, \'r\', \'alert\', 1, \'{"rule": "host", "text": "gone"}\'),'
+            " (1.0, 'r', 'gate.opened', 1, '{\"waits\": true}'), (1.0, 'r', 'gate.passed', 1, '{\"by\": \"auto\"}'),"
             " (1.0, 'r', 'subagent.restarted', 1, '{}'), (1.0, 'r', 'turn.started', 1, '{\"turn\": 2}')"
         )
     )
     assert [event.payload for event in events.read(store)] == [
         Alert("host", "gone"),
+        GateOpened(waits=True),
+        GatePassed("auto"),
         SubagentRestarted(),
         TurnStarted(2),
     ]

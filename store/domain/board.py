@@ -21,6 +21,7 @@ from store.domain.events import (
     GatePassed,
     GenerationDesigned,
     GenerationObserved,
+    GenerationPlanned,
     ObservationsWritten,
     RunCreated,
     RunFinished,
@@ -51,6 +52,10 @@ class Generation:
     observed: GenerationObserved | None = None
     gate: GateOpened | None = None
     passed: GatePassed | None = None
+    opened: float = 0.0
+    """When its gate opened."""
+    planned: tuple[LanePlan, ...] = ()
+    """The lanes of the next generation as the operator wants them; none where nothing was changed."""
     told: int = 0
     """The version of the observations that its lanes start from."""
     observing: Spend = field(default_factory=Spend)
@@ -208,7 +213,7 @@ class Board:
                 self.generations[event.generation] = Generation(
                     event.generation,
                     {plan.lane: self._lane(event.generation, plan) for plan in payload.lanes},
-                    told=self.observations,
+                    told=self._told(event.generation),
                 )
                 self.state = RunState.RUNNING
             case SubagentAdded(plan=plan) if generation:
@@ -222,10 +227,12 @@ class Board:
             case ObservationsWritten():
                 self.observations, self.known = payload.version, payload.known
             case GateOpened() if generation:
-                generation.gate = payload
+                generation.gate, generation.opened = payload, event.at
                 self.state = RunState.GATE if payload.waits else RunState.RUNNING
                 if payload.waits:
                     self.work.stop(event.at)
+            case GenerationPlanned() if generation:
+                generation.planned = payload.lanes
             case GatePassed() if generation:
                 generation.passed = payload
                 self._work_on(event.at)
@@ -246,6 +253,13 @@ class Board:
         """There is something to do in it: what came of it so far, and its gate, don't count."""
         generation.observed = generation.gate = None
         self._work_on(at)
+
+    def _told(self, number: int) -> int:
+        """The version of the observations that a generation which is designed now starts from."""
+        before = self.generations.get(number - 1)
+        if before is None or before.passed is None or before.passed.told is None:
+            return self.observations
+        return before.passed.told
 
     def _work_on(self, at: float) -> None:
         self.state = RunState.RUNNING

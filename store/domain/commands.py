@@ -1,7 +1,9 @@
 """What the operator asks of the engine. A command is a row that is applied once and answered with an outcome."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from store.domain.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -13,10 +15,39 @@ class Command:
 
 @dataclass(frozen=True)
 class Launch(Command):
-    """Pass the gate. `rest` lets every later gate open by itself."""
+    """Pass the gate. `rest` lets every later gate open by itself. Without `curated` the next generation is told what
+    the observer wrote, whatever was changed since. `again` repeats the generation as it was: the same lanes, told the
+    same."""
 
     name: ClassVar[str] = "launch"
     rest: bool = False
+    curated: bool = True
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class PlanChange:
+    """One change of the next generation's lanes. `strategy` is the name of a strategy of the run's or an approach in
+    words, "" for as it is; `model` is another model, "" for as it is; `limits` stand in place of those that its
+    subagent would have, None in a field leaves one. With `clean` a lane that is added has no memory."""
+
+    what: Literal["add", "remove", "change"]
+    lane: int = 0
+    """Which one; 0 where one is added."""
+    strategy: str = ""
+    model: str = ""
+    limits: Limits = field(default_factory=Limits)
+    clean: bool = False
+
+
+@dataclass(frozen=True)
+class ChangePlan(Command):
+    """Change the lanes of the generation that the open gate leads to, all of it or nothing. With `anew` they are first
+    what the rules propose."""
+
+    name: ClassVar[str] = "change-plan"
+    changes: tuple[PlanChange, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True)

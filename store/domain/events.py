@@ -22,6 +22,7 @@ from store.domain.subagent_events import (
     Reference,
     SubagentAdded,
     SubagentChecked,
+    SubagentCited,
     SubagentContinued,
     SubagentEnded,
     SubagentJudged,
@@ -54,6 +55,7 @@ __all__ = [
     "GatePassed",
     "GenerationDesigned",
     "GenerationObserved",
+    "GenerationPlanned",
     "LimitsRaised",
     "ModelObserved",
     "ObservationsWritten",
@@ -67,6 +69,7 @@ __all__ = [
     "SandboxesPreparing",
     "SubagentAdded",
     "SubagentChecked",
+    "SubagentCited",
     "SubagentContinued",
     "SubagentEnded",
     "SubagentJudged",
@@ -99,6 +102,10 @@ class RunCreated(Payload):
     """Gates open by themselves from the start."""
     pace: float = 0.0
     """Words a second of the scripted model; 0 is as fast as it can."""
+    gate_seconds: float | None = None
+    """How long a gate waits for the operator before it opens by itself; None is until they come."""
+    remembered: tuple[str, ...] = ()
+    """The runs whose observations it starts from."""
     replay: Replay | None = None
     """It is answered from another run's tape."""
     imported: str = ""
@@ -235,19 +242,34 @@ class ModelObserved(Payload):
 
 @dataclass(frozen=True)
 class GateOpened(Payload):
-    """The run waits for the operator (or for nobody, when gates open by themselves)."""
+    """The run waits for the operator (or for nobody, when gates open by themselves), for at most so many `seconds`;
+    None is as long as it takes."""
 
     kind: ClassVar[str] = "gate.opened"
     waits: bool
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class GenerationPlanned(Payload):
+    """The operator changed what the rules propose for the next generation: these are its lanes. It belongs to the
+    generation before it. Without lanes it is what the rules propose."""
+
+    kind: ClassVar[str] = "generation.planned"
+    lanes: tuple[LanePlan, ...] = ()
 
 
 @dataclass(frozen=True)
 class GatePassed(Payload):
-    """The next generation may start; `by` is `operator` or `auto`. `rest` lets every later gate open by itself."""
+    """The next generation may start; `by` is `operator`, `auto`, or `timeout` where nobody came in time. `rest` lets
+    every later gate open by itself. `told` is the version of the observations that it is told, 0 for none, None for the
+    latest. `again` repeats this generation's lanes."""
 
     kind: ClassVar[str] = "gate.passed"
     by: str
     rest: bool = False
+    told: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from store.domain.events import (
     ForkedFrom,
     LimitsRaised,
     SubagentChecked,
+    SubagentCited,
     SubagentContinued,
     SubagentEnded,
     SubagentJudged,
@@ -24,6 +25,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Stopwatch
+from store.domain.observations.citing import Citation
 from store.domain.states import AlertLevel, Ending, SubagentState, Validity
 from store.domain.strategy import LanePlan
 
@@ -75,6 +77,8 @@ class Lane:
     """When what counts of its work began."""
     injected: tuple[str, ...] = ()
     injected_tokens: int = 0
+    cited: tuple[Citation, ...] = ()
+    """The observations that it says it used."""
     ended: SubagentEnded | None = None
     checked: SubagentChecked | None = None
     validity: Validity | None = None
@@ -175,7 +179,7 @@ class Lane:
                 self.level = AlertLevel.NOTE
                 self.lost, self.spend, self.work = self.lost + self.spend, Spend(), Stopwatch()
                 self.state, self.ended, self.checked, self.validity = SubagentState.QUEUED, None, None, None
-                self.turn, self.answered, self.results = 0, 0, {}
+                self.turn, self.answered, self.results, self.cited = 0, 0, {}, ()
                 # Without a sandbox it gets a new one.
                 self.sandbox = self.reason = self.last = ""
             case SubagentEnded() as payload:
@@ -185,6 +189,8 @@ class Lane:
             case SubagentChecked() as payload:
                 self.checked = payload
                 self.state = self._verdict(payload)
+            case SubagentCited() as payload:
+                self.cited = payload.citations
             case SubagentJudged() as payload:
                 self.validity, self.reason = payload.validity, payload.reason
             case Alert(level=AlertLevel.NOTE) if self.level is not AlertLevel.NOTE:

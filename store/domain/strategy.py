@@ -23,9 +23,12 @@ class Strategy:
 
 @dataclass(frozen=True)
 class LanePlan:
-    """One lane of the next generation: its strategy, whether it has memory, and why it was designed so."""
+    """One lane of the next generation: its strategy, whether it has memory, and why it was designed so. `without` are
+    the ids of observations that are kept from it, by lot, so that lanes with them can be compared with lanes without.
+    """
 
     lane: int
     strategy: Strategy
     clean: bool
     why: str = ""
+    without: tuple[str, ...] = ()

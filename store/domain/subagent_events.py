@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from store.domain.limits import Limits, Spend, Usage
+from store.domain.observations.citing import Citation
 from store.domain.payload import CheckResult, Payload
 from store.domain.states import AlertLevel, Ending, Validity
 from store.domain.strategy import LanePlan
@@ -204,6 +205,11 @@ class SubagentChecked(Payload):
     word: str = ""
     """What the verdict rests on where the harness has checked nothing: what the file of an imported run says."""
 
+    @property
+    def known(self) -> bool:
+        """Whether anybody found out: the file of an imported run may not say whether it was solved."""
+        return self.solved or not self.word or self.word.startswith("not solved")
+
 
 @dataclass(frozen=True)
 class SubagentJudged(Payload):
@@ -212,6 +218,14 @@ class SubagentJudged(Payload):
     kind: ClassVar[str] = "subagent.judged"
     validity: Validity
     reason: str
+
+
+@dataclass(frozen=True)
+class SubagentCited(Payload):
+    """The observations of its prompt that it says it used, each once, and what its tape shows of that."""
+
+    kind: ClassVar[str] = "subagent.cited"
+    citations: tuple[Citation, ...]
 
 
 @dataclass(frozen=True)
