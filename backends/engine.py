@@ -10,27 +10,28 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from sqlalchemy import Connection
 
+from backends.agents.asking import speaking
 from backends.agents.hiring import BUILTIN, hire, installed, listens, spoken
 from backends.export import exported
 from backends.finishing import last_command
 from backends.harness.journal import Journal, every
 from backends.harness.loop import Harness
 from backends.harness.played import Played
-from backends.harness.ports import Ports
+from backends.harness.ports import Consult, Ports
 from backends.harness.strategies import PORTFOLIO
+from backends.leaving import until_signalled
 from backends.observer import observe
+from backends.observer.model.consulting import Consultant
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
 from backends.providers import others
@@ -50,7 +51,7 @@ from store.domain.events import (
     SandboxesPrepared,
     SandboxesPreparing,
 )
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.domain.own_price import by_model
 from store.domain.replay import OnMismatch
 from store.domain.safe_text import safe_line
@@ -234,6 +235,7 @@ class Engine:
                     agent=agent,
                     observe=rules.before(lambda generation, at: observe(self._store, board.run, generation, at=at)),
                     cut=proxy.cut,
+                    consult=self._consultant(address.base_url, proxy.cut),
                     base_url=address.base_url,
                     revision=self._order.revision,
                     portfolio=board.task.strategies or PORTFOLIO,
@@ -248,6 +250,14 @@ class Engine:
             stop.append(harness.stop)
             await harness.run()
 
+    def _consultant(self, base_url: str, cut: Callable[[SubagentId], None]) -> Consult | None:
+        """Who asks the observer's model, where there is one. A scripted model has nothing to say of tapes."""
+        task, run = self._order.task, self._board.run
+        if not task.observer_model or self._order.scripted:
+            return None
+        limits = task.observer_limits
+        return Consultant(self._store, run, task.observer_model, limits, base_url, speaking, cut, time.time).ask
+
     def _played(self, stop: Sequence[Callable[[str], None]]) -> tuple[Tape | None, Played | None]:
         """The run that this one is a replay of, and its tape. `stop` will have what ends this one."""
         replay = self._order.replay
@@ -260,8 +270,10 @@ class Engine:
             raise StoreError(f"Run {replay.run} is no longer in {self._store.path}: there is no tape to play.")
 
         def names(subagent: SubagentId) -> dict[str, str]:
-            lane = (recorded if subagent.run == replay.run else self._board).lane(subagent)
-            return {lane.sandbox: "‹sandbox›"} if lane is not None and lane.sandbox else {}
+            board = recorded if subagent.run == replay.run else self._board
+            # The observer's model is told of all of them.
+            lanes = board.lanes if subagent.lane == OBSERVER else filter(None, [board.lane(subagent)])
+            return {lane.sandbox: "‹sandbox›" for lane in lanes if lane.sandbox}
 
         def missed(subagent: SubagentId | None, difference: str) -> None:
             if replay.on_mismatch is OnMismatch.STOP:
@@ -330,28 +342,6 @@ def said(error: BaseException) -> str:
     """What went wrong, in a line."""
     error = first(error)
     return safe_line(str(error) if isinstance(error, _PLAIN) else f"{type(error).__name__}: {error}", 1000)
-
-
-async def until_signalled(work: Coroutine[Any, Any, RunState]) -> RunState | None:
-    """A result, or None when SIGTERM or SIGINT came before it: the work is then cancelled and its end awaited, which a
-    second signal doesn't disturb."""
-    task = asyncio.create_task(work)
-    loop, told = asyncio.get_running_loop(), False
-
-    def leave() -> None:
-        nonlocal told
-        if not told:
-            told = True
-            task.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, leave)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not told:
-            raise
-        return None
 
 
 def main(arguments: list[str] | None = None) -> int:

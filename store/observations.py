@@ -24,7 +24,7 @@ _versions = metadata.tables["observation_versions"]
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a run's observations; `author` is `observer` or `operator`."""
+    """One version of a run's observations; `author` is `observer`, `model` or `operator`."""
 
     version: int
     at: float

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, column, func, literal_column, not_, select, table, text, tuple_
 
 from store.domain.blocks import BlockKind
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.passages import CLOSE, NAMES, OPEN, UNSTORABLE
 from store.ranking import ranked
 
@@ -95,8 +95,9 @@ def search(
     else:
         statement = statement.where(text("run NOT IN (SELECT run FROM deletions)"))
     if before_generation is not None:
-        # Calls of no subagent have generation 0, and belong to nobody's past.
-        statement = statement.where(_columns.generation.between(1, before_generation - 1))
+        # Calls of no subagent have generation 0, and belong to nobody's past. What the observer's model said is no
+        # attempt's: what it found goes through the operator's hands.
+        statement = statement.where(_columns.generation.between(1, before_generation - 1), _columns.lane != OBSERVER)
     if kinds is not None:
         statement = statement.where(_columns.kind.in_([kind.value for kind in kinds]))
     if not prompts:

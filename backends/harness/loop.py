@@ -14,7 +14,7 @@ from backends.harness.design import design
 from backends.harness.journal import Journal, every
 from backends.harness.lanes import LaneRunner
 from backends.harness.operator import STOPPED, Operator
-from backends.harness.ports import Ports
+from backends.harness.ports import Consulted, Ports
 from backends.harness.session import keep
 from backends.harness.verdict import Checker, refusal
 from backends.harness.writing import match_face, repeat_edits, save_observed, write_results
@@ -29,7 +29,7 @@ from store.domain.events import (
     SubagentAdded,
 )
 from store.domain.ids import SubagentId
-from store.domain.states import Ending, RunState, Step
+from store.domain.states import Ending, RunState, Step, Validity
 from store.domain.strategy import LanePlan
 
 BASELINE_RUNS = 3
@@ -98,12 +98,23 @@ class Harness:
                     if self.ports.played is not None:
                         await repeat_edits(self._journal, self.ports.played.run, self.ports.played.observed(number))
                     await match_face(self._journal, self.ports.folder)
-                    await save_observed(self._journal, self.ports, number)
+                    await save_observed(
+                        self._journal, self.ports, number, self._consult if self.ports.consult is not None else None
+                    )
                     await match_face(self._journal, self.ports.folder)
                     await write_results(self._journal, self.ports.folder)
                 case Step.GATE:
                     if not await self._gate(number):
                         return
+
+    async def _consult(self, number: int) -> Consulted | None:
+        """Ask the observer's model; None when the run is stopped before it has answered."""
+        assert self.ports.consult is not None
+        if self._stopping:
+            return None
+        valid = [lane.id for lane in self._board.lanes if lane.validity is Validity.VALID]
+        asking = asyncio.ensure_future(self.ports.consult(number, valid))
+        return asking.result() if await self._done_before_stop(asking) else None
 
     async def _design(self, number: int, plans: Sequence[LanePlan], added: Sequence[SubagentAdded]) -> None:
         """Put a generation's lanes on record, those that join it later in a recorded run as well."""

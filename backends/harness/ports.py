@@ -1,12 +1,13 @@
 """What the harness needs from the other trades, as the engine hands it over."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from backends.agents import Agent
 from backends.harness.played import Played
 from backends.sandboxes import Sandboxes
+from store.domain.events import ModelObserved
 from store.domain.ids import SubagentId
 from store.domain.observations import Document, Injection
 from store.domain.states import Validity
@@ -32,6 +33,21 @@ class Observed(Protocol):
     def supported(self) -> int: ...
 
 
+class Consulted(Protocol):
+    """What the observer's model wants changed. `failed` is why no more came of it, "" when it came to its end."""
+
+    @property
+    def failed(self) -> str: ...
+
+    def apply(self, document: Document) -> tuple[Document, ModelObserved]:
+        """The document with the changes that fit it, and the event that tells of all."""
+
+
+Consult = Callable[[int, Collection[SubagentId]], Awaitable[Consulted]]
+"""Asks the observer's model about a generation, with all attempts of the run that can teach. Only the store's faults
+are raised."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """The other trades. `cut` ends a subagent's open model calls; `shuffled` is what the shuffled control is
@@ -42,6 +58,7 @@ class Ports:
     agent: Agent
     observe: Callable[[int, float], Observed]
     """Reads the tapes of a generation, at a time; slow enough for a thread."""
+    consult: Consult | None = field(default=None, kw_only=True)
     cut: Callable[[SubagentId], None]
     base_url: str
     revision: str

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy import Connection
 
 from backends.harness.journal import Journal
-from backends.harness.ports import Ports
+from backends.harness.ports import Consulted, Observed, Ports
 from backends.harness.report import report
 from store import blobs, observations
 from store.database import StoreError
@@ -22,13 +22,17 @@ log = logging.getLogger("multitrack.harness")
 
 OPERATOR = "operator"
 """Who edits, as versions of the observations say it."""
+MODEL = "model"
 
 Settling = Callable[[Connection, bool, str], None]
 """Answers a command inside the transaction that carries it out."""
 
 
-async def save_observed(journal: Journal, ports: Ports, number: int) -> None:
-    """Run the observer over a generation and commit what it found in one transaction.
+async def save_observed(
+    journal: Journal, ports: Ports, number: int, consult: Callable[[int], Awaitable[Consulted | None]] | None = None
+) -> None:
+    """Run the observer over a generation and commit what it found in one transaction; then what comes of asking its
+    model, where there is one, in another.
 
     An observer that fails costs what could have been learned from this generation, not the run.
     """
@@ -51,9 +55,42 @@ async def save_observed(journal: Journal, ports: Ports, number: int) -> None:
         version = observations.save(connection, observed.document, author="observer", at=at)
         known = len(live(observed.document))
         payload = GenerationObserved(version=version, known=known, added=observed.added, supported=observed.supported)
-        journal.append(connection, [payload], generation=number)
+        if consult is None:
+            journal.append(connection, [payload], generation=number)
 
     await journal.record(also=save)
+    if consult is not None:
+        await _save_consulted(journal, number, observed, await consult(number))
+
+
+async def _save_consulted(journal: Journal, number: int, observed: Observed, consulted: Consulted | None) -> None:
+    """Commit what the model wants changed, and that the generation is observed."""
+    async with journal.editing:
+        # A person may have edited it while the model thought.
+        before = observations.load(journal.store, journal.run) or observed.document
+        document, told = consulted.apply(before) if consulted is not None else (before, None)
+        attempts = {o.id: o.attempts for o in before.observations}
+        added = sum(o.id not in attempts for o in document.observations)
+        supported = sum(o.id in attempts and o.attempts != attempts[o.id] for o in document.observations)
+
+        def save(connection: Connection) -> None:
+            if told is not None:
+                if told.failed:
+                    said = (
+                        f"The observer's model brought its work to no end: {told.failed}. What the rules found stands."
+                    )
+                    journal.append(connection, [Alert("observer", safe_line(said, 600))], generation=number)
+                journal.append(connection, [told], generation=number)
+            version = observations.save(connection, document, author=MODEL, at=journal.clock())
+            payload = GenerationObserved(
+                version=version,
+                known=len(live(document)),
+                added=observed.added + added,
+                supported=observed.supported + supported,
+            )
+            journal.append(connection, [payload], generation=number)
+
+        await journal.record(also=save)
 
 
 async def match_face(journal: Journal, folder: RunFolder) -> None:

@@ -147,6 +147,11 @@ class Board:
         """At a gate that waits for the operator."""
         return self.state is RunState.GATE
 
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes of all generations, in order."""
+        return [lane for generation in self.generations.values() for lane in generation.lanes.values()]
+
     def lane(self, subagent: SubagentId) -> Lane | None:
         """A subagent's lane, None when there is none."""
         generation = self.generations.get(subagent.generation)

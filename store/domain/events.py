@@ -285,7 +285,7 @@ class CommandSettled(Payload):
 
 @dataclass(frozen=True)
 class ObservationsWritten(Payload):
-    """A new version of the observations; `author` is `observer` or `operator`."""
+    """A new version of the observations; `author` is `observer`, `model` or `operator`."""
 
     kind: ClassVar[str] = "observations.written"
     version: int

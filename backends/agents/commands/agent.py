@@ -14,7 +14,7 @@ from backends.agents.commands.telling import AGAIN, FILES, FOLDER, message, prom
 from backends.sandboxes import Inhabitable, Program, SandboxError
 from store.domain.allowance import Bound
 from store.domain.events import ProgramSaid
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.domain.safe_text import safe_line
 from store.domain.states import Ending
 
@@ -54,7 +54,10 @@ class CommandAgent:
         """Hold a subagent's model call while the subagent is paused, and put its turn on record; why the call may not
         go out, "" when it may."""
         work = self._works.get(subagent)
-        return _ENDED if work is None else await work.before_turn(thread, body)
+        if work is None:
+            # What the observer's model is asked is nobody's turn.
+            return "" if subagent.lane == OBSERVER else _ENDED
+        return await work.before_turn(thread, body)
 
     async def work(self, assignment: Assignment, session: Session, progress: Progress | None = None) -> Outcome:
         """See `Agent.work`."""
