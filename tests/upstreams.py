@@ -50,7 +50,17 @@ class Fault:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Said = Sequence["str | Use"] | Fault
+@dataclass(frozen=True)
+class Ending:
+    """An answer that ends otherwise than it should: for a reason of Anthropic's, or, `broken`, in the middle of its
+    last block, with the connection."""
+
+    said: Sequence["str | Use"]
+    reason: str = "end_turn"
+    broken: bool = False
+
+
+Said = Sequence["str | Use"] | Fault | Ending
 Script = Callable[[Heard], Said]
 
 
@@ -115,6 +125,8 @@ class Upstream:
         if isinstance(said, Fault):
             error = {"type": "error", "error": {"type": said.kind, "message": said.message}}
             return web.json_response(error, status=said.status, headers=dict(said.headers))
+        ending = said if isinstance(said, Ending) else None
+        said = ending.said if ending is not None else said
         blocks = [
             {"type": "text", "text": one}
             if isinstance(one, str)
@@ -122,6 +134,7 @@ class Upstream:
             for one in said
         ]
         reason = "tool_use" if any(b["type"] == "tool_use" for b in blocks) else "end_turn"
+        reason = ending.reason if ending is not None else reason
         message = {"id": self._name("msg"), "type": "message", "role": "assistant", "model": body["model"]}
         usage = {
             "input_tokens": 1000,
@@ -133,7 +146,13 @@ class Upstream:
             whole = {**message, "content": blocks, "stop_reason": reason, "stop_sequence": None, "usage": usage}
             return web.json_response(whole)
         start = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
-        return await _stream(request, _message_events(start, blocks, reason))
+        events = list(_message_events(start, blocks, reason))
+        if ending is not None and ending.broken:
+            response = await _stream(request, iter(events[:-3]))
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        return await _stream(request, iter(events))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
