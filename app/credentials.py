@@ -92,7 +92,9 @@ def providers_of(task: Task) -> set[str]:
 
     models = {task.model, *(strategy.model for strategy in task.strategies if strategy.model)}
     homes = spoken(task)
-    return {name for model in models for home in homes for name in asked_of(task.routes, model, home)}
+    asked = {name for model in models for home in homes for name in asked_of(task.routes, model, home)}
+    # The observer's model is asked as Anthropic's would be, whoever answers.
+    return asked | (asked_of(task.routes, task.observer_model, "anthropic") if task.observer_model else frozenset())
 
 
 def _variables(task: Task | None, names: Collection[str]) -> dict[str, Sequence[str]]:

@@ -60,7 +60,7 @@ TABLES: dict[str, str] = {
     "run_limits": "The most that the whole run may use.",
     "sandbox": "Where the subagents' commands run.",
     "docker": "The subagents' containers, where they have any. Each limit is for one of them.",
-    "observer": "What is carried from one generation to the next.",
+    "observer": "What is carried from one generation to the next. The limits are its model's, in each generation.",
     "finish": "What happens at the end.",
     "routes": "Which models answer in place of others; one [[routes]] for each name that is asked for.",
     "upstreams": "Where else models are; one [[upstreams]] for each provider that a route names after an @.",
@@ -221,6 +221,14 @@ KEYS: tuple[Key, ...] = (
         _DEFAULT.injected_tokens,
     ),
     Key(
+        "observer",
+        "model",
+        text("a model's name"),
+        'A model that reads the tapes after the rules have, and proposes what no rule sees; "" for rules alone.',
+        _DEFAULT.observer_model,
+    ),
+    *_limits("observer", _DEFAULT.observer_limits, none=True),
+    Key(
         "finish",
         "command",
         text("a shell command"),
@@ -280,7 +288,7 @@ def build_task(
     values: dict[str, dict[str, Any]], strategies: tuple[Strategy, ...], arrays: dict[str, list[dict[str, Any]]]
 ) -> Task:
     """A task from the values of its keys, by table, and those of the other arrays of tables."""
-    task, batch, model = values["task"], values["generations"], values["model"]
+    task, batch, model, observer = (values[name] for name in ("task", "generations", "model", "observer"))
     return Task(
         goal=task["goal"].strip(),
         repository=task["repository"],
@@ -301,7 +309,9 @@ def build_task(
         sandbox=SandboxKind(values["sandbox"]["kind"]),
         docker=_docker(values["docker"]),
         tool_seconds=values["sandbox"]["tool_seconds"],
-        injected_tokens=values["observer"]["injected_tokens"],
+        injected_tokens=observer["injected_tokens"],
+        observer_model=observer["model"],
+        observer_limits=Limits(**{name: observer[name] for name in ("turns", "tokens", "usd", "seconds")}),
         on_finish=values["finish"]["command"],
         routes=tuple(ModelRoute(**route) for route in arrays["routes"]),
         upstreams=tuple(Provider(**upstream) for upstream in arrays["upstreams"]),

@@ -99,6 +99,10 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
             hosts = ["big", "ssh://me@small/run/docker.sock"]
             [observer]
             injected_tokens = 100
+            model = "reader"
+            turns = 4
+            usd = "none"
+            seconds = 90
             [finish]
             command = "notify"
             [[strategies]]
@@ -166,6 +170,8 @@ def test_every_field_of_a_task_can_be_said(tmp_path: Path) -> None:
         ),
         tool_seconds=5.0,
         injected_tokens=100,
+        observer_model="reader",
+        observer_limits=Limits(turns=4, tokens=300_000, usd=None, seconds=90.0),
         on_finish="notify",
         routes=(
             ModelRoute(
