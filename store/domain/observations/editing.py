@@ -13,15 +13,13 @@ from store.domain.observations.model import (
     Priority,
     Status,
     Subject,
-    fingerprint,
-    free_id,
+    fresh,
 )
+from store.domain.observations.notes import TOP, end
 from store.domain.observations.text import (
     NEW,
-    TOP,
     Item,
     Sheet,
-    end,
     evidence_line,
     evidence_lines,
     looks_generated,
@@ -80,12 +78,9 @@ def _added(item: Item, document: Document, written: dict[str, Observation]) -> O
     if not text and not excerpt:
         return None
     there = (*document.observations, *written.values())
-    taken, marks = {o.id for o in there}, {o.fingerprint for o in there}
-    count = 0
-    while (mark := fingerprint(Subject.NOTE, text, *excerpt, str(count))) in marks:
-        count += 1
+    name, mark = fresh(there, text, excerpt)
     return Observation(
-        id=item.id if item.id and item.id not in taken else free_id(mark, taken),
+        id=item.id if item.id and item.id not in {o.id for o in there} else name,
         fingerprint=mark,
         subject=Subject.NOTE,
         priority=item.priority or Priority.POSSIBLE,

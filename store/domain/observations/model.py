@@ -1,5 +1,6 @@
 """The words in which observations are written down."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -43,7 +44,15 @@ class Subject(StrEnum):
     TOOL = "tool"
     """A tool that refused what it was asked."""
     ENVIRONMENT = "environment"
+    ACTIONS = "actions"
+    """All calls of an attempt that changed something elsewhere than in files, and whether that solved it."""
+    CALL = "call"
+    """One such call, that several attempts made in vain."""
+    LOOKUP = "look-up"
+    """What was looked up: in vain, or by those alone that were solved."""
     FILE = "file"
+    REFACTORING = "refactoring"
+    """Code that was moved or renamed."""
     LOOP = "loop"
     """The same call with the same result, again and again."""
     LIMIT = "limit"
@@ -206,6 +215,16 @@ def free_id(mark: str, taken: set[str]) -> str:
         if (name := f"o-{mark[:length]}") not in taken:
             return name
     raise ValueError(f"the fingerprint {mark} is already in the document")
+
+
+def fresh(there: Iterable[Observation], text: str, excerpt: Sequence[str]) -> tuple[str, str]:
+    """Id and fingerprint of a new observation of a person's, whatever is there already."""
+    there = tuple(there)
+    taken, marks = {o.id for o in there}, {o.fingerprint for o in there}
+    count = 0
+    while (mark := fingerprint(Subject.NOTE, text, *excerpt, str(count))) in marks:
+        count += 1
+    return free_id(mark, taken), mark
 
 
 def support(observation: Observation) -> str:

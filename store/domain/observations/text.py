@@ -20,10 +20,10 @@ from store.domain.observations.model import (
     live,
     support,
 )
+from store.domain.observations.notes import TOP, end, placed
 from store.domain.safe_text import safe, safe_line
 
 TITLE = "# Observations"
-TOP = "top"
 NEW = "item "
 """With an item's place in the sheet, the anchor of notes after an item that has no id of its own yet."""
 QUOTED = 120
@@ -85,7 +85,7 @@ class Sheet:
 
 def render(document: Document) -> str:
     """The document as Markdown. Dropped and expired observations are not in it."""
-    notes = {note.anchor: note.text for note in document.notes}
+    notes = {note.anchor: note.text for note in placed(document)}
     blocks = [TITLE, summary(document), notes.get(TOP, "")]
     for priority in Priority:
         blocks += [f"## [{priority}]", notes.get(priority, "")]
@@ -101,11 +101,6 @@ def summary(document: Document) -> str:
     known = live(document)
     counts = ", ".join(f"{sum(o.priority is p for o in known)} {p}" for p in Priority)
     return f"Version {document.version}, after generation {document.generation} of run {document.run}: {counts}."
-
-
-def end(priority: Priority) -> str:
-    """The anchor of notes after everything under a heading."""
-    return f"end {priority}"
 
 
 def render_item(observation: Observation, run: str) -> str:
