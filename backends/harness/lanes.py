@@ -190,20 +190,20 @@ class LaneRunner:
                 return nothing, ""
             text = blobs.get(store, lane.observations).decode()
             return Injection(text, lane.injected, lane.injected_tokens), lane.observations
-        if lane.plan.clean or self.subagent.generation == 1 or task.memory is Memory.NONE:
+        if lane.plan.clean or task.memory is Memory.NONE:
             return nothing, ""
         if task.memory is Memory.SHUFFLED:
-            injection = self._ports.shuffled or nothing
+            injection = (self._ports.shuffled if self.subagent.generation > 1 else None) or nothing
         else:
             told = self._journal.board.generations[self.subagent.generation].told
             document = load(store, self.subagent.run, told) if told else None
-            injection = select(document, task.injected_tokens) if document is not None else nothing
+            injection = select(document, task.injected_tokens, lane.plan.without) if document is not None else nothing
         return injection, await keep(self._journal, injection.text.encode()) if injection.text else ""
 
     def _assignment(self, observations: str, model: str, secret: str) -> Assignment:
         board, plan, begins = self._journal.board, self.lane.plan, self.lane.forked_from
         played = self._ports.played
-        remembers = not plan.clean and board.task.memory is Memory.OWN and self.subagent.generation > 1
+        remembers = not plan.clean and board.task.memory is Memory.OWN and board.recalls(self.subagent.generation)
         return Assignment(
             subagent=self.subagent,
             goal=board.task.goal,

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from backends.harness.design import design
 from backends.harness.journal import Journal, every
 from backends.harness.lanes import LaneRunner
 from backends.harness.operator import STOPPED, Operator
+from backends.harness.planning import proposed
 from backends.harness.ports import Consulted, Ports
 from backends.harness.session import keep
 from backends.harness.verdict import Checker, refusal
@@ -31,6 +31,7 @@ from store.domain.events import (
 from store.domain.ids import SubagentId
 from store.domain.states import Ending, RunState, Step, Validity
 from store.domain.strategy import LanePlan
+from store.observations import load
 
 BASELINE_RUNS = 3
 """Times that the check runs on the unchanged code: enough to catch one that often disagrees with itself."""
@@ -88,9 +89,7 @@ class Harness:
                     if played is not None:
                         await repeat_edits(self._journal, played.run, played.told(number))
                     await match_face(self._journal, self.ports.folder)
-                    plans = (played.plans(number) if played is not None else None) or design(
-                        self._board, self.ports.portfolio
-                    )
+                    plans = (played.plans(number) if played is not None else None) or self._plans(number)
                     await self._design(number, plans, played.added(number) if played is not None else ())
                 case Step.LAUNCH | Step.WATCH | Step.CHECK:
                     await self._work(number)
@@ -106,6 +105,12 @@ class Harness:
                 case Step.GATE:
                     if not await self._gate(number):
                         return
+
+    def _plans(self, number: int) -> tuple[LanePlan, ...]:
+        """The lanes of a generation: by rule, or as the operator wants them, with what is kept from whom."""
+        told = self._board.tells(number)
+        document = load(self._journal.store, self._board.run, told) if told else None
+        return proposed(self._board, document, self.ports.portfolio)
 
     async def _consult(self, number: int) -> Consulted | None:
         """Ask the observer's model; None when the run is stopped before it has answered."""
@@ -199,14 +204,18 @@ class Harness:
             return False
         if generation.gate is None:
             alerts = [Alert("stalled", stalled)] if stalled else []
-            await self._journal.record(*alerts, GateOpened(waits=not self._board.gates_open), generation=number)
+            waits = not self._board.gates_open
+            seconds = self._board.order.gate_seconds if waits and self._board.order is not None else None
+            await self._journal.record(*alerts, GateOpened(waits, seconds), generation=number)
         if self._board.waiting:
             await self._journal.until(
                 # A lane that is started anew takes the gate back.
                 lambda: generation.passed is not None or generation.gate is None or bool(self._stopping)
             )
         elif generation.passed is None:
-            await self._journal.record(GatePassed("auto"), generation=number)
+            passed = self.ports.played.passed(number) if self.ports.played is not None else None
+            told, again = (passed.told, passed.again) if passed is not None else (None, False)
+            await self._journal.record(GatePassed("auto", told=told, again=again), generation=number)
         return True
 
     async def _finish(self, state: RunState, reason: str) -> None:
@@ -218,6 +227,10 @@ class Harness:
         self._journal.catch_up()
         await self._operator.look()
         now = self._journal.clock()
+        generation = self._board.generation
+        if self._board.waiting and generation is not None and generation.overdue(now):
+            # In turn with the operator's orders, so a gate is passed once.
+            await self._journal.record(GatePassed("timeout"), generation=generation.number)
         task = self._board.task
         for runner in list(self._lanes.values()):
             seconds = runner.lane.limits.seconds

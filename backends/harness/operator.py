@@ -7,14 +7,17 @@ from sqlalchemy import Connection
 
 from backends.harness import forking
 from backends.harness.choosing import chosen, known
+from backends.harness.gating import ruled
 from backends.harness.journal import Journal
 from backends.harness.lanes import KILLED, LaneRunner, allowance
+from backends.harness.planning import MOST_LANES
 from backends.harness.ports import Ports
 from backends.harness.writing import Settling, save_edit
 from store import commands, keys
 from store.commands import PendingCommand
 from store.domain.board import Lane
 from store.domain.commands import (
+    ChangePlan,
     Continue,
     EditObservations,
     Fork,
@@ -28,7 +31,6 @@ from store.domain.commands import (
 )
 from store.domain.events import (
     ForkedFrom,
-    GatePassed,
     LimitsRaised,
     Payload,
     SubagentAdded,
@@ -46,8 +48,6 @@ from store.domain.strategy import LanePlan, Strategy
 STOPPED = "Stopped by the operator."
 LONGEST_MESSAGE = 20_000
 """Characters of one message to a subagent: more than anybody types, and little of a context window."""
-MOST_LANES = 100
-"""Subagents of one generation."""
 
 
 class Operator:
@@ -73,15 +73,12 @@ class Operator:
                 await self._carry_out(pending)
 
     async def _carry_out(self, pending: PendingCommand) -> None:
-        board = self._journal.board
         match pending.command:
-            case Launch(rest=rest):
-                generation = board.generation
-                if generation is None or not board.waiting:
-                    await self._settle(pending, False, "No gate is open.")
-                    return
-                what = "All generations that follow start." if rest else f"Generation {generation.number + 1} starts."
-                await self._settle(pending, True, what, GatePassed("operator", rest), generation=generation.number)
+            case Launch() | ChangePlan():
+                board = self._journal.board
+                ruling = ruled(board, pending.command, self._ports.portfolio)
+                number = board.generation.number if board.generation is not None else None
+                await self._settle(pending, bool(ruling.payloads), ruling.said, ruling.payloads, generation=number)
             case Stop():
                 await self._settle(pending, True, "The run is ending.")
                 self._stop(STOPPED)

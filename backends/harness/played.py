@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from store.domain.board import Board, Lane
-from store.domain.events import SubagentAdded
+from store.domain.events import GatePassed, SubagentAdded
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits
 from store.domain.states import Ending
@@ -70,6 +70,11 @@ class Played:
         """The version of the observations that a generation started from, 0 for none."""
         recorded = self._board.generations.get(generation)
         return recorded.told if recorded is not None else 0
+
+    def passed(self, generation: int) -> GatePassed | None:
+        """How the gate after a generation was passed; None where it was not."""
+        recorded = self._board.generations.get(generation)
+        return recorded.passed if recorded is not None else None
 
     def observed(self, generation: int) -> int:
         """The version of the observations that the observer wrote after a generation, 0 for none."""

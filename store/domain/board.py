@@ -61,6 +61,11 @@ class Generation:
     observing: Spend = field(default_factory=Spend)
     """What the observer's model has used."""
 
+    def overdue(self, now: float) -> bool:
+        """Whether its gate has waited as long as it should."""
+        seconds = self.gate.seconds if self.gate is not None else None
+        return seconds is not None and self.passed is None and now >= self.opened + seconds
+
     def count(self, *, clean: bool) -> int:
         """Lanes of one sort."""
         return sum(lane.plan.clean == clean for lane in self.lanes.values())
@@ -157,6 +162,18 @@ class Board:
         generation = self.generations.get(subagent.generation)
         return generation.lanes.get(subagent.lane) if generation else None
 
+    def tells(self, number: int) -> int:
+        """The version of the observations that a generation starts from when it is designed now, 0 for none."""
+        before = self.generations.get(number - 1)
+        if before is None or before.passed is None or before.passed.told is None:
+            return self.observations
+        return before.passed.told
+
+    def recalls(self, number: int) -> bool:
+        """Whether there are earlier tapes that a generation may search: one that repeats the first has none either."""
+        before = self.generations.get(number - 1)
+        return before is not None and not (before.passed is not None and before.passed.told == 0)
+
     def began(self, subagent: SubagentId) -> float:
         """When what counts of a subagent's work began; 0 where it has not."""
         lane = self.lane(subagent)
@@ -218,7 +235,7 @@ class Board:
                 self.generations[event.generation] = Generation(
                     event.generation,
                     {plan.lane: self._lane(event.generation, plan) for plan in payload.lanes},
-                    told=self._told(event.generation),
+                    told=self.tells(event.generation),
                 )
                 self.state = RunState.RUNNING
             case SubagentAdded(plan=plan) if generation:
@@ -258,13 +275,6 @@ class Board:
         """There is something to do in it: what came of it so far, and its gate, don't count."""
         generation.observed = generation.gate = None
         self._work_on(at)
-
-    def _told(self, number: int) -> int:
-        """The version of the observations that a generation which is designed now starts from."""
-        before = self.generations.get(number - 1)
-        if before is None or before.passed is None or before.passed.told is None:
-            return self.observations
-        return before.passed.told
 
     def _work_on(self, at: float) -> None:
         self.state = RunState.RUNNING

@@ -1,7 +1,7 @@
 """What the next generation is told: the most useful observations, in as many tokens as there is room for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from store.domain.observations.model import (
@@ -53,13 +53,15 @@ def injectable(observation: Observation) -> bool:
     return proposed or observation.status in _APPROVED
 
 
-def select(document: Document, cap: int) -> Injection:
+def select(document: Document, cap: int, without: Collection[str] = ()) -> Injection:
     """The observations for the next prompt: pinned first, then by priority, by claim (fixes, half-working fixes, failed
-    ones, the rest), by support and by how recent they are. One that has no room is left out; smaller ones still go in.
+    ones, the rest), by support and by how recent they are. One that has no room is left out; smaller ones still go in,
+    and in the place of those that the lane is to be `without`, others.
     """
     ids: list[str] = []
     text = ""
-    for observation in sorted(filter(injectable, document.observations), key=_usefulness):
+    loose = [o for o in document.observations if injectable(o) and o.id not in without]
+    for observation in sorted(loose, key=_usefulness):
         longer = f"{text}\n{item(observation)}" if text else item(observation)
         if tokens(longer) <= cap:
             ids.append(observation.id)

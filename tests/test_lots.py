@@ -1,0 +1,88 @@
+"""Who is told what, drawn by lot."""
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.harness.lots import dealt
+from store.domain.observations import Claim, Document, Observation, Priority, Status, Subject, select
+from store.domain.strategy import LanePlan, Strategy
+
+CAP = 3000
+
+
+def observation(number: int, **more: object) -> Observation:
+    plain = Observation(f"o-{number:04x}", f"{number:032x}", Subject.EDITS, Priority.IMPORTANT, Claim.HALF, "A lesson.")
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def document(count: int) -> Document:
+    return Document("one", 3, 1, tuple(map(observation, range(count))))
+
+
+def plans(lanes: int, clean: int = 1) -> list[LanePlan]:
+    first_clean = lanes - clean + 1
+    return [LanePlan(n, Strategy("s", "a"), n >= first_clean, f"Lane {n}.") for n in range(1, lanes + 1)]
+
+
+def told(plan: LanePlan, known: Document) -> set[str]:
+    return set(select(known, CAP, plan.without).ids)
+
+
+def test_one_of_four_lanes_is_not_told_half() -> None:
+    known = document(7)
+    made = dealt(plans(5), known, CAP, seed=1, generation=2)
+    (probe,) = [plan for plan in made if plan.without]
+    assert not probe.clean
+    assert len(probe.without) in (3, 4)
+    assert probe.why == f"Lane {probe.lane}. To compare, by lot, it is not told {len(probe.without)} of 7 observations."
+    assert told(probe, known) | set(probe.without) == {o.id for o in known.observations}
+    assert [replace(plan, without=(), why="") for plan in made] == [replace(plan, why="") for plan in plans(5)]
+
+
+def test_where_there_are_more_probes_each_lacks_another_part() -> None:
+    made = dealt(plans(14, clean=2), document(10), CAP, seed=1, generation=2)
+    parts = [plan.without for plan in made if plan.without]
+    assert len(parts) == 3
+    assert sorted(name for part in parts for name in part) == [o.id for o in document(10).observations]
+
+
+def test_few_lanes_and_few_observations_are_left_alone() -> None:
+    for lanes, known in ((4, document(9)), (5, document(1)), (5, document(0)), (5, None)):
+        assert dealt(plans(lanes), known, CAP, seed=1, generation=2) == tuple(plans(lanes))
+
+
+def test_what_is_pinned_is_kept_from_nobody() -> None:
+    known = Document(
+        "one", 3, 1, tuple(observation(n, status=Status.PINNED if n < 4 else Status.KEPT) for n in range(8))
+    )
+    for seed in range(20):
+        for plan in dealt(plans(9), known, CAP, seed=seed, generation=2):
+            assert set(plan.without) <= {o.id for o in known.observations[4:]}
+
+
+def test_lots_are_even_and_drawn_again_the_same() -> None:
+    lanes, kept = Counter[int](), Counter[str]()
+    for generation in range(400):
+        made = dealt(plans(5), document(6), CAP, seed=7, generation=generation)
+        assert dealt(made, document(6), CAP, seed=7, generation=generation) == made
+        (probe,) = [plan for plan in made if plan.without]
+        lanes[probe.lane] += 1
+        kept.update(probe.without)
+    assert set(lanes) == {1, 2, 3, 4}
+    assert all(60 < count < 140 for count in lanes.values())
+    assert all(140 < count < 260 for count in kept.values())
+
+
+@given(lanes=st.integers(1, 30), clean=st.integers(0, 5), count=st.integers(0, 12), seed=st.integers(0, 99))
+def test_clean_lanes_and_most_others_are_designed_as_without_lots(
+    lanes: int, clean: int, count: int, seed: int
+) -> None:
+    before = plans(lanes, min(clean, lanes))
+    made = dealt(before, document(count), CAP, seed=seed, generation=2)
+    assert [plan for plan in made if plan.clean] == [plan for plan in before if plan.clean]
+    probes = [plan for plan in made if plan.without]
+    assert 4 * len(probes) <= sum(not plan.clean for plan in before)
+    assert all(told(plan, document(count)) for plan in probes)
