@@ -209,10 +209,14 @@ def _costs(board: Board, now: float) -> str:
         return ""
     by_model: dict[str, Spend] = {}
     for lane in lanes:
-        by_model[lane.model or "–"] = by_model.get(lane.model or "–", Spend()) + lane.spend
+        name = code(lane.model or "–")
+        by_model[name] = by_model.get(name, Spend()) + lane.spend
+    asked = sum((generation.observing for generation in board.generations.values()), Spend())
+    if asked.usage.total or asked.turns:
+        by_model[f"{code(board.task.observer_model)} (observer)"] = asked
     rows = [
         (
-            code(model),
+            model,
             str(spend.turns),
             f"{spend.usage.input:,}",
             f"{spend.usage.output:,}",
