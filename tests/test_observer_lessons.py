@@ -68,7 +68,7 @@ def test_a_crash_that_two_attempts_met_is_important(store: Store, recorder: Reco
     (error,) = about(seen(store), Subject.ERROR)
     assert error.priority is Priority.IMPORTANT
     assert error.text == f"`{CHECK}` printed `KeyError: 'order-1'`, raised in `shop/stock.py`, `reserve`."
-    assert [e.quote for e in error.evidence] == ["KeyError: 'order-1'", "KeyError: 'order-2'"]
+    assert [e.quote for e in error.evidence] == ["KeyError: 'order-1'"] * 2 + ["KeyError: 'order-2'"] * 2
 
 
 def test_a_traceback_in_a_late_turn_is_not_lost(store: Store, recorder: Recorder) -> None:
@@ -93,7 +93,7 @@ def test_failed_commands_and_commands_without_end(store: Store, recorder: Record
     tape.end(Ending.SUBMITTED)
     texts = [o.text for o in about(seen(store), Subject.ERROR)]
     assert texts == [
-        "`git frob` failed with exit code 1: `git: 'frob' is not a git command. error: unknown`",
+        "`git frob` failed with exit code 1: `git: 'frob' is not a git command. error: unknown`.",
         "`python loop.py` did not end within 120 s.",
     ]
 

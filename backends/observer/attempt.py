@@ -14,6 +14,12 @@ from store.domain.states import Ending
 INTERRUPTED = "interrupted:"
 """How the result of a tool call begins that was open when the engine died."""
 
+WORKSPACE = frozenset({"run", "edit", "write"})
+"""Tools, in our words, that change files or can."""
+
+_OURS = {"search": {"pattern"}, "recall": {"query"}, "submit": {"summary"}}
+"""The built-in subagent's other tools, and what they are given."""
+
 _EXIT = re.compile(r"(?:exit code (-?\d+)|timed out after ([\d.e+]+) s)\b[^\n]*(?:\n|$)")
 
 
@@ -72,6 +78,12 @@ class Step:
         """Nobody knows whether it took effect."""
         return self.result is None or self.result.text.startswith(INTERRUPTED)
 
+    @property
+    def foreign(self) -> bool:
+        """Whether its tool is none that works on files, and none of ours: nobody knows what such a one does, or how it
+        says that it couldn't."""
+        return self.name not in (*WORKSPACE, "read") and not _OURS.get(self.name, {""}) <= self.input.keys()
+
     def argument(self, name: str) -> str:
         """A text among its inputs, "" when there is none."""
         value = self.input.get(name)
@@ -82,7 +94,7 @@ class Step:
 class Attempt:
     """One subagent's work. `answers` counts whole answers of the model, `failed_calls` what went wrong with the other
     calls. `baseline` is what the check counted on the unchanged code. `root` is the path of its sandbox, "" when that
-    is no folder. `patch` is the patch that the harness checked."""
+    is no folder. `patch` is the patch that the harness checked. `told` is what it was told first."""
 
     subagent: SubagentId
     strategy: str
@@ -95,8 +107,10 @@ class Attempt:
     detail: str = ""
     checked: SubagentChecked | None = None
     baseline: int | None = None
+    imported: bool = False
     steps: tuple[Step, ...] = ()
     said: tuple[Said, ...] = ()
+    told: Said | None = None
     answers: int = 0
     failed_calls: tuple[str, ...] = ()
     spend: Spend = field(default_factory=Spend)
@@ -107,3 +121,13 @@ class Attempt:
     def solved(self) -> bool:
         """By the harness's word."""
         return self.checked is not None and self.checked.solved
+
+    @property
+    def unsolved(self) -> bool:
+        """By the harness's word, or the file's that it was imported from; where nobody knows, it is neither."""
+        return self.checked is not None and self.checked.known and not self.checked.solved
+
+    @property
+    def worked_on_files(self) -> bool:
+        """Whether it had a workspace: what it did is in files, and not in what else its tools did."""
+        return bool(self.check or self.patch) or any(step.name in WORKSPACE for step in self.steps)

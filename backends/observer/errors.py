@@ -43,6 +43,11 @@ _MISSING = re.compile(
 )
 
 
+_COMPLAINS = re.compile(r"(?:\S*/)?[\w.-]+: (?:line \d+: )?\S")
+"""A program's name, and what it has to say."""
+_FEW = 3
+
+
 @dataclass(frozen=True)
 class Crash:
     """One crash: what was raised, and the innermost frame in the project's own code, "" when none is. `quote` is the
@@ -85,6 +90,14 @@ def missing(output: str) -> tuple[str, str, int] | None:
             name = next(group for group in match.groups() if group)
             return name.rsplit("/", 1)[-1], line.strip(), start + line.index(line.strip())
         start += len(line) + 1
+    return None
+
+
+def complaint(output: str) -> str | None:
+    """The line in which a program says that it could not do what it was asked, where that is all that it says."""
+    lines = [line.strip() for line in output.strip().split("\n") if line.strip()]
+    if 0 < len(lines) <= _FEW and _COMPLAINS.match(lines[-1]) and _ERROR_LINE.search(lines[-1]):
+        return lines[-1]
     return None
 
 

@@ -4,7 +4,8 @@ Of 332 published trials 153 had never started their agent, most of them under an
 that believes the label writes a false lesson for each.
 """
 
-from backends.observer.attempt import Attempt
+from backends.observer.attempt import WORKSPACE, Attempt, Step
+from backends.observer.findings import quoted
 from backends.observer.shell import runs_check
 from store.domain.states import Ending, Validity
 
@@ -15,10 +16,7 @@ _NOT_RUNNABLE = (126, 127)
 
 def judge(attempt: Attempt) -> tuple[Validity, str]:
     """The attempt's validity, and why, in words."""
-    acted = any(
-        step.name in ("run", "edit", "write") and step.result is not None and not step.interrupted
-        for step in attempt.steps
-    )
+    acted = _acted(attempt)
     told = f": {attempt.detail}" if attempt.detail else ""
     if attempt.ending is Ending.NEVER_STARTED:
         return Validity.NEVER_STARTED, f"Its sandbox or its program could not be started{told}"
@@ -41,7 +39,18 @@ def judge(attempt: Attempt) -> tuple[Validity, str]:
         return Validity.NEVER_STARTED, "It ran nothing and edited nothing"
     if attempt.ending in (*_CUT, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST):
         return Validity.VALID, f"It tried things before {_words(attempt.ending, inside=True)} ended it"
+    if attempt.imported and attempt.steps and _unread(attempt.steps[-1]):
+        return Validity.VALID, f"It ended with what {quoted(attempt.steps[-1].name, 40)} answered"
     return Validity.VALID, "It ran its course"
+
+
+def _acted(attempt: Attempt) -> bool:
+    """Whether it tried anything: a command ran or an edit was carried out. What was imported need not be work on files:
+    there any tool's answer will do, and so will words to whoever it talked with."""
+    tried = [step for step in attempt.steps if step.result is not None and not step.interrupted]
+    if attempt.check or not attempt.imported:
+        return any(step.name in WORKSPACE for step in tried)
+    return bool(tried) or any(said.text.strip() for said in attempt.said)
 
 
 def _broken(attempt: Attempt) -> str | None:
@@ -57,6 +66,11 @@ def _broken(attempt: Attempt) -> str | None:
     if codes and all(code in _NOT_RUNNABLE for code in codes):
         return f"wherever the attempt ran it, the exit code was {codes[0]}"
     return None
+
+
+def _unread(step: Step) -> bool:
+    """Whether its result went to no model."""
+    return step.result is not None and not step.result.node
 
 
 def _words(ending: Ending | None, *, inside: bool = False) -> str:

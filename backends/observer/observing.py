@@ -1,16 +1,18 @@
 """One generation observed: judged, read, and merged into what is known of the run."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends.observer import Observed
 from backends.observer.attempt import Attempt
 from backends.observer.judging import judge
-from backends.observer.lessons import circumstances, dead_end, errors, loops
+from backends.observer.lessons import circumstances, dead_end, loops
+from backends.observer.outcomes import found_nothing, outcomes
 from backends.observer.trials import trials, tried_fixes
-from store.domain.limits import Spend
+from backends.observer.troubles import told, troubles
+from backends.observer.usage import spent
+from store.domain.ids import SubagentId
 from store.domain.observations import Document, Observation, Subject, merge
 from store.domain.states import Validity
 
@@ -21,11 +23,9 @@ if TYPE_CHECKING:
 def observe_attempts(document: Document, attempts: Sequence[Attempt], generation: int) -> Observed:
     """Judge the attempts of one generation and merge what they teach. Once more over the same changes nothing."""
     judged = {attempt.subagent: judge(attempt) for attempt in attempts}
-    usage = _usage(attempts, generation)
     found = [
         finding
-        for attempt in attempts
-        for finding in _findings(attempt, judged[attempt.subagent][0], usage)
+        for finding in _findings(attempts, {who: validity for who, (validity, _) in judged.items()}, generation)
         # No quote, no observation.
         if finding.evidence
     ]
@@ -45,28 +45,26 @@ def read_and_observe(store: "Store", run: str, generation: int) -> Observed:
     return observe_attempts(document, attempts(store, run, generation), generation)
 
 
-def _findings(attempt: Attempt, validity: Validity, usage: str) -> Iterator[Observation]:
-    tried = trials(attempt)
-    if validity is Validity.VALID:
-        yield from tried_fixes(attempt, tried)
-        yield from errors(attempt)
-        yield from loops(attempt, tried)
-        yield from dead_end(attempt, tried)
-    else:
+def _findings(
+    attempts: Sequence[Attempt], judged: Mapping[SubagentId, Validity], generation: int
+) -> Iterator[Observation]:
+    valid = [attempt for attempt in attempts if judged[attempt.subagent] is Validity.VALID]
+    tried = {attempt.subagent: trials(attempt) for attempt in attempts}
+    for attempt in valid:
+        yield from tried_fixes(attempt, tried[attempt.subagent])
+    yield from outcomes(valid)
+    met = [
+        trouble
+        for attempt in attempts
+        for trouble in troubles(attempt)
         # What is missing on the machine is so whatever became of the attempt.
-        yield from (finding for finding in errors(attempt) if finding.subject is Subject.ENVIRONMENT)
-    yield from circumstances(attempt, tried, usage)
-
-
-def _usage(attempts: Sequence[Attempt], generation: int) -> str:
-    total = sum((attempt.spend for attempt in attempts), Spend())
-    count = f"{len(attempts)} attempt{'' if len(attempts) == 1 else 's'}"
-    turns = sum(attempt.answers for attempt in attempts)
-    money = f", ${total.usd:.2f}{'' if total.priced else ' or more'}" if total.usd or total.priced else ""
-    endings = Counter(str(attempt.ending) if attempt.ending else "still at work" for attempt in attempts)
-    ended = ", ".join(f"{number} {word}" for word, number in sorted(endings.items()))
-    solved = sum(attempt.solved for attempt in attempts)
-    return (
-        f"Generation {generation}: {count}, {solved} solved; {turns} turns, {total.usage.total:,} tokens{money}. "
-        f"How they ended: {ended}."
-    )
+        if attempt in valid or trouble.subject is Subject.ENVIRONMENT
+    ]
+    yield from told(met, attempts)
+    for attempt in valid:
+        yield from loops(attempt, tried[attempt.subagent])
+        yield from dead_end(attempt, tried[attempt.subagent])
+    yield from found_nothing(valid)
+    usage = spent(attempts, generation)
+    for attempt in attempts:
+        yield from circumstances(attempt, tried[attempt.subagent], usage)

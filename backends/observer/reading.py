@@ -1,5 +1,6 @@
 """From the store to attempts: the tapes of a generation, with what the events say of each."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ from store.domain.events import (
     SubagentRestarted,
     ToolFinished,
 )
-from store.domain.foreign import in_our_words
-from store.domain.ids import SubagentId
+from store.domain.foreign import exit_of, in_our_words
+from store.domain.ids import OBSERVER, SubagentId
+from store.domain.reported import reported
 from store.domain.strategy import LanePlan
 from store.domain.tape import Call, Message
 from store.domain.task import SandboxKind, Task
@@ -47,6 +49,7 @@ _TAKEN: tuple[type[Payload], ...] = (
     ToolFinished,
 )
 
+_FENCED = re.compile(r"^```(?:bash|sh|shell|mswea_bash_command)?[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _MODEL = ("assistant", "model")
 """The roles of what a model says, as protocols call them."""
 
@@ -70,13 +73,14 @@ class _Record:
     """What the events of a run say of one generation."""
 
     task: Task | None = None
+    imported: bool = False
     baseline: int | None = None
     lanes: dict[int, _Lane] = field(default_factory=dict)
 
     def take(self, event: Event, generation: int) -> None:
         match event.payload:
-            case RunCreated(task=task):
-                self.task = task
+            case RunCreated(task=task, imported=imported):
+                self.task, self.imported = task, bool(imported)
             case BaselineChecked(results=results):
                 self.baseline = next((r.failures for r in results if r.failures is not None), self.baseline)
         if event.generation != generation:
@@ -84,7 +88,7 @@ class _Record:
         if isinstance(event.payload, GenerationDesigned):
             for plan in event.payload.lanes:
                 self.lanes.setdefault(plan.lane, _Lane()).plan = plan
-        if event.lane is None:
+        if event.lane is None or event.lane == OBSERVER:
             return
         lane = self.lanes.setdefault(event.lane, _Lane())
         match event.payload:
@@ -111,8 +115,9 @@ def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
         record.take(event, generation)
     by_lane: dict[int, list[Call]] = {lane: [] for lane in record.lanes}
     for call in tapes.calls(store, run=run, generation=generation):
-        # What was asked for the sake of another call is that one's conversation in other words.
-        if call.subagent is None or call.parent is not None:
+        # What was asked for the sake of another call is that one's conversation in other words; what the observer
+        # itself asks is nobody's attempt.
+        if call.subagent is None or call.parent is not None or call.subagent.lane == OBSERVER:
             continue
         lane = record.lanes.get(call.subagent.lane)
         if lane is None or call.started >= lane.began:
@@ -139,7 +144,7 @@ def _events(store: "Store", run: str, generation: int) -> Iterator[Event]:
 
 
 def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane, calls: list[Call]) -> Attempt:
-    steps, said = _walk(store, calls, lane.results, forked=lane.forked)
+    steps, said, told = _walk(store, calls, lane.results, forked=lane.forked)
     task, plan, ended, checked = record.task, lane.plan, lane.ended, lane.checked
     patch = blobs.get(store, checked.patch).decode(errors="replace") if checked is not None and checked.patch else ""
     spend = tapes.spend(store, subagent) if ended is None else ended.spend
@@ -155,8 +160,10 @@ def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane,
         detail=ended.detail if ended is not None else "",
         checked=checked,
         baseline=record.baseline,
+        imported=record.imported,
         steps=tuple(steps),
         said=tuple(said),
+        told=told,
         answers=sum(map(_whole, calls)),
         failed_calls=tuple(
             call.error or f"status {call.status}" for call in calls if call.ended is not None and not _whole(call)
@@ -180,13 +187,15 @@ def _whole(call: Call) -> bool:
 
 def _walk(
     store: "Store", calls: list[Call], results: Mapping[str, ToolFinished], *, forked: bool
-) -> tuple[list[Step], list[Said]]:
-    """The tool calls and the words of a tape, in order, however its conversation branched. What a forked one began with
-    is another's: it was done in another workspace."""
+) -> tuple[list[Step], list[Said], Said | None]:
+    """The tool calls and the words of a tape, in order, however its conversation branched, and what it was told first.
+    What a forked one began with is another's: it was done in another workspace."""
     open_steps: dict[str, int] = {}
     steps: list[Step] = []
     said: list[Said] = []
+    told: Said | None = None
     answered: set[str] = set()
+    action: tuple[str, Said] | None = None
     for turn, call, message in _messages(store, calls, forked=forked):
         for place, block in enumerate(blocks(message.message)):
             here = Said(block.text, turn, call.id, message.node, place)
@@ -198,15 +207,32 @@ def _walk(
             elif block.kind is BlockKind.TOOL_RESULT and block.id in open_steps and block.id not in answered:
                 answered.add(block.id)
                 at = open_steps[block.id]
-                steps[at] = replace(steps[at], result=here, ok=bool(block.ok))
+                steps[at] = replace(steps[at], result=here, ok=bool(block.ok) and not _reports(steps[at], here))
             elif block.kind in (BlockKind.TEXT, BlockKind.REASONING) and message.role in _MODEL:
                 said.append(here)
+                action = _action(here)
+            elif block.kind is BlockKind.TEXT and message.role == "user":
+                told = told or (here if here.text.strip() else None)
+                if action is not None and exit_of("", here.text, None) is not None:
+                    asked, action = action, None
+                    steps.append(Step("run", {"command": asked[0]}, asked[1], here, ok=True, tool="action"))
     for name, at in open_steps.items():
         # The last results of a subagent that reached a limit went to no model; the events have them.
         if name not in answered and (finished := results.get(name)) is not None:
-            text = blobs.get(store, finished.result).decode(errors="replace")
-            steps[at] = replace(steps[at], result=Said(text, steps[at].asked.turn), ok=finished.ok)
-    return steps, said
+            here = Said(blobs.get(store, finished.result).decode(errors="replace"), steps[at].asked.turn)
+            steps[at] = replace(steps[at], result=here, ok=finished.ok and not _reports(steps[at], here))
+    return steps, said, told
+
+
+def _reports(step: Step, result: Said) -> bool:
+    """Whether a tool says in words that it went wrong. A command's output and a file's text are no such words."""
+    return step.foreign and reported(result.text) is not None
+
+
+def _action(said: Said) -> tuple[str, Said] | None:
+    """A command that a model asks for in its words: the one block of code in them."""
+    found = _FENCED.findall(said.text)
+    return (found[0].strip(), said) if len(found) == 1 else None
 
 
 def _asked(block: Block, here: Said) -> Step:

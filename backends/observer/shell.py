@@ -70,6 +70,24 @@ def changes_files(command: str) -> bool:
     return any(_changes(words, command, bodies) for words in _simple_commands(bare))
 
 
+_PRINTERS = re.compile(
+    r"cat|bat|head|tail|less|more|nl|grep|egrep|fgrep|rg|ag|ack|sed|awk|strings|jq|diff|find|ls|echo|printf"
+)
+
+
+def prints_files(command: str) -> bool:
+    """Whether all that the command does is to print what is in files: a crash that it prints is none of its own."""
+    simple = [words for words in _simple_commands(_HEREDOC.sub(" ", command)) if words[0] != "cd"]
+    return bool(simple) and all(_prints(words) for words in simple)
+
+
+def _prints(words: list[str]) -> bool:
+    program = words[0].rsplit("/", 1)[-1]
+    if program == "git":
+        return words[1:2] in (["show"], ["diff"], ["log"], ["grep"], ["blame"], ["status"])
+    return _PRINTERS.fullmatch(program) is not None
+
+
 def _changes(words: list[str], command: str, bodies: str) -> bool:
     program, *arguments = words
     program = program.rsplit("/", 1)[-1]
