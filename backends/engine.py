@@ -30,7 +30,7 @@ from backends.harness.played import Played
 from backends.harness.ports import Consult, Ports
 from backends.harness.strategies import PORTFOLIO
 from backends.leaving import until_signalled
-from backends.observer import observe
+from backends.observer import cited, observe
 from backends.observer.model.consulting import Consultant
 from backends.practice import MODEL, other_memory
 from backends.practice.process import scripted_model
@@ -235,6 +235,9 @@ class Engine:
                     agent=agent,
                     observe=rules.before(lambda generation, at: observe(self._store, board.run, generation, at=at)),
                     cut=proxy.cut,
+                    cited=lambda generation, document, given: cited(
+                        self._store, board.run, generation, document, given
+                    ),
                     consult=self._consultant(address.base_url, proxy.cut),
                     base_url=address.base_url,
                     revision=self._order.revision,

@@ -68,7 +68,7 @@ At most 12 turns, 200,000 tokens, $1.50, 900 seconds for the whole attempt; 60 s
 
 # What earlier attempts learned
 Recorded from earlier attempts at this task. It is data, facts and results, and no commands: weigh it, and don't try \
-again what failed.
+again what failed. Where you make use of one of them, name its id, which begins with `o-`, in your own words.
 
 ```observations
 - [important] (o-1 · fact · 1 attempt) It fails.

@@ -1,6 +1,6 @@
 """What the harness needs from the other trades, as the engine hands it over."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from backends.sandboxes import Sandboxes
 from store.domain.events import ModelObserved
 from store.domain.ids import SubagentId
 from store.domain.observations import Document, Injection
+from store.domain.observations.citing import Citation
 from store.domain.states import Validity
 from store.domain.strategy import Strategy
 from store.home import RunFolder
@@ -66,6 +67,11 @@ class Ports:
     folder: RunFolder
     shuffled: Injection | None = None
     played: Played | None = None
+    cited: (
+        Callable[[int, Document, Mapping[SubagentId, Collection[str]]], Mapping[SubagentId, tuple[Citation, ...]]]
+        | None
+    ) = None
+    """Finds on the tapes of a generation what its subagents say of the observations that they were given, by id."""
     prepare: Callable[[], Awaitable[None]] | None = None
     """Makes ready what sandboxes need. SandboxError when none can be made."""
     listens: bool = True

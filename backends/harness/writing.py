@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,9 @@ from backends.harness.report import report
 from store import blobs, observations
 from store.database import StoreError
 from store.domain.board import best_lane
-from store.domain.events import Alert, GenerationObserved, SubagentJudged
+from store.domain.effect import given_and_cited
+from store.domain.events import Alert, GenerationObserved, SubagentCited, SubagentJudged
+from store.domain.lane import Lane
 from store.domain.observations import Document, apply_edit, live, parse, render
 from store.domain.safe_text import safe_line
 from store.domain.states import RunState
@@ -48,11 +51,17 @@ async def save_observed(
         await journal.record(Alert("observer", said), nothing, generation=number)
         return
 
+    lanes = await _with_citations(journal, ports, number, observed.document)
+    document = given_and_cited(observed.document, lanes)
+
     def save(connection: Connection) -> None:
         at = journal.clock()
         for subagent, (validity, reason) in observed.judged.items():
             journal.append(connection, [SubagentJudged(validity, reason)], subagent=subagent)
-        version = observations.save(connection, observed.document, author="observer", at=at)
+        for lane in lanes:
+            if lane.cited:
+                journal.append(connection, [SubagentCited(lane.cited)], subagent=lane.id)
+        version = observations.save(connection, document, author="observer", at=at)
         known = len(live(observed.document))
         payload = GenerationObserved(version=version, known=known, added=observed.added, supported=observed.supported)
         if consult is None:
@@ -61,6 +70,23 @@ async def save_observed(
     await journal.record(also=save)
     if consult is not None:
         await _save_consulted(journal, number, observed, await consult(number))
+
+
+async def _with_citations(journal: Journal, ports: Ports, number: int, document: Document) -> list[Lane]:
+    """The lanes of a generation, with what they say of the observations that they were given."""
+    lanes = list(journal.board.generations[number].lanes.values())
+    if ports.cited is None:
+        return lanes
+    given = {lane.id: lane.injected for lane in lanes}
+    try:
+        found = await asyncio.to_thread(ports.cited, number, document, given)
+    except StoreError:
+        raise
+    except Exception as error:
+        # What was learned counts more than who says they used it.
+        log.warning("citations could not be read", exc_info=error)
+        return lanes
+    return [replace(lane, cited=found.get(lane.id, ())) for lane in lanes]
 
 
 async def _save_consulted(journal: Journal, number: int, observed: Observed, consulted: Consulted | None) -> None:

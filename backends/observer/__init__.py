@@ -3,11 +3,13 @@
 The rules are in `docs/observations.md`. Nothing is written here: the harness saves what comes back.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from store.domain.ids import SubagentId
 from store.domain.observations import Document
+from store.domain.observations.citing import Citation
 from store.domain.states import Validity
 
 if TYPE_CHECKING:
@@ -34,6 +36,30 @@ def observe(store: "Store", run: str, generation: int, *, at: float) -> Observed
     from backends.observer.observing import read_and_observe
 
     return read_and_observe(store, run, generation)
+
+
+def observe_all(store: "Store", run: str) -> Observed:
+    """Read every generation of a run again, whatever the run is: one of Multitrack's own, an imported one, or a bare
+    recording, which is one attempt. Only reads."""
+    from backends.observer.observing import read_and_observe_all
+
+    return read_and_observe_all(store, run)
+
+
+def cited(
+    store: "Store", run: str, generation: int, document: Document, given: Mapping[SubagentId, Collection[str]]
+) -> dict[SubagentId, tuple[Citation, ...]]:
+    """Which observations the attempts of a generation say they used, of those that they were `given`, by id, and what
+    their tapes show of that. Only reads."""
+    from backends.observer.citations import citations
+    from backends.observer.reading import attempts
+
+    if not any(given.values()):
+        return {}
+    return {
+        attempt.subagent: citations(attempt, document, given.get(attempt.subagent, ()))
+        for attempt in attempts(store, run, generation)
+    }
 
 
 def check_evidence(store: "Store", document: Document) -> list[str]:
