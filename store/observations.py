@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, insert, select
 
 from store import blobs, events
-from store.domain.codec import decode, encode
+from store.domain.codec import decode, decode_payload, encode
 from store.domain.events import ObservationsWritten
 from store.domain.observations import Document, live, render
+from store.domain.observations.history import Stacks, stacks
 from store.jsontext import dumps, loads
 from store.tables import metadata
 
@@ -20,23 +22,44 @@ if TYPE_CHECKING:
     from store.database import Store
 
 _versions = metadata.tables["observation_versions"]
+_events = metadata.tables["events"]
+
+
+OPERATOR = "operator"
+"""Who writes a version: the operator, the observer, or its model."""
+OBSERVER = "observer"
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a run's observations; `author` is `observer`, `model` or `operator`."""
+    """One version of a run's observations; `author` is `observer`, `model` or `operator`. `what` is what the operator
+    did, in words; `undoes` is the version that this one takes back, 0 for a change of its own."""
 
     version: int
     at: float
     author: str
+    what: str = ""
+    undoes: int = 0
 
 
-def save(connection: Connection, document: Document, *, author: str, at: float) -> int:
+def save(
+    connection: Connection,
+    document: Document,
+    *,
+    author: str,
+    at: float,
+    what: str = "",
+    undoes: int = 0,
+    always: bool = False,
+) -> int:
     """Keep the document as the run's next version; its number. A document that says what the latest says already is
-    that version: nothing is written."""
+    that version: nothing is written, unless it takes another back, or `always`."""
     latest = _row(connection, document.run, None)
     version = latest.version if latest is not None else 0
-    if latest is not None and _document(blobs.load(connection, latest.document)) == replace(document, version=version):
+    same = latest is not None and _document(blobs.load(connection, latest.document)) == replace(
+        document, version=version
+    )
+    if same and not undoes and not always:
         return version
     version += 1
     document = replace(document, version=version)
@@ -50,7 +73,7 @@ def save(connection: Connection, document: Document, *, author: str, at: float) 
             text=blobs.put(connection, _bytes(render(document))),
         )
     )
-    payload = ObservationsWritten(version=version, author=author, known=len(live(document)))
+    payload = ObservationsWritten(version=version, author=author, known=len(live(document)), what=what, undoes=undoes)
     events.append(connection, document.run, [payload], at=at)
     return version
 
@@ -74,7 +97,31 @@ def versions(store: "Store", run: str) -> list[Version]:
     table = _versions.c
     query = select(table.version, table.at, table.author).where(table.run == run).order_by(table.version)
     with store.read() as connection:
-        return [Version(*row) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+        told = {} if not rows else _told(connection, run)
+    return [Version(*row, *told.get(row.version, ())) for row in rows]
+
+
+def proposed(known: Sequence[Version]) -> int:
+    """The latest version that the observer or its model wrote, 0 when there is none: what a person changes is changed
+    against that."""
+    return next((one.version for one in reversed(known) if one.author != OPERATOR), 0)
+
+
+class Past:
+    """The versions of a run, for what is undone or restored."""
+
+    def __init__(self, store: "Store", run: str) -> None:
+        self._store, self._run = store, run
+
+    def document(self, version: int) -> Document | None:
+        """A version; None when there is none of that number."""
+        return load(self._store, self._run, version) if version > 0 else None
+
+    def stacks(self) -> Stacks:
+        """What can be taken back, and done again."""
+        mine = (one for one in versions(self._store, self._run) if one.author == OPERATOR)
+        return stacks((one.version, one.undoes) for one in mine)
 
 
 def write_face(path: Path, text: str) -> None:
@@ -90,6 +137,18 @@ def write_face(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _told(connection: Connection, run: str) -> dict[int, tuple[str, int]]:
+    """What the events say of each version beside what its row has."""
+    table = _events.c
+    query = select(table.data).where(table.run == run, table.kind == ObservationsWritten.kind)
+    told: dict[int, tuple[str, int]] = {}
+    for (data,) in connection.execute(query):
+        payload = decode_payload(ObservationsWritten.kind, loads(data))
+        if isinstance(payload, ObservationsWritten):
+            told[payload.version] = payload.what, payload.undoes
+    return told
 
 
 def _row(connection: Connection, run: str, version: int | None) -> "Row[Any, Any, Any] | None":

@@ -7,6 +7,7 @@ import pytest
 from store import commands, events
 from store.database import Store, open_store
 from store.domain.commands import (
+    ChangeObservations,
     ChangePlan,
     Command,
     Continue,
@@ -22,8 +23,28 @@ from store.domain.commands import (
     Stop,
 )
 from store.domain.events import CommandSettled
+from store.domain.ids import SubagentId
 from store.domain.limits import Limits
+from store.domain.observations import Claim, Evidence, Priority
+from store.domain.observations import changes as do
 
+SEEN = Evidence(SubagentId("k3m9t", 1, 2), "c1", "ab" * 32, 0, 3, 9, "broken", 4)
+CHANGES: list[do.Change] = [
+    do.Keep("o-1111"),
+    do.Drop("o-1111"),
+    do.Pin("o-1111"),
+    do.Quarantine("o-1111"),
+    do.Reword("o-1111", "Other\nwords \ud800"),
+    do.Reword("o-1111", "With code", ("@ a.py", "+ x")),
+    do.SetPriority("o-1111", Priority.POSSIBLE),
+    do.SetClaim("o-1111", Claim.HALF),
+    do.Add("Mine.", Priority.IMPORTANT, Claim.HYPOTHESIS, ("+ x",), (SEEN,)),
+    do.Merge(("o-1111", "o-2222"), "o-2222", "Both."),
+    do.Merge(("o-1111", "o-2222")),
+    do.Split("o-1111", ("one", "two")),
+    do.Resolve("o-1111", "text", True, "the other"),
+    do.Restore(3),
+]
 EVERY: list[Command] = [
     Launch(rest=True),
     Launch(curated=False),
@@ -42,6 +63,9 @@ EVERY: list[Command] = [
     Fork("c1", "ab" * 32, "other words", "an approach of my own", "claude-x"),
     Fork("c1"),
     EditObservations("# Observations\n\ud800 é", 4),
+    ChangeObservations(7, tuple(CHANGES)),
+    ChangeObservations(8, (do.Undo(),)),
+    ChangeObservations(9, (do.Redo(),)),
 ]
 
 

@@ -24,6 +24,7 @@ from store.domain.observations import (
     priority,
     render,
 )
+from store.domain.observations.history import Stacks
 
 RUN = "k7m2p"
 WHO = SubagentId(RUN, 1, 2)
@@ -87,6 +88,26 @@ def test_saving_what_is_there_writes_nothing(store: Store) -> None:
     assert loaded is not None
     assert save(store, loaded) == save(store, document("one")) == 1
     assert len(events.read(store, run=RUN)) == 1
+
+
+def test_a_version_says_what_was_done_and_what_it_takes_back(store: Store) -> None:
+    save(store, document("one"))
+    two = document("one", "two")
+    store.write(lambda c: observations.save(c, two, author="operator", at=6.0, what="Added o-1."))
+    store.write(lambda c: observations.save(c, document("one"), author="operator", at=7.0, what="Undid 2.", undoes=2))
+    # An undo is a version also where it changes nothing.
+    store.write(lambda c: observations.save(c, document("one"), author="operator", at=8.0, undoes=3))
+    assert [(v.what, v.undoes) for v in observations.versions(store, RUN)] == [
+        ("", 0),
+        ("Added o-1.", 0),
+        ("Undid 2.", 2),
+        ("", 3),
+    ]
+    past = observations.Past(store, RUN)
+    assert past.stacks() == Stacks((4,), ()), "what was done again can be taken back again"
+    assert past.document(2) == replace(two, version=2)
+    assert past.document(9) is past.document(0) is None
+    assert observations.proposed(observations.versions(store, RUN)) == 1
 
 
 def test_nothing_is_there_before_the_first(store: Store) -> None:

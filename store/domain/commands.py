@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from store.domain.limits import Limits
+from store.domain.observations.changes import Change
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,16 @@ class EditObservations(Command):
     name: ClassVar[str] = "edit-observations"
     text: str
     base: int
+
+
+@dataclass(frozen=True)
+class ChangeObservations(Command):
+    """Change observations of the document: all of it or, when something can't be done, nothing. `base` is the version
+    that they were seen in; what was changed since stays, and what disagrees with it is shown beside it."""
+
+    name: ClassVar[str] = "change-observations"
+    base: int
+    changes: tuple[Change, ...]
 
 
 COMMANDS: dict[str, type[Command]] = {cls.name: cls for cls in Command.__subclasses__()}

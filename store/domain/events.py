@@ -285,12 +285,15 @@ class CommandSettled(Payload):
 
 @dataclass(frozen=True)
 class ObservationsWritten(Payload):
-    """A new version of the observations; `author` is `observer`, `model` or `operator`."""
+    """A new version of the observations; `author` is `observer`, `model` or `operator`. `what` is what an operator did,
+    in words; `undoes` is the version that this one takes back, 0 for a change of its own."""
 
     kind: ClassVar[str] = "observations.written"
     version: int
     author: str
     known: int
+    what: str = ""
+    undoes: int = 0
 
 
 PAYLOADS: dict[str, type[Payload]] = {cls.kind: cls for cls in Payload.__subclasses__() if cls is not Unknown}
