@@ -22,6 +22,7 @@ from store.domain.events import (
     GenerationDesigned,
     GenerationObserved,
     LimitsRaised,
+    ModelObserved,
     RunCreated,
     RunFinished,
     SandboxesPrepared,
@@ -171,6 +172,8 @@ def lines(board: Board, event: Event) -> list[str]:
             return [f"  {lane.id.label}  · a try failed: {shown_line(error, 160)}"]
         case CallFinished(error=error) if lane and error:
             return [f"  {lane.id.label}  ! a call failed: {shown_line(error, 160)}"]
+        case ModelObserved() as told:
+            return [_model_observed(told)]
         case GenerationObserved() as observed if generation:
             return [_observed(generation, observed)]
         case GateOpened(waits=True) if generation:
@@ -220,6 +223,14 @@ def _lane_line(lane: Lane) -> str:
     idle = "changed nothing" if lane.checked and not lane.checked.patch else ""
     parts = [part for part in (str(lane.state), failures, idle, ending, told, spend, detail) if part]
     return f"  {lane.id.label}  {name:<{NAME_WIDTH}}  " + ", ".join(parts)
+
+
+def _model_observed(told: ModelObserved) -> str:
+    refused = sum(bool(delta.refused) for delta in told.deltas)
+    made = counted(len(told.deltas) - refused, "change")
+    more = f", {refused} refused" if refused else ""
+    failed = f"; then: {shown_line(told.failed, 160)}" if told.failed else ""
+    return f"  The observer's model {shown_line(told.model, 40)}: {made} to the observations{more}{failed}."
 
 
 def _observed(generation: Generation, observed: GenerationObserved) -> str:

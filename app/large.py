@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from store.domain.board import Board
 from store.domain.events import Event
+from store.domain.ids import OBSERVER, SubagentId
 
 if TYPE_CHECKING:
     from store.database import Store
@@ -50,6 +51,9 @@ def board(store: "Store", run: str) -> Board:
     for event in recent(store, run):
         made.apply(event)
     for generation in made.generations.values():
+        if made.order is not None and made.task.observer_model:
+            observer = SubagentId(run, generation.number, OBSERVER)
+            generation.observing = replace(tapes.spend(store, observer), seconds=0.0)
         for lane in generation.lanes.values():
             if lane.ended is not None:
                 lane.spend = replace(lane.ended.spend, seconds=0.0)

@@ -142,3 +142,17 @@ def test_nothing_yet() -> None:
     assert convergence([Board("x")]) == Convergence()
     numbers = convergence([Run().board])
     assert (numbers.points, numbers.first_solved, len(numbers.runs)) == ((), None, 1)
+
+
+def test_the_observers_model_is_on_the_bill_with_a_line_of_its_own() -> None:
+    asks = Run(task=replace(TASK, observer_model="reader"))
+    asks.generation(1, solved=(1,), known=2)
+    asks.add(CallFinished("o1", 200, "", Usage(100, 50), 1.0, 1.0), 1, 0)
+    asks.add(CallFinished("o2", 200, "", Usage(100, 50), 0.5, 1.0), 1, 0)
+    numbers = convergence([asks.board])
+    reader = next(model for model in numbers.models if model.model == "reader (observer)")
+    assert reader.spend == Spend(2, Usage(200, 100), 1.5) and reader.tally == Tally()
+    assert reader.per_solved is None
+    assert numbers.spend.usd == numbers.points[0].spend.usd == numbers.runs[0].spend.usd == pytest.approx(2.25)
+    assert sum(model.spend.usd for model in numbers.models) == pytest.approx(2.25)
+    assert numbers.arms == {} and len(numbers.outcomes) == 3

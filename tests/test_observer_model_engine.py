@@ -133,7 +133,7 @@ async def test_the_next_generation_reads_what_the_model_found(
     used = board.generations[1].observing
     assert used.turns == 2 and used.usd > 0
     total = board.spent(0.0)
-    assert (total.usage, total.usd) == (spend.usage, pytest.approx(spend.usd))
+    assert total.usage == spend.usage and total.usd == pytest.approx(spend.usd)
     assert total.usd > sum(lane.spend.usd for lane in board.lanes)
     report = home.folder(board.run).report.read_text()
     assert "`reader` (observer)" in report

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backends.export.span import Kind, Span, Value, of_call, of_generation, of_run, of_subagent, span_id, trace_id
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.domain.limits import Usage
 from store.domain.secrets import mask
 from store.domain.tape import Call
@@ -71,10 +71,7 @@ def call_span(call: Call, request: Mapping[str, Any], content: Mapping[str, Valu
         **_place(call.run, call.subagent),
         **content,
     }
-    if call.parent is not None:
-        parent = of_call(call.parent)
-    else:
-        parent = of_subagent(call.subagent) if call.subagent is not None else of_run(call.run)
+    parent = of_call(call.parent) if call.parent is not None else _caller(call.run, call.subagent)
     return Span(
         trace_id(call.run),
         of_call(call.id),
@@ -86,6 +83,13 @@ def call_span(call: Call, request: Mapping[str, Any], content: Mapping[str, Valu
         attributes,
         mask(call.error)[:_MESSAGE] if call.error else None,
     )
+
+
+def _caller(run: str, who: SubagentId | None) -> bytes:
+    """The span of who made a call. The observer's model has none of its own: its calls are its generation's."""
+    if who is None:
+        return of_run(run)
+    return of_generation(who.run, who.generation) if who.lane == OBSERVER else of_subagent(who)
 
 
 def tool_span(
@@ -110,7 +114,7 @@ def tool_span(
         **_place(run, subagent),
         **(content or {}),
     }
-    parent = of_subagent(subagent) if subagent else of_run(run)
+    parent = _caller(run, subagent)
     # An agent may give the same id twice: when it begins tells them apart.
     name_of = span_id("tool", run, subagent, tool_call, name, round(start * 1e6))
     error = None if ok else "the tool reported an error"

@@ -145,11 +145,11 @@ def convergence(boards: Iterable[Board]) -> Convergence:
         runs=tuple(map(_run, known)),
         planned=max((board.task.generations for board in known), default=0),
         points=tuple(_point(n, [(b, g) for b, g in placed if g.number == n]) for n in numbers),
-        models=_models(lanes),
+        models=_models(lanes, placed),
         failures=_failures(lane for _, lane in lanes),
         outcomes=_outcomes(lanes),
         arms=_arms((board, lane) for board, lane in lanes if lane.id.generation > 1),
-        spend=_spend(lane for _, lane in lanes),
+        spend=_spent(generation for _, generation in placed),
     )
 
 
@@ -187,7 +187,7 @@ def _run(board: Board) -> OneRun:
         known=board.known,
         first_solved=first,
         shares=tuple(_share(generation) for generation in generations),
-        spend=_spend(lane for generation in generations for lane in generation.lanes.values()),
+        spend=_spent(generations),
     )
 
 
@@ -205,7 +205,7 @@ def _point(number: int, placed: Sequence[tuple[Board, Generation]]) -> Point:
         arms=_arms(lanes),
         known=sum(observed) / len(observed) if observed else None,
         injected=sum(generation.injected for _, generation in placed) / len(placed),
-        spend=_spend(lane for _, lane in lanes),
+        spend=_spent(generation for _, generation in placed),
         over=all(lane.checked is not None for _, lane in lanes),
     )
 
@@ -218,12 +218,18 @@ def _arms(lanes: Iterable[tuple[Board, Lane]]) -> dict[Arm, Tally]:
     return found
 
 
-def _models(lanes: Iterable[tuple[Board, Lane]]) -> tuple[ModelCost, ...]:
+def _models(lanes: Iterable[tuple[Board, Lane]], placed: Iterable[tuple[Board, Generation]]) -> tuple[ModelCost, ...]:
     found: dict[str, list[Lane]] = {}
     for board, lane in lanes:
         model = lane.model or lane.plan.strategy.model or board.task.model
         found.setdefault(model, []).append(lane)
     costs = [ModelCost(model, _tally(of), _spend(of)) for model, of in found.items()]
+    asked: dict[str, Spend] = {}
+    for board, generation in placed:
+        if generation.observing != Spend():
+            name = f"{board.task.observer_model} (observer)"
+            asked[name] = asked.get(name, Spend()) + generation.observing
+    costs += [ModelCost(name, Tally(), spend) for name, spend in asked.items()]
     return tuple(sorted(costs, key=lambda cost: (-cost.spend.usd, cost.model)))
 
 
@@ -269,6 +275,11 @@ def _tally(lanes: Iterable[Lane]) -> Tally:
     for lane in lanes:
         total += Tally(1, lane.checked is not None, lane.solved)
     return total
+
+
+def _spent(generations: Iterable[Generation]) -> Spend:
+    """With what the observer's model used."""
+    return sum((generation.spend for generation in generations), Spend())
 
 
 def _spend(lanes: Iterable[Lane]) -> Spend:
