@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands import Command, Group, add_json, add_run, add_run_json, alerts, convergence, twin_help
+from app.commands import Command, Group, add_json, add_run, add_run_json, alerts, convergence, observe, twin_help
 from app.context import NOTHING_YET, Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import emit, money, note, say, size, table
@@ -279,6 +279,7 @@ GROUP = Group(
         Command("watch", "Follow a run without the app.", _watch, _configure_watch),
         *alerts.COMMANDS,
         Command("observations", twin_help("observations"), _observations, add_run_json),
+        *observe.COMMANDS,
         *convergence.COMMANDS,
         Command("report", twin_help("report"), _report, _configure_report),
         Command("patch", "Print the best patch, or put it on a branch.", _patch, _configure_patch),

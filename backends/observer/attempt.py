@@ -94,7 +94,8 @@ class Step:
 class Attempt:
     """One subagent's work. `answers` counts whole answers of the model, `failed_calls` what went wrong with the other
     calls. `baseline` is what the check counted on the unchanged code. `root` is the path of its sandbox, "" when that
-    is no folder. `patch` is the patch that the harness checked. `told` is what it was told first."""
+    is no folder. `patch` is the patch that the harness checked. `told` is what it was told first.
+    `foreign` is one that we did not run: it was imported, or only recorded, and need not have worked on files."""
 
     subagent: SubagentId
     strategy: str
@@ -107,7 +108,7 @@ class Attempt:
     detail: str = ""
     checked: SubagentChecked | None = None
     baseline: int | None = None
-    imported: bool = False
+    foreign: bool = False
     steps: tuple[Step, ...] = ()
     said: tuple[Said, ...] = ()
     told: Said | None = None

@@ -65,7 +65,7 @@ def check_evidence(store: "Store", document: Document) -> list[str]:
             try:
                 if evidence.node not in texts:
                     texts[evidence.node] = [block.text for block in blocks(tapes.node(store, evidence.node).message)]
-                if tapes.call(store, evidence.call).subagent != evidence.subagent:
+                if tapes.call(store, evidence.call).subagent not in (evidence.subagent, None):
                     problems.append(f"{where} is not on the tape of {evidence.subagent}")
                 if texts[evidence.node][evidence.block][evidence.start : evidence.end] != evidence.quote:
                     problems.append(f"{where} says something else at {evidence.start}:{evidence.end}")

@@ -39,8 +39,10 @@ def judge(attempt: Attempt) -> tuple[Validity, str]:
         return Validity.NEVER_STARTED, "It ran nothing and edited nothing"
     if attempt.ending in (*_CUT, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST):
         return Validity.VALID, f"It tried things before {_words(attempt.ending, inside=True)} ended it"
-    if attempt.imported and attempt.steps and _unread(attempt.steps[-1]):
+    if attempt.foreign and attempt.steps and _unread(attempt.steps[-1]):
         return Validity.VALID, f"It ended with what {quoted(attempt.steps[-1].name, 40)} answered"
+    if attempt.ending is None and not attempt.foreign:
+        return Validity.VALID, "It is still at work"
     return Validity.VALID, "It ran its course"
 
 
@@ -48,7 +50,7 @@ def _acted(attempt: Attempt) -> bool:
     """Whether it tried anything: a command ran or an edit was carried out. What was imported need not be work on files:
     there any tool's answer will do, and so will words to whoever it talked with."""
     tried = [step for step in attempt.steps if step.result is not None and not step.interrupted]
-    if attempt.check or not attempt.imported:
+    if attempt.check or not attempt.foreign:
         return any(step.name in WORKSPACE for step in tried)
     return bool(tried) or any(said.text.strip() for said in attempt.said)
 

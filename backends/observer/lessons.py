@@ -129,7 +129,7 @@ def _goal(attempt: Attempt) -> tuple[Evidence, ...]:
     at = told.text.find(attempt.goal) if attempt.goal else -1
     if at >= 0:
         return span(attempt.subagent, told, at, at + len(attempt.goal))
-    return span(attempt.subagent, told, 0, len(told.text)) if attempt.imported else ()
+    return span(attempt.subagent, told, 0, len(told.text)) if attempt.foreign else ()
 
 
 def _opening(attempt: Attempt) -> Said | None:

@@ -14,6 +14,7 @@ from backends.observer.troubles import told, troubles
 from backends.observer.usage import spent
 from store.domain.ids import SubagentId
 from store.domain.observations import Document, Observation, Subject, merge
+from store.domain.observations.rereading import reread
 from store.domain.states import Validity
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def observe_attempts(document: Document, attempts: Sequence[Attempt], generation: int) -> Observed:
-    """Judge the attempts of one generation and merge what they teach. Once more over the same changes nothing."""
+    """Judge the attempts of one generation and merge what they teach. Once more over the same changes nothing; a tape
+    that has grown is read as it is now."""
     judged = {attempt.subagent: judge(attempt) for attempt in attempts}
     found = [
         finding
@@ -29,7 +31,8 @@ def observe_attempts(document: Document, attempts: Sequence[Attempt], generation
         # No quote, no observation.
         if finding.evidence
     ]
-    merged = replace(merge(document, found), generation=max(document.generation, generation))
+    known = reread(document, judged, found)
+    merged = replace(merge(known, found), generation=max(document.generation, generation))
     before = {o.id: set(o.attempts) for o in document.observations}
     added = [o for o in merged.observations if o.id not in before]
     supported = [o for o in merged.observations if o.id in before and not set(o.attempts) <= before[o.id]]
@@ -43,6 +46,18 @@ def read_and_observe(store: "Store", run: str, generation: int) -> Observed:
 
     document = observations.load(store, run) or Document(run)
     return observe_attempts(document, attempts(store, run, generation), generation)
+
+
+def read_and_observe_all(store: "Store", run: str) -> Observed:
+    """The same of every generation of a run, one after the other."""
+    from backends.observer.reading import attempts, generations
+    from store import observations
+
+    seen = Observed(observations.load(store, run) or Document(run), {}, 0, 0)
+    for number in generations(store, run):
+        one = observe_attempts(seen.document, attempts(store, run, number), number)
+        seen = Observed(one.document, seen.judged | one.judged, seen.added + one.added, seen.supported + one.supported)
+    return seen
 
 
 def _findings(

@@ -108,11 +108,23 @@ class _Record:
                 lane.results[finished.tool_call] = finished
 
 
+def generations(store: "Store", run: str) -> list[int]:
+    """The generations of a run, in order; a bare recording is one."""
+    columns = metadata.tables["events"].c
+    statement = select(columns.generation).where(columns.run == run, columns.kind == GenerationDesigned.kind).distinct()
+    with store.read() as connection:
+        designed = sorted(number for number in connection.execute(statement).scalars() if number is not None)
+    return designed or [1]
+
+
 def attempts(store: "Store", run: str, generation: int) -> list[Attempt]:
     """The attempts of a generation, by lane. What is not in the record yet is left empty."""
     record = _Record()
     for event in _events(store, run, generation):
         record.take(event, generation)
+    if record.task is None:
+        calls = [call for call in tapes.calls(store, run=run) if call.parent is None]
+        return [_attempt(store, SubagentId(run, 1, 1), record, _Lane(), calls)] if calls else []
     by_lane: dict[int, list[Call]] = {lane: [] for lane in record.lanes}
     for call in tapes.calls(store, run=run, generation=generation):
         # What was asked for the sake of another call is that one's conversation in other words; what the observer
@@ -147,7 +159,7 @@ def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane,
     steps, said, told = _walk(store, calls, lane.results, forked=lane.forked)
     task, plan, ended, checked = record.task, lane.plan, lane.ended, lane.checked
     patch = blobs.get(store, checked.patch).decode(errors="replace") if checked is not None and checked.patch else ""
-    spend = tapes.spend(store, subagent) if ended is None else ended.spend
+    spend = tapes.spend(store, subagent if task is not None else subagent.run) if ended is None else ended.spend
     return Attempt(
         subagent=subagent,
         strategy=plan.strategy.name if plan is not None else "",
@@ -160,7 +172,7 @@ def _attempt(store: "Store", subagent: SubagentId, record: _Record, lane: _Lane,
         detail=ended.detail if ended is not None else "",
         checked=checked,
         baseline=record.baseline,
-        imported=record.imported,
+        foreign=record.imported or task is None,
         steps=tuple(steps),
         said=tuple(said),
         told=told,

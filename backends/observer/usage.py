@@ -42,9 +42,9 @@ def _endings(attempts: Sequence[Attempt]) -> str:
 
 
 def _ending(attempt: Attempt) -> str:
-    if attempt.ending is None:
+    if attempt.ending is None and not attempt.foreign:
         return "still at work"
-    if attempt.imported and attempt.ending is Ending.SILENT:
+    if attempt.foreign and attempt.ending in (None, Ending.SILENT):
         # A file of conversations has no word for it: what came last tells.
         last = attempt.steps[-1] if attempt.steps else None
         unread = last is not None and last.result is not None and not last.result.node

@@ -1,0 +1,174 @@
+"""`observe`: what the rules of the observer find on a run's tapes, as they are now."""
+
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from app.commands import Command, add_json, add_run
+from app.context import Context, find_run, read_board
+from app.failure import Exit
+from app.output import counted, emit, note, say, table
+from store.domain.board import Board
+from store.domain.observations import Document, Evidence, Observation, Priority
+from store.domain.observations.model import GONE, support
+from store.domain.safe_text import safe_line
+
+if TYPE_CHECKING:
+    from backends.observer import Observed
+    from store.database import Store
+
+_MORE = """\
+Any run will do: one of Multitrack's own, an imported one, a bare recording. Its tapes are read again from end to end,
+so what has grown since is read too; what you decided about an observation stands. What comes of it is kept as a new
+version of the observations, except while an engine works on the run, while a generation of it is under way, of a bare
+recording, and with --dry-run. The rules are in docs/observations.md; no model is asked."""
+
+_QUOTES = 3
+
+
+def _configure(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only print; keep nothing")
+    add_json(parser)
+
+
+def _observe(context: Context, options: Namespace) -> int:
+    from backends.observer import observe_all
+
+    with context.store() as store:
+        run = find_run(store, options.run).id
+        board = read_board(store, run)
+        why = "" if options.dry_run else _why_not(board)
+        seen, version, kept = observe_all(store, run), 0, False
+        if not options.dry_run and not why:
+            version, kept, why = _keep(context, store, run, seen)
+    document = seen.document
+    if options.json:
+        emit(
+            {
+                "run": run,
+                "version": version or document.version or None,
+                "kept": kept,
+                "new": seen.added,
+                "attempts": [_attempt(board, who, *word) for who, word in sorted(seen.judged.items())],
+                "observations": [facts(o, run) for o in _ordered(document)],
+            }
+        )
+    else:
+        for line in _lines(board, seen):
+            say(line)
+    if why:
+        note(f"multitrack: nothing was kept: {why}")
+    return Exit.FINE
+
+
+def _why_not(board: Board) -> str:
+    """Why what is found is only shown; "" when it may be kept."""
+    if board.order is None:
+        return "it is a bare recording."
+    if any(generation.observed is None for generation in board.generations.values()) and not board.finished:
+        return "a generation is under way."
+    return ""
+
+
+def _keep(context: Context, store: "Store", run: str, seen: "Observed") -> tuple[int, bool, str]:
+    """Save what was found: the version, whether it is a new one, and why nothing was saved."""
+    from store import observations
+    from store.domain.observations import parse
+    from store.lock import RunLock
+
+    folder = context.home.folder(run).create()
+    before = observations.text(store, run)
+    with RunLock(folder.lock) as lock:
+        if not lock.acquire():
+            return 0, False, "an engine works on the run, and observes it by itself."
+        known = seen.document.version
+        version = store.write(lambda c: observations.save(c, seen.document, author="observer", at=time.time()))
+        if version != known:
+            text = folder.observations.read_text("utf-8", "replace") if folder.observations.exists() else ""
+            own = parse(text).version
+            # What a person is changing in the file is theirs: it is taken over with the next edit.
+            if not text.strip() or text in (before, observations.text(store, run, own) if own else None):
+                observations.write_face(folder.observations, observations.text(store, run, version) or "")
+    return version, version != known, ""
+
+
+def facts(observation: Observation, run: str) -> dict[str, Any]:
+    """An observation as JSON. Places are code points in the text of the node's block; attempts of other runs have their
+    run before their generation and lane."""
+    o = observation
+    return {
+        "id": o.id,
+        "priority": str(o.priority),
+        "type": str(o.claim),
+        "subject": str(o.subject),
+        "text": o.text,
+        "excerpt": [*o.excerpt],
+        "support": len(o.attempts),
+        "attempts": [who.label if who.run == run else str(who) for who in o.attempts],
+        "contradicted_by": [who.label if who.run == run else str(who) for who in o.contradicted_by],
+        "first": o.first,
+        "last": o.last,
+        "status": str(o.status),
+        "author": str(o.author),
+        "flags": [str(flag) for flag in o.flags],
+        "evidence": [_place(e, run) for e in o.evidence],
+    }
+
+
+def _place(evidence: Evidence, run: str) -> dict[str, Any]:
+    e = evidence
+    return {
+        "subagent": e.subagent.label if e.subagent.run == run else str(e.subagent),
+        "turn": e.turn or None,
+        "call": e.call,
+        "node": e.node,
+        "block": e.block,
+        "start": e.start,
+        "end": e.end,
+        "quote": e.quote,
+    }
+
+
+def _attempt(board: Board, who: Any, validity: Any, reason: str) -> dict[str, Any]:
+    lane = board.lane(who)
+    checked = lane.checked if lane is not None else None
+    return {
+        "subagent": who.label,
+        "strategy": lane.plan.strategy.name if lane is not None else "",
+        "validity": str(validity),
+        "reason": reason,
+        "solved": checked.solved if checked is not None and checked.known else None,
+    }
+
+
+def _ordered(document: Document) -> list[Observation]:
+    there = [o for o in document.observations if o.status not in GONE]
+    return sorted(there, key=lambda o: [*Priority].index(o.priority))
+
+
+def _lines(board: Board, seen: "Observed") -> Iterator[str]:
+    attempts = [_attempt(board, who, *word) for who, word in sorted(seen.judged.items())]
+    verdicts = {True: "solved", False: "unsolved", None: ""}
+    table(
+        ("SUBAGENT", "STRATEGY", "VERDICT", "VALIDITY", "REASON"),
+        [(a["subagent"], a["strategy"], verdicts[a["solved"]], a["validity"], a["reason"]) for a in attempts],
+    )
+    observations = _ordered(seen.document)
+    yield ""
+    yield f"{counted(len(observations), 'observation')}, {seen.added} new."
+    for o in observations:
+        marks = [o.id, str(o.claim), support(o), *([str(o.status)] if o.status != "proposed" else [])]
+        marks += [f"flagged {', '.join(o.flags)}"] if o.flags else []
+        yield ""
+        yield f"[{o.priority}] ({' · '.join(marks)})"
+        yield f"  {safe_line(o.text)}"
+        yield from (f"    {line}" for line in o.excerpt)
+        for e in o.evidence[:_QUOTES]:
+            yield f"    {e.subagent.label} turn {e.turn}, call {e.call}: “{safe_line(e.quote, 100)}”"
+        if len(o.evidence) > _QUOTES:
+            yield f"    and {counted(len(o.evidence) - _QUOTES, 'place')} more"
+
+
+COMMANDS = (Command("observe", "Read a run's tapes again, and say what they show.", _observe, _configure, _MORE),)
