@@ -12,7 +12,7 @@ from app.engines import create_run
 from backends.agents import Agent, Assignment, Outcome, Progress, Session
 from backends.harness.journal import Journal
 from backends.harness.loop import Harness
-from backends.harness.ports import Observed, Ports
+from backends.harness.ports import Consult, Observed, Ports
 from backends.harness.strategies import PORTFOLIO
 from backends.sandboxes.local import LocalSandboxes
 from store import commands, observations
@@ -188,6 +188,7 @@ class Rig:
         base_url: str = "http://127.0.0.1:9",
         cut: Callable[[SubagentId], None] | None = None,
         able: bool = True,
+        consult: Consult | None = None,
     ) -> tuple[Journal, Harness]:
         """`able` is whether the agent reads the operator's messages, and begins with another's conversation."""
         journal = Journal(self.store, self.run, time.time)
@@ -204,6 +205,7 @@ class Rig:
             folder=self.home.folder(self.run),
             listens=able,
             forks=able,
+            consult=consult,
         )
         return journal, Harness(journal, ports)
 
@@ -213,9 +215,9 @@ class Rig:
         return self.board
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator["asyncio.Task[RunState]"]:
+    async def working(self, **ports: object) -> AsyncIterator["asyncio.Task[RunState]"]:
         """A harness at work; it is told to leave at the end of the block, if it is still there."""
-        task = asyncio.create_task(self.engine())
+        task = asyncio.create_task(self.engine(**ports))
         try:
             yield task
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.engines import create_run
+from app.replays import order_replay
 from app.taskfile import load
 from store import observations, tapes
 from store.database import open_store
@@ -16,6 +17,7 @@ from store.domain.events import ModelObserved
 from store.domain.ids import OBSERVER, SubagentId
 from store.domain.limits import Spend
 from store.domain.observations import Author, Document
+from store.domain.replay import Replay
 from store.domain.states import RunState
 from store.domain.tape import Call
 from store.home import Home
@@ -140,6 +142,16 @@ async def test_the_next_generation_reads_what_the_model_found(
     asked = [heard for heard in upstream.heard if heard.tools == ("search",)]
     assert {heard.path for heard in asked} == {"/v1/chat/completions" if more else "/v1/messages"}
     assert KEY not in "".join(heard.everything for heard in upstream.heard)
+    # Its tape answers without anybody: the same questions, the same lesson.
+    with open_store(home.store) as store:
+        again = order_replay(home, store, board, Replay(board.run))
+    replayed = await asyncio.to_thread(runs.finish, home, again)
+    log = home.folder(again).log.read_text()
+    assert replayed.finished is not None and replayed.finished.state is RunState.SOLVED, log
+    document, played, told, _ = of(home, again)
+    assert [call.source for call in played] == [f"tape:{call.id}" for call in own]
+    assert [o.text for o in document.observations if o.author is Author.MODEL] == [LESSON]
+    assert replayed.generations[1].observing.usd == 0.0
 
 
 async def test_a_model_that_fails_leaves_what_the_rules_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
