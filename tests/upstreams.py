@@ -125,8 +125,7 @@ class Upstream:
         if isinstance(said, Fault):
             error = {"type": "error", "error": {"type": said.kind, "message": said.message}}
             return web.json_response(error, status=said.status, headers=dict(said.headers))
-        ending = said if isinstance(said, Ending) else None
-        said = ending.said if ending is not None else said
+        ending, said = _ending(said)
         blocks = [
             {"type": "text", "text": one}
             if isinstance(one, str)
@@ -171,6 +170,7 @@ class Upstream:
         if isinstance(said, Fault):
             error = {"error": {"type": said.kind, "message": said.message, "code": said.kind, "param": None}}
             return web.json_response(error, status=said.status, headers=dict(said.headers))
+        ending, said = _ending(said)
         text = "".join(one for one in said if isinstance(one, str))
         calls = [
             {
@@ -182,6 +182,7 @@ class Upstream:
             for index, one in enumerate(one for one in said if isinstance(one, Use))
         ]
         reason = "tool_calls" if calls else "stop"
+        reason = _FINISHES[ending.reason] if ending is not None else reason
         usage = {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050}
         common = {"id": self._name("chatcmpl"), "created": 1, "model": body["model"]}
         message: Json = {"role": "assistant", "content": text or None}
@@ -223,7 +224,7 @@ class Upstream:
             error = {"error": {"type": said.kind, "message": said.message, "code": said.kind, "param": None}}
             return web.json_response(error, status=said.status, headers=dict(said.headers))
         output: list[Json] = []
-        for one in said:
+        for one in _ending(said)[1]:
             if isinstance(one, str):
                 part = {"type": "output_text", "text": one, "annotations": []}
                 output.append({"type": "message", "id": self._name("msg"), "role": "assistant", "content": [part]})
@@ -243,6 +244,13 @@ class Upstream:
         if not body.get("stream"):
             return web.json_response(whole)
         return await _stream(request, _response_events(whole))
+
+
+_FINISHES = {"end_turn": "stop", "max_tokens": "length", "refusal": "content_filter"}
+
+
+def _ending(said: "Sequence[str | Use] | Ending") -> tuple[Ending | None, "Sequence[str | Use]"]:
+    return (said, said.said) if isinstance(said, Ending) else (None, said)
 
 
 def _blocks(content: Any) -> list[Json]:
