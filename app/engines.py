@@ -20,6 +20,8 @@ from store.home import Home
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from store.domain.observations import Document
+
 START_SECONDS = 60.0
 """The most that an engine may take until it works: a loaded machine imports slowly."""
 LAST_WORDS = 15
@@ -42,16 +44,20 @@ def create_run(
     besides: Sequence[Path] = (),
     replay: Replay | None = None,
     mirror: Path | None = None,
+    remembers: "Sequence[Document]" = (),
+    gate_seconds: float | None = None,
 ) -> str:
     """Order a run: mirror the repository and write its first event. Its name. `besides` are files that don't
     count as changes of the repository, such as the task file. `replay` says whose tape answers; `mirror` is another
-    run's mirror, which is taken in place of the repository.
+    run's mirror, which is taken in place of the repository. `remembers` are the observations of the runs that it starts
+    from; `gate_seconds` is how long a gate waits before it opens by itself.
 
     SandboxError when the repository or the revision is not what a run can start from, StoreError when the store is not.
     """
     from backends.sandboxes import mirror_repository
-    from store import events, runs
+    from store import events, observations, runs
     from store.database import open_store
+    from store.domain.observations.carrying import carried
 
     home.create()
     with open_store(home.store) as store:
@@ -80,12 +86,16 @@ def create_run(
             scripted=scripted,
             gates_open=gates_open,
             pace=pace,
+            gate_seconds=gate_seconds,
+            remembered=tuple(document.run for document in remembers),
             replay=replay,
         )
 
         def job(connection: "Connection") -> None:
             runs.create(connection, name, title, at=at)
             events.append(connection, name, [order], at=at)
+            if remembers:
+                observations.save(connection, carried(remembers, name), author="earlier run", at=at)
 
         store.write(job)
     return name

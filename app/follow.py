@@ -21,6 +21,7 @@ from store.domain.events import (
     GatePassed,
     GenerationDesigned,
     GenerationObserved,
+    GenerationPlanned,
     LimitsRaised,
     ModelObserved,
     RunCreated,
@@ -176,8 +177,16 @@ def lines(board: Board, event: Event) -> list[str]:
             return [_model_observed(told)]
         case GenerationObserved() as observed if generation:
             return [_observed(generation, observed)]
-        case GateOpened(waits=True) if generation:
-            return [f"At the gate: `multitrack launch {board.run}` starts generation {generation.number + 1}."]
+        case GateOpened(waits=True, seconds=seconds) if generation:
+            what = f"At the gate: `multitrack launch {board.run}` starts generation {generation.number + 1}"
+            return [f"{what}; by itself it starts in {duration(seconds)}." if seconds is not None else f"{what}."]
+        case GenerationPlanned(lanes=planned) if generation:
+            lanes = (
+                f"{counted(len(planned), 'lane')}, as the operator wants them" if planned else "as the rules propose"
+            )
+            return [f"  Generation {generation.number + 1}: {lanes}."]
+        case GatePassed(by="timeout"):
+            return ["Nobody came in time: the gate was passed."]
         case GatePassed(by="operator", rest=rest):
             return ["The operator passed the gate, and all that follow." if rest else "The operator passed the gate."]
         case RunFinished() as finished:

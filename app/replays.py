@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def order_replay(home: Home, store: "Store", recorded: Board, replay: Replay) -> str:
     """Order a replay of a run: its task, revision, strategies and seed, as many generations as it came to, and gates
     that open by themselves. Its name. CommandError when there is nothing to play, SandboxError without a repository."""
+    from store import observations
     from store.tapes import calls
 
     run, order = recorded.run, recorded.order
@@ -50,6 +51,8 @@ def order_replay(home: Home, store: "Store", recorded: Board, replay: Replay) ->
         scripted=order.scripted,
         gates_open=True,
         replay=replay,
+        # What it remembered is its first version, whatever became of those runs.
+        remembers=[first] if order.remembered and (first := observations.load(store, run, 1)) is not None else (),
         mirror=mirror if mirror.is_dir() else None,
     )
 

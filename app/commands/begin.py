@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.commands import Command, Group, add_json, add_run, add_taskfile, twin_help, whole
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import note
+from app.remembering import Gate, gate, remembered
 from store.domain.replay import OnMismatch
 from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, Memory, SandboxKind, Task
+
+if TYPE_CHECKING:
+    from store.domain.observations import Document
 
 _CONTROLS = {Memory.NONE: ", without memory", Memory.SHUFFLED: ", with another bug's memory"}
 """What the title of a control says, so that it is told from the runs beside it."""
@@ -40,6 +45,7 @@ def _configure_demo(parser: ArgumentParser) -> None:
         const=Memory.SHUFFLED,
         help="control: lanes are given the observations of the other practice bug",
     )
+    _add_gate(parser)
     parser.add_argument(
         "--pace", metavar="N", type=_pace, help="words a second of the scripted model; 0 is as fast as it can"
     )
@@ -59,6 +65,7 @@ def _configure_run(parser: ArgumentParser) -> None:
     add_taskfile(parser)
     add_screen(parser)
     parser.add_argument("--seed", metavar="N", type=whole(0), help="drives every choice that is left to chance")
+    _add_gate(parser)
     parser.add_argument(
         "--uncommitted",
         choices=[str(dirt) for dirt in Dirt],
@@ -69,6 +76,22 @@ def _configure_run(parser: ArgumentParser) -> None:
 def _configure_resume(parser: ArgumentParser) -> None:
     add_run(parser)
     add_screen(parser, gates="")
+
+
+def _add_gate(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--remember",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="start from the observations of an earlier run of this repository; may be given again",
+    )
+    parser.add_argument(
+        "--gate",
+        metavar="HOW",
+        type=gate,
+        help="auto: gates open by themselves; ask: they wait for you; timeout=15m: for so long (ask; headless: auto)",
+    )
 
 
 def add_screen(parser: ArgumentParser, *, gates: str = "; gates open by themselves") -> None:
@@ -152,25 +175,44 @@ def _begin(
     from app.engines import create_run
     from backends.sandboxes import SandboxError, notices
 
-    headless = _headless(options)
+    waits = options.gate or Gate(open=_headless(options))
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)
     try:
         for sentence in notices(Path(task.repository), task.revision):
             note(sentence)
+        remembers = _remembered(context, options, task)
         run = create_run(
             context.home,
             task,
             title=name,
             seed=seed,
             scripted=scripted,
-            gates_open=headless,
+            gates_open=waits.open,
+            gate_seconds=waits.seconds,
             pace=pace,
             besides=besides,
+            remembers=remembers,
         )
     except SandboxError as error:
         raise CommandError(str(error)) from error
     note(cost)
     return launch(context, options, run, environ)
+
+
+def _remembered(context: Context, options: Namespace, task: Task) -> "list[Document]":
+    """What the runs that are named know, told."""
+    if not options.remember:
+        return []
+    if task.memory is not Memory.OWN:
+        raise CommandError("a control remembers nothing of its own: leave out --remember.", Exit.USAGE)
+    with context.store() as store:
+        documents, said = remembered(store, options.remember, task)
+    for sentence in said:
+        note(sentence)
+    names = ", ".join(document.run for document in documents)
+    count = sum(len(document.observations) for document in documents)
+    note(f"It starts from what {names} learned: {count} observations. Its clean lanes don't.")
+    return documents
 
 
 def _resume(context: Context, options: Namespace) -> int:
