@@ -44,7 +44,7 @@ async def test_what_it_adds_rests_on_quotes_of_distinct_attempts(rigged: Rig) ->
     assert not new.flags
     assert told.failed == "" and [(d.operation, d.on, d.refused) for d in told.deltas] == [("ADD", new.id, "")]
     # The prompt has it as data, and the file gives it back.
-    assert new.id in select(document, 3000).ids
+    assert f"({new.id} · fact · seen in 2 attempts, a model's words) {WHY}" in select(document, 3000).text
     assert apply_edit(document, render(document), render(document)) == document
     assert any(item.id == new.id for item in parse(render(document)).items)
 

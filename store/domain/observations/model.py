@@ -46,8 +46,6 @@ class Subject(StrEnum):
     ENVIRONMENT = "environment"
     ACTIONS = "actions"
     """All calls of an attempt that changed something elsewhere than in files, and whether that solved it."""
-    CALL = "call"
-    """One such call, that several attempts made in vain."""
     LOOKUP = "look-up"
     """What was looked up: in vain, or by those alone that were solved."""
     FILE = "file"
@@ -235,4 +233,6 @@ def support(observation: Observation) -> str:
     words = "1 attempt" if count == 1 else f"seen in {count} attempts"
     if observation.contradicted_by:
         words += f", {len(observation.contradicted_by)} measured otherwise"
+    if observation.author is Author.MODEL:
+        words += ", a model's words"
     return words

@@ -40,7 +40,7 @@ _FENCE = re.compile(r" *(`{3,}|~{3,})")
 _DIFF = re.compile(r"(`{3,}|~{3,}) *diff *")
 _EVIDENCE = re.compile(r"- (?:[\w.]+(?: turn \d+)?, call [^“]*: “.*”|and \d+ more on the tapes)")
 _GENERATED = re.compile(
-    r"(?:1 attempt|seen in \d+ attempts)(?:, \d+ measured otherwise)?"
+    r"(?:1 attempt|seen in \d+ attempts)(?:, \d+ measured otherwise)?(?:, a model's words)?"
     r"|from the (?:observer|model|operator)|flagged [a-z, ]+"
 )
 
