@@ -23,6 +23,7 @@ from store.domain.events import ModelObserved
 from store.domain.ids import OBSERVER, SubagentId
 from store.domain.limits import Limits
 from store.domain.observations import Document
+from store.domain.route import parse
 from store.domain.states import Validity
 from store.domain.tape import Call
 from tests.observer_tapes import RUN, Recorder, check, edit, run, save
@@ -135,15 +136,20 @@ WAYS = ["top-down", "bottom-up", "silent"]
 
 
 @asynccontextmanager
-async def rig(root: Path, *, printed: str = "") -> AsyncIterator[Rig]:
-    """`printed` is what a tool of the first attempt prints as well."""
+async def rig(root: Path, *, printed: str = "", translated: bool = False) -> AsyncIterator[Rig]:
+    """`printed` is what a tool of the first attempt prints as well. `translated`: a provider of another protocol
+    answers for the model, by LiteLLM."""
     with open_store(root / "store.sqlite3") as store:
         recorder = Recorder(store)
         recorder.begin()
         recorder.design(1, WAYS)
         async with Upstream(says([answer()])).serving() as upstream:
+            far = Provider(f"{upstream.base_url}/v1", "sk-real", "openai")
             proxy = Proxy(
-                store, upstreams={"anthropic": Provider(upstream.base_url, "sk-real")}, prices=Prices.default()
+                store,
+                upstreams={"anthropic": Provider(upstream.base_url, "sk-real"), "far": far},
+                prices=Prices.default(),
+                model_routes=[parse(f"{MODEL}=openai/gpt-5.1@far")] if translated else [],
             )
             async with serve(proxy) as address:
                 made = Rig(store, recorder, upstream, address.base_url)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from store.domain.ids import OBSERVER, SubagentId
 from store.domain.limits import Limits
 from store.domain.observations import Author, Claim, Flag, Priority, Status, Subject, apply_edit, parse, render, select
 from tests.observer_tapes import RUN, check, run, seen
-from tests.observermodel import MODEL, WAYS, Rig, add, answer, node, on, quotes, rig, says, searching
+from tests.observermodel import LIMITS, MODEL, WAYS, Rig, add, answer, node, on, quotes, rig, says, searching
 from tests.proxyrig import until
 from tests.upstreams import Ending, Fault, Heard, Said, Use
 
@@ -419,3 +420,35 @@ async def test_a_fact_takes_a_tool_s_word(rigged: Rig) -> None:
         Claim.HYPOTHESIS,
         Priority.POSSIBLE,
     )
+
+
+async def test_all_of_it_by_litellm(tmp_path: Path) -> None:
+    """In one test, for LiteLLM takes seconds to import."""
+    async with rig(tmp_path, translated=True) as rigged:
+        read: list[str] = []
+
+        def found(heard: Heard) -> Said:
+            read.extend(heard.results)
+            name = re.search(r"^\[(n\d+)\] 1\.1 .*, a tool printed:\n```\nexit code 1\nTraceback", heard.first, re.M)
+            assert name is not None
+            wrong = add("The file of the bank is read twice before it is written.", (name[1], "is read twice"))
+            return [answer(add(WHY, (name[1], NONE)), wrong)]
+
+        document, told = await rigged.told(says(searching("deposit", "1.1"), found, [answer()]))
+        assert told.failed == "" and [bool(d.refused) for d in told.deltas] == [False, True]
+        assert "before the first deposit" in read[0] and document.observations[-1].text == WHY
+        assert {heard.path for heard in rigged.upstream.heard} == {"/v1/chat/completions"}
+        own = [call for call in rigged.calls() if call.parent is None]
+        made = [call for call in rigged.calls() if call.parent is not None]
+        assert (
+            len(own) == len(made) == 3 and all(call.usd for call in made) and {c.subagent for c in made} == {OBSERVED}
+        )
+        assert tapes.spend(rigged.store, OBSERVED).turns == 3 and tapes.verify(rigged.store, RUN) == []
+        for said, why in (
+            (["no JSON at all"], "no JSON object"),
+            (Ending(['{"deltas": [{"op": "ADD", "cl'], "max_tokens"), "cut off"),
+            (Fault(401, "invalid_api_key", "Incorrect API key"), "Incorrect API key"),
+            (Fault(404, "model_not_found", "The model does not exist"), "does not exist"),
+        ):
+            document, told = await rigged.told(says(said), limits=replace(LIMITS, turns=40))
+            assert why in told.failed and told.deltas == () and document == rigged.document, told

@@ -2,7 +2,10 @@
 loopback that plays a script."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ from tests.observermodel import add, answer
 from tests.upstreams import Fault, Heard, Said, Upstream, Use
 
 KEY = "sk-of-the-operator-for-all"
+ROOT = Path(__file__).parent.parent
 LESSON = "The check compares the file `answer` with 42, and the file says 41 from the start."
 
 TASK = """
@@ -67,9 +71,11 @@ key = "FAR_KEY"
 
 
 def observer(heard: Heard) -> Said:
-    """Searches once, then adds a lesson to the first generation."""
+    """Searches once, then adds a lesson; what is refused it does not mend."""
     if heard.turns == 0:
         return [Use("search", {"query": "answer"})]
+    if not heard.results:
+        return [answer()]
     found = re.search(
         r"^\[(n\d+)\] 1\.\d turn \d+, a tool printed:\n`{3,}\n(.*?)\n`{3,}$", heard.results[0], re.M | re.S
     )
@@ -104,6 +110,13 @@ async def ran(folder: Path, script: object, more: str = "") -> tuple[Home, Board
     return home, board, upstream
 
 
+def trace(home: Home, *arguments: str) -> tuple[int, str]:
+    program = [sys.executable, "-m", "app", "trace", *arguments]
+    environ = {**os.environ, "MULTITRACK_HOME": str(home.root)}
+    done = subprocess.run(program, capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 def of(home: Home, run: str) -> tuple[Document, list[Call], list[ModelObserved], Spend]:
     with open_store(home.store) as store:
         document = observations.load(store, run)
@@ -124,7 +137,11 @@ async def test_the_next_generation_reads_what_the_model_found(
     document, calls, told, spend = of(home, board.run)
     (lesson,) = [o for o in document.observations if o.author is Author.MODEL]
     assert lesson.text == LESSON and lesson.first == 1
-    assert [(d.operation, d.on, d.refused) for d in told[0].deltas] == [("ADD", lesson.id, "")]
+    assert [[(d.operation, d.on, d.refused) for d in one.deltas] for one in told] == [
+        [("ADD", lesson.id, "")],
+        [("ADD", "", f"{lesson.id} says that already.")],
+    ]
+    assert not any(one.failed for one in told)
     solved = [lane.plan.clean for lane in board.generations[2].lanes.values() if lane.solved]
     assert solved == [False], "the lane with memory alone"
     # The calls are on a tape of their own and on the run's bill.
@@ -142,6 +159,11 @@ async def test_the_next_generation_reads_what_the_model_found(
     asked = [heard for heard in upstream.heard if heard.tools == ("search",)]
     assert {heard.path for heard in asked} == {"/v1/chat/completions" if more else "/v1/messages"}
     assert KEY not in "".join(heard.everything for heard in upstream.heard)
+    # A person can look at them as at any other's.
+    code, listed = trace(home, board.run)
+    assert code == 0 and "1.0  the observer's model reader  2 turns, $0.0" in listed
+    code, one = trace(home, board.run, "1.0")
+    assert code == 0 and one.count("turn ") >= 2 and "call search" in one and LESSON[:30] in one
     # Its tape answers without anybody: the same questions, the same lesson.
     with open_store(home.store) as store:
         again = order_replay(home, store, board, Replay(board.run))

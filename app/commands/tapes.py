@@ -13,7 +13,9 @@ from app.gist import LINE, gist
 from app.output import counted, duration, emit, money, say, size
 from app.patches import lane_of
 from store.domain.blocks import Block, BlockKind
-from store.domain.board import Board, Lane
+from store.domain.board import Board, Generation, Lane
+from store.domain.ids import OBSERVER, SubagentId
+from store.domain.limits import Spend
 from store.domain.safe_text import safe_line
 from store.domain.secrets import mask
 
@@ -42,6 +44,11 @@ def _trace(context: Context, options: Namespace) -> int:
         elif options.subagent is None:
             _list_lanes(board)
             return Exit.FINE
+        elif (
+            asking := next((g for g in board.generations.values() if _observer(g) == options.subagent), None)
+        ) is not None:
+            say(f"{board.run}.{_observer(asking)}  {_asked(board, asking)}")
+            tape, word = calls(store, subagent=SubagentId(board.run, asking.number, OBSERVER)), "turn"
         else:
             lane = lane_of(board, options.subagent)
             say(f"{lane.id}  {_standing(lane)}")
@@ -58,9 +65,24 @@ def _list_lanes(board: Board) -> None:
     for generation in board.generations.values():
         last = generation.number == len(board.generations)
         say(f"{'└─' if last else '├─'} generation {generation.number}")
-        *lanes, final = generation.lanes.values()
-        for lane in [*lanes, final]:
-            say(f"{'   ' if last else '│  '}{'└─' if lane is final else '├─'} {lane.id.label}  {_standing(lane)}")
+        lines = [f"{lane.id.label}  {_standing(lane)}" for lane in generation.lanes.values()]
+        if name := _observer(generation):
+            lines.append(f"{name}  {_asked(board, generation)}")
+        for line in lines:
+            say(f"{'   ' if last else '│  '}{'└─' if line is lines[-1] else '├─'} {line}")
+
+
+def _observer(generation: Generation) -> str:
+    """The label of what the observer's model was asked; "" where it was asked nothing."""
+    return f"{generation.number}.{OBSERVER}" if generation.observing != Spend() else ""
+
+
+def _asked(board: Board, generation: Generation) -> str:
+    spend = generation.observing
+    turns = counted(spend.turns, "turn")
+    return (
+        f"the observer's model {safe_line(board.task.observer_model)}  {turns}, {money(spend.usd, priced=spend.priced)}"
+    )
 
 
 def _standing(lane: Lane) -> str:
