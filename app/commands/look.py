@@ -6,7 +6,18 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands import Command, Group, add_json, add_run, add_run_json, alerts, convergence, observe, twin_help
+from app.commands import (
+    Command,
+    Group,
+    add_json,
+    add_run,
+    add_run_json,
+    alerts,
+    convergence,
+    effect,
+    observe,
+    twin_help,
+)
 from app.context import NOTHING_YET, Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import emit, money, note, say, size, table
@@ -281,6 +292,7 @@ GROUP = Group(
         Command("observations", twin_help("observations"), _observations, add_run_json),
         *observe.COMMANDS,
         *convergence.COMMANDS,
+        *effect.COMMANDS,
         Command("report", twin_help("report"), _report, _configure_report),
         Command("patch", "Print the best patch, or put it on a branch.", _patch, _configure_patch),
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app import raising
 from app.actions import ACTIONS
-from app.commands import Command, Group, add_json, add_run, twin_help
+from app.commands import Command, Group, add_json, add_run, gate, twin_help
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
 from app.output import duration, emit, money, say, table
@@ -88,11 +88,11 @@ def _add_json(parser: ArgumentParser) -> None:
 
 
 def _launch(context: Context, options: Namespace) -> int:
-    return _order(context, options, "launch", lambda store, board: [orders.Launch(rest=options.rest)])
+    return give(context, options, "launch", lambda store, board: [orders.Launch(rest=options.rest)])
 
 
 def _stop(context: Context, options: Namespace) -> int:
-    return _order(context, options, "stop", lambda store, board: [orders.Stop()])
+    return give(context, options, "stop", lambda store, board: [orders.Stop()])
 
 
 def _kill(context: Context, options: Namespace) -> int:
@@ -135,7 +135,7 @@ def _limits(context: Context, options: Namespace) -> int:
                 raise CommandError(one, Exit.UNSOLVED)
         return [one for one in found if not isinstance(one, str)]
 
-    return _order(context, options, "limits", each)
+    return give(context, options, "limits", each)
 
 
 def _show_limits(context: Context, options: Namespace) -> int:
@@ -194,7 +194,7 @@ def _fork(context: Context, options: Namespace) -> int:
             raise CommandError(f"{name!r} may be {len(found)} of them: {names}, …. Write more of the name.")
         return [orders.Fork(*found[0], text, _words(options.strategy), options.model)]
 
-    return _order(context, options, "fork", find)
+    return give(context, options, "fork", find)
 
 
 def _words(text: str) -> str:
@@ -215,11 +215,20 @@ def _order_each(
         named = [subagent_of(board.run, label) for label in _labels(options)]
         return [order((one.generation, one.lane)) for one in named]
 
-    return _order(context, options, name, each)
+    return give(context, options, name, each)
 
 
-def _order(context: Context, options: Namespace, name: str, order: Order) -> int:
+Given = tuple[orders.Command, tuple[bool, str] | None]
+"""An order, and its answer; None while it waits."""
+
+
+def give(context: Context, options: Namespace, name: str, order: Order) -> int:
     """Give orders, wait for their answers, and say them."""
+    return tell(options, *ask(context, options, name, order))
+
+
+def ask(context: Context, options: Namespace, name: str, order: Order) -> tuple[str, list[Given], str]:
+    """Give orders and wait for their answers: the run, what came of each, and why some wait, "" when none does."""
     from store.commands import issue, outcome
     from store.lock import holder
 
@@ -242,14 +251,19 @@ def _order(context: Context, options: Namespace, name: str, order: Order) -> int
             if len(answers) < len(ids):
                 waits = _why_waiting(run, holder(lock) is not None, time.monotonic() > until, len(ids) - len(answers))
                 time.sleep(0.05)
+    return run, [(command, answers.get(one)) for command, one in zip(given, ids, strict=True)], waits
+
+
+def tell(options: Namespace, run: str, given: Sequence[Given], waits: str) -> int:
+    """Say what came of orders; the exit code."""
     if options.json:
-        emit([_facts(run, command, answers.get(one)) for command, one in zip(given, ids, strict=True)], indent=2)
+        emit([_facts(run, command, answer) for command, answer in given], indent=2)
     else:
-        for applied, text in (answers[one] for one in ids if one in answers):
+        for applied, text in (answer for _, answer in given if answer is not None):
             say(text if applied else f"refused: {text}")
         if waits:
             say(waits)
-    return Exit.FINE if all(applied for applied, _ in answers.values()) else Exit.UNSOLVED
+    return Exit.FINE if all(answer[0] for _, answer in given if answer is not None) else Exit.UNSOLVED
 
 
 def _why_waiting(run: str, lives: bool, late: bool, left: int) -> str:
@@ -278,6 +292,7 @@ _FORK = (
 GROUP = Group(
     "steer",
     (
+        *gate.COMMANDS,
         Command("launch", twin_help("launch"), _launch, _configure_launch),
         Command("stop", twin_help("stop"), _stop, _configure_stop),
         Command("kill", twin_help("kill"), _kill, _configure_lanes),
