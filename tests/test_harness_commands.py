@@ -1,13 +1,25 @@
 """The operator's commands: each is carried out once, answered, and not forgotten when its engine dies."""
 
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from backends.agents import Assignment, Outcome, Session
+from backends.harness.ports import Observed
 from store import commands, observations
-from store.domain.commands import COMMANDS, Command, Continue, EditObservations, Kill, Launch, Pause, Stop
+from store.domain.commands import (
+    COMMANDS,
+    ChangeObservations,
+    Command,
+    Continue,
+    EditObservations,
+    Kill,
+    Launch,
+    Pause,
+    Stop,
+)
 from store.domain.events import (
     CommandSettled,
     GatePassed,
@@ -17,7 +29,9 @@ from store.domain.events import (
     SubagentPaused,
     TurnStarted,
 )
-from store.domain.observations import live
+from store.domain.observations import Status, live
+from store.domain.observations import changes as do
+from store.domain.observations.conflicts import conflicts
 from store.domain.states import Ending, RunState, SubagentState
 from tests.harnessrig import Rig, hang, nothing, rig, solve
 
@@ -211,19 +225,88 @@ async def test_a_command_is_applied_once_when_its_engine_leaves_around_it(tmp_pa
         assert all(e.payload.applied for e in made.events(CommandSettled) if isinstance(e.payload, CommandSettled))
 
 
-async def test_an_edit_of_an_old_version_is_refused_and_one_of_the_latest_kept(tmp_path: Path) -> None:
+async def test_edits_of_one_version_are_both_kept(tmp_path: Path) -> None:
     async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
         await made.state(RunState.GATE)
         text = observations.text(made.store, made.run)
         assert text is not None
         applied, outcome = await made.answer(EditObservations(f"{text}\n- Mine.\n", 1))
         assert (applied, outcome) == (True, "The observations are kept as version 2.")
-        applied, outcome = await made.answer(EditObservations(f"{text}\n- Too late.\n", 1))
-        assert not applied
-        assert "version 2, yours is from 1" in outcome
+        applied, outcome = await made.answer(EditObservations(f"{text}\n- Mine as well.\n", 1))
+        assert (applied, outcome) == (True, "The observations are kept as version 3.")
         file = made.home.folder(made.run).observations.read_text()
         assert "Mine." in file
-        assert "Too late." not in file
+        assert "Mine as well." in file
+        applied, outcome = await made.answer(EditObservations(text, 9))
+        assert (applied, outcome) == (
+            False,
+            "There is no version 9 of the observations. Reload and edit again.",
+        )
+
+
+async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_path: Path) -> None:
+    async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
+        await made.state(RunState.GATE)
+        text = observations.text(made.store, made.run) or ""
+        for words in ("Way 1 is slow.", "Way 1 is wrong."):
+            applied, outcome = await made.answer(EditObservations(text.replace("Way 1 does not help.", words), 1))
+            assert applied
+        assert outcome == (
+            "The observations are kept as version 3. A conflict with what was changed meanwhile: both sides are in the "
+            "file."
+        )
+        file = made.home.folder(made.run).observations.read_text()
+        assert "Way 1 is slow." in file
+        assert "Way 1 is wrong." in file
+        document = observations.load(made.store, made.run)
+        assert document is not None
+        (conflict,) = conflicts(document)
+        assert (conflict.field, conflict.value) == ("text", "Way 1 is wrong.")
+        assert (await made.answer(ChangeObservations(3, (do.Resolve(conflict.id, "text", take=True),))))[0]
+        file = made.home.folder(made.run).observations.read_text()
+        assert "Way 1 is wrong." in file
+        assert "slow" not in file
+        assert "Conflict" not in file
+
+
+async def test_changes_are_made_all_or_none_and_taken_back(tmp_path: Path) -> None:
+    async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
+        await made.state(RunState.GATE)
+        document = observations.load(made.store, made.run)
+        assert document is not None
+        (lesson,) = document.observations
+        assert await made.answer(ChangeObservations(1, (do.Drop(lesson.id), do.Pin("o-none")))) == (
+            False,
+            "There is no observation o-none.",
+        )
+        changes = (do.Pin(lesson.id), do.Add("Mine."))
+        assert await made.answer(ChangeObservations(1, changes)) == (
+            True,
+            "The observations are kept as version 2.",
+        )
+        assert await made.answer(ChangeObservations(2, (do.Pin(lesson.id),))) == (
+            True,
+            "Nothing was changed: version 2 says it already.",
+        )
+        assert (await made.answer(ChangeObservations(2, (do.Undo(),))))[0]
+        assert "Mine." not in made.home.folder(made.run).observations.read_text()
+        assert (await made.answer(ChangeObservations(2, (do.Redo(),))))[0]
+        assert "Mine." in made.home.folder(made.run).observations.read_text()
+        assert await made.answer(ChangeObservations(4, (do.Redo(),))) == (False, "There is nothing to redo.")
+        # Made of the first version, without what was done since in sight.
+        assert (await made.answer(ChangeObservations(1, (do.Reword(lesson.id, "Other words."),))))[0]
+        latest = observations.load(made.store, made.run)
+        assert latest is not None
+        (one, two) = latest.observations
+        assert (one.text, one.status, two.text) == ("Other words.", Status.PINNED, "Mine.")
+        said = [(v.author, v.what, v.undoes) for v in observations.versions(made.store, made.run)]
+        assert said == [
+            ("observer", "", 0),
+            ("operator", f"Pinned {lesson.id}; added “Mine.”.", 0),
+            ("operator", "Undid version 2.", 2),
+            ("operator", "Did again what version 3 took back.", 3),
+            ("operator", f"Reworded {lesson.id}.", 0),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -239,23 +322,34 @@ async def test_no_text_of_an_edit_harms_the_run(tmp_path: Path, text: str) -> No
         assert (await made.over(engine)).state is RunState.UNSOLVED
 
 
-async def test_an_edit_while_the_observer_reads_is_told_that_it_came_too_late(tmp_path: Path) -> None:
+async def test_an_edit_while_the_observer_reads_is_kept_and_so_is_what_it_finds(tmp_path: Path) -> None:
     async with rig(tmp_path, nothing, gates_open=False, generations=3) as made:
         orders: list[int] = []
 
-        def edit() -> None:
-            if made.board.generations.get(2):
+        def reads(generation: int, at: float) -> Observed:
+            made.observer = None
+            found = made.observe(generation, at)
+            made.observer = reads
+            if generation == 2:
+                # It has read the observations, and a person changes them before it is done.
                 text = observations.text(made.store, made.run) or ""
                 orders.append(made.order(EditObservations(f"{text}\n- Meanwhile.\n", made.board.observations)))
+                deadline = time.monotonic() + 60
+                while commands.outcome(made.store, orders[0]) is None and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            return found
 
-        made.observing = edit
+        made.observer = reads
         async with made.working():
             await made.state(RunState.GATE)
             await made.answer(Launch())
             await made.until(lambda: len(orders) > 0 and made.board.waiting, "the second gate")
-            applied, outcome = await made.settled(orders[0])
-            assert not applied
-            assert "have changed since" in outcome
+            assert (await made.settled(orders[0]))[0]
             document = observations.load(made.store, made.run)
             assert document is not None
-            assert len(live(document)) == 2, "nothing that the observer found is lost"
+            assert len(live(document)) == 3
+            assert [v.author for v in observations.versions(made.store, made.run)] == [
+                "observer",
+                "operator",
+                "observer",
+            ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from backends.harness.curating import match_face, repeat_edits, watch_face
 from backends.harness.journal import Journal, every
 from backends.harness.lanes import LaneRunner
 from backends.harness.operator import STOPPED, Operator
@@ -17,7 +18,7 @@ from backends.harness.planning import proposed
 from backends.harness.ports import Consulted, Ports
 from backends.harness.session import keep
 from backends.harness.verdict import Checker, refusal
-from backends.harness.writing import match_face, repeat_edits, save_observed, write_results
+from backends.harness.writing import save_observed, write_results
 from store.domain.events import (
     Alert,
     BaselineChecked,
@@ -64,11 +65,15 @@ class Harness:
     async def run(self) -> RunState:
         """Take the run to its end. Returns the state that it ended in."""
         async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(every(TICK, self._tick))
+            beside = [
+                group.create_task(every(TICK, self._tick)),
+                group.create_task(watch_face(self._journal, self.ports.folder)),
+            ]
             try:
                 await self._steps()
             finally:
-                ticking.cancel()
+                for task in beside:
+                    task.cancel()
         assert self._board.finished is not None
         return self._board.finished.state
 
@@ -219,6 +224,7 @@ class Harness:
         return True
 
     async def _finish(self, state: RunState, reason: str) -> None:
+        await match_face(self._journal, self.ports.folder, last=True)
         await write_results(self._journal, self.ports.folder, ending=(state, reason))
         await self._journal.record(RunFinished(state, reason, str(self.ports.folder.report)))
 

@@ -7,16 +7,17 @@ from sqlalchemy import Connection
 
 from backends.harness import forking
 from backends.harness.choosing import chosen, known
+from backends.harness.curating import Settling, carry_out
 from backends.harness.gating import ruled
 from backends.harness.journal import Journal
 from backends.harness.lanes import KILLED, LaneRunner, allowance
 from backends.harness.planning import MOST_LANES
 from backends.harness.ports import Ports
-from backends.harness.writing import Settling, save_edit
 from store import commands, keys
 from store.commands import PendingCommand
 from store.domain.board import Lane
 from store.domain.commands import (
+    ChangeObservations,
     ChangePlan,
     Continue,
     EditObservations,
@@ -96,8 +97,8 @@ class Operator:
                 await self._restart(pending, self._id(pending.command), pending.command)
             case Fork():
                 await self._fork(pending, pending.command)
-            case EditObservations():
-                await self._edit(pending, pending.command)
+            case EditObservations() | ChangeObservations():
+                await self._curate(pending, pending.command)
             case _:
                 await self._settle(pending, False, f"This engine doesn't know the command “{pending.name}”.")
 
@@ -302,14 +303,8 @@ class Operator:
         why = f"The operator forked it from {call.subagent.label}, turn {turn}{', edited' if text is not None else ''}."
         return LanePlan(max(board.generation.lanes) + 1, strategy, False, why), start
 
-    async def _edit(self, pending: PendingCommand, edit: EditObservations) -> None:
-        if self._observing():
-            # It would be overwritten by what the observer adds to the version that it has read; when that is saved,
-            # the edit is told that it came too late.
-            return
-        applied, outcome = await save_edit(
-            self._journal, self._ports.folder, edit.text, edit.base, settles=self._settling(pending)
-        )
+    async def _curate(self, pending: PendingCommand, order: EditObservations | ChangeObservations) -> None:
+        applied, outcome = await carry_out(self._journal, self._ports.folder, order, self._settling(pending))
         if not applied:
             await self._settle(pending, False, outcome)
 
