@@ -63,9 +63,10 @@ class Recorder:
     def blob(self, text: str) -> str:
         return self.store.write(lambda connection: blobs.put(connection, text.encode(errors="replace")))
 
-    def tape(self, generation: int, lane: int) -> "Tape":
+    def tape(self, generation: int, lane: int, *, afresh: bool = False) -> "Tape":
         tape = Tape(self, SubagentId(RUN, generation, lane))
-        self.event(SubagentLaunched(f"{ROOT}{tape.subagent}", "m-1"), generation=generation, lane=lane)
+        launched = SubagentLaunched(f"{ROOT}{tape.subagent}", "m-1", afresh=afresh)
+        self.event(launched, generation=generation, lane=lane)
         return tape
 
 

@@ -37,8 +37,9 @@ from store.domain.foreign import exit_of, gist, in_our_words
 from store.domain.ids import ALPHABET, RUN_LENGTH, SubagentId
 from store.domain.limits import Limits, Spend
 from store.domain.observations import live
+from store.domain.reported import reported
 from store.domain.safe_text import safe_line
-from store.domain.states import RunState, Validity
+from store.domain.states import RunState
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, SandboxKind, Task
 from store.home import Home
@@ -57,6 +58,8 @@ _WAITING = 64
 """Calls on their way into the store, at most: they share transactions."""
 _SUMMARY, _TITLE = 160, 80
 _DIFF = re.compile(r"^diff --git a/(.*) b/", re.MULTILINE)
+_ANYTHING = {"command": "-", "path": "-", "old_str": "-", "new_str": "-", "content": "-"}
+"""Whatever a tool may be given, to see which kind it is of."""
 _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.DOTALL)
 
 
@@ -267,9 +270,7 @@ class _Writing:
 def _observed(connection: Connection, *, run: str, at: float, seen: "Observed") -> None:
     """Put on record what the observer has seen, as the harness does."""
     for who, (validity, reason) in seen.judged.items():
-        # Most of what people have is no work on code: that nothing was edited says nothing of it.
-        if validity is not Validity.NEVER_STARTED:
-            events.tell(connection, who, [(at, SubagentJudged(validity, reason))])
+        events.tell(connection, who, [(at, SubagentJudged(validity, reason))])
     version = observations.save(connection, seen.document, author="observer", at=at)
     payload = GenerationObserved(version, len(live(seen.document)), seen.added, seen.supported)
     events.append(connection, run, [payload], at=at, generation=1)
@@ -301,7 +302,9 @@ def _told(name: str, block: Block) -> tuple[str, bool]:
     ran = exit_of(name, text, block.ok) if in_our_words(name, {"command": "-"})[0] == "run" else None
     lines = [line for line in text[ran.start if ran else 0 :].splitlines() if line.strip(" \"}'")]
     if ran is None:
-        return safe_line(lines[0] if lines else "", _SUMMARY), ok
+        # Chat protocols have no mark for what went wrong: there the words alone tell.
+        on_files = in_our_words(name, _ANYTHING)[0] in ("run", "read", "edit", "write")
+        return safe_line(lines[0] if lines else "", _SUMMARY), ok and (on_files or reported(text) is None)
     return safe_line(f"exit code {ran.code}" + (f" · {lines[-1]}" if lines else ""), _SUMMARY), True
 
 

@@ -13,6 +13,7 @@ _DIFFERENT = 3
 """Inputs whose values are told."""
 _VALUE = 60
 """Characters of the longest value that is told."""
+_VALUES = 4
 _BRIEF = 60
 _SHORT = 24
 _WIDE = 100
@@ -26,9 +27,9 @@ def same(step: Step) -> str:
     return f"{step.name}({json.dumps(_without_prose(step.input), sort_keys=True, ensure_ascii=False, default=str)})"
 
 
-def shown(step: Step, first: Container[str] = ()) -> str:
-    """The call on one line; of its inputs, those that are wanted first come first."""
-    inputs = sorted(step.input.items(), key=lambda one: (one[0] not in first, one[0]))
+def shown(step: Step, only: Container[str] | None = None) -> str:
+    """The call on one line, with all of its inputs or some."""
+    inputs = [(name, value) for name, value in sorted(step.input.items()) if only is None or name in only]
     given = ", ".join(f"{name}={_flat(_without_prose(value))}" for name, value in inputs)
     return f"{step.name}({given})"
 
@@ -40,7 +41,7 @@ def brief(step: Step) -> str:
         return line
     given = {name: _flat(_without_prose(value)) for name, value in sorted(step.input.items())}
     short = [f"{name}={value}" for name, value in given.items() if len(value) <= _SHORT]
-    return f"{step.name}({', '.join([*short, '…'])})"
+    return f"{step.name}({', '.join(short if len(short) == len(given) else [*short, '…'])})"
 
 
 def listed(step: Step) -> list[str]:
@@ -86,10 +87,17 @@ def _value(before: Given, after: Given, name: str) -> str:
     return f"{quoted(name, 40)} = {quoted(value)}"
 
 
-def in_words(words: Iterable[str]) -> str:
+def values_of(inputs: Iterable[Given], name: str) -> str:
+    """The values that an input had, each once."""
+    values = [_flat(_without_prose(given[name])) if name in given else "nothing" for given in inputs]
+    told = [quoted(value, _VALUE) for value in dict.fromkeys(values)]
+    return in_words([*told[:_VALUES], *([f"{len(told) - _VALUES} more"] if len(told) > _VALUES else [])], "or")
+
+
+def in_words(words: Iterable[str], last_by: str = "and") -> str:
     """Words as a sentence lists them."""
     *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} {last_by} {last}" if most else last
 
 
 def _without_prose(value: Any) -> Any:

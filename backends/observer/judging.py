@@ -4,12 +4,15 @@ Of 332 published trials 153 had never started their agent, most of them under an
 that believes the label writes a false lesson for each.
 """
 
+import re
+
 from backends.observer.attempt import WORKSPACE, Attempt, Step
 from backends.observer.findings import quoted
 from backends.observer.shell import runs_check
 from store.domain.states import Ending, Validity
 
 _CUT = (Ending.TURNS, Ending.TOKENS, Ending.COST, Ending.TIME, Ending.KILLED)
+_LIMITED = re.compile(r"\b429\b|rate.?limit|too many requests", re.IGNORECASE)
 _NOT_RUNNABLE = (126, 127)
 """A shell's exit codes for a command that is there but can't be run, and for one that isn't there."""
 
@@ -26,6 +29,8 @@ def judge(attempt: Attempt) -> tuple[Validity, str]:
         return Validity.RATE_LIMITED, f"The provider's rate limit ended it before it tried anything{told}"
     if not acted and attempt.ending is Ending.LOGIN_LOST:
         return Validity.INFRASTRUCTURE, f"The provider refused its key or its account before it tried anything{told}"
+    if not acted and not attempt.answers and attempt.failed_calls and _LIMITED.search(attempt.failed_calls[-1]):
+        return Validity.RATE_LIMITED, f"No model call came whole: {quoted(attempt.failed_calls[-1])}"
     if not acted and (attempt.ending is Ending.PROVIDER or (not attempt.answers and attempt.failed_calls)):
         why = told or f": {attempt.failed_calls[-1]}" if attempt.failed_calls else told
         return Validity.INFRASTRUCTURE, f"The model could not be reached{why}"

@@ -8,7 +8,8 @@ from backends.observer import Observed
 from backends.observer.attempt import Attempt
 from backends.observer.judging import judge
 from backends.observer.lessons import circumstances, dead_end, loops
-from backends.observer.outcomes import found_nothing, outcomes
+from backends.observer.lookups import found_nothing
+from backends.observer.outcomes import outcomes
 from backends.observer.trials import trials, tried_fixes
 from backends.observer.troubles import told, troubles
 from backends.observer.usage import spent

@@ -1,8 +1,9 @@
 """What attempts did where there are no files to edit, and what came of it.
 
 Where the tools of an agent act on something else than a workspace (bookings, tickets, machines), the calls that
-changed something are to an attempt what its patch is to one that writes code: a set, with the verdict on it. Solved and
-unsolved attempts are held against each other, and what several did in vain is said.
+changed something are to an attempt what its patch is to one that writes code: a set, with the verdict on it. Sets that
+are much alike are told together, by what they have in common and in what they differ, and the unsolved ones are held
+against the nearest that is solved.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,20 +11,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from backends.observer.attempt import Attempt, Step
-from backends.observer.calls import alike, brief, changed, differing, in_words, listed, same, shown
-from backends.observer.evidence import argument, line, span
+from backends.observer.calls import alike, brief, changed, differing, in_words, listed, same, shown, values_of
+from backends.observer.evidence import argument, span
 from backends.observer.findings import finding, quoted
-from store.domain.looking import looks_up, only_looks
+from backends.observer.lookups import looked_up
+from store.domain.looking import only_looks
 from store.domain.observations import Claim, Evidence, Observation, Subject, fingerprint
 
-NAMED = 4
-"""Calls that a text names."""
+NEAR = 0.5
+"""Of the calls of the larger of two sets, the share that both have, from which on they are told together."""
 _TOLD = 3
+"""Calls that a text tells."""
 _WIDE = 150
-"""Characters of a call where an attempt's are told in full; the excerpt has them whole."""
+"""Characters of a call in a text; the excerpt has it whole."""
+_NAMED = 4
 _SPANS = 8
 """Calls that are quoted from one attempt."""
-_NOTHING = frozenset({"[]", "{}", "null", "none", "nil", "()", "no results", "no results found", "no matches found"})
 
 
 def acts(step: Step) -> bool:
@@ -39,15 +42,44 @@ class Outcome:
 
     @cached_property
     def calls(self) -> dict[str, Step]:
-        return {same(step): step for step in reversed(self.attempt.steps) if acts(step)}
+        found: dict[str, Step] = {}
+        for step in filter(acts, self.attempt.steps):
+            found.setdefault(same(step), step)
+        return found
 
     @cached_property
-    def ordered(self) -> list[Step]:
-        return [step for step in self.attempt.steps if self.calls.get(same(step)) is step]
+    def tools(self) -> list[str]:
+        return sorted({step.name for step in self.calls.values()})
 
     @property
-    def label(self) -> str:
-        return self.attempt.subagent.label
+    def steps(self) -> list[Step]:
+        return [*self.calls.values()]
+
+
+@dataclass
+class Group:
+    """Outcomes whose sets are the same, or much alike."""
+
+    outcomes: list[Outcome]
+
+    @property
+    def common(self) -> set[str]:
+        return set.intersection(*(set(one.calls) for one in self.outcomes))
+
+    @property
+    def distinct(self) -> list[Outcome]:
+        """One for each set."""
+        sets: dict[frozenset[str], Outcome] = {}
+        for one in self.outcomes:
+            sets.setdefault(frozenset(one.calls), one)
+        return [*sets.values()]
+
+    def takes(self, other: Outcome) -> bool:
+        """Whether that one's set is much like those that are here."""
+        if other.tools == self.outcomes[0].tools:
+            return True
+        shared = len(self.common & set(other.calls))
+        return shared > 0 and shared >= NEAR * max(len(one.calls) for one in (*self.outcomes, other))
 
 
 def outcomes(attempts: Sequence[Attempt]) -> Iterator[Observation]:
@@ -57,47 +89,104 @@ def outcomes(attempts: Sequence[Attempt]) -> Iterator[Observation]:
         return
     solved = [Outcome(attempt) for attempt in attempts if attempt.solved]
     unsolved = [Outcome(attempt) for attempt in attempts if attempt.unsolved]
-    for one in (*solved, *unsolved):
-        yield _whole(one, solved, unsolved)
-    yield from _in_vain(unsolved, solved)
-    yield from _looked_up(solved, unsolved)
+    right = _groups(solved)
+    sets = [one.calls.keys() for one in solved]
+    alas = [one for one in unsolved if one.calls.keys() in sets]
+    for group in right:
+        also = [one for one in alas if any(one.calls.keys() == other.calls.keys() for other in group.outcomes)]
+        yield from _told(group, also, solved)
+    for group in _groups([one for one in unsolved if one not in alas]):
+        yield from _told(group, [], solved)
+    yield from looked_up([one.attempt for one in solved], [one.attempt for one in unsolved])
 
 
-def _whole(one: Outcome, solved: Sequence[Outcome], unsolved: Sequence[Outcome]) -> Observation:
-    """All that an attempt changed, and the verdict."""
-    attempt, calls, everyone = one.attempt, one.ordered, (*solved, *unsolved)
-    verdict = "Solved" if attempt.solved else "Not solved"
-    # What tells it from the others comes first: a text has no room for all.
-    rare = sorted(calls, key=lambda step: sum(same(step) in other.calls for other in everyone))
-    did = in_words([quoted(shown(step, _varied(step, everyone)), _WIDE) for step in rare[:_TOLD]] or ["nothing"])
-    more = f" and {len(calls) - _TOLD} more" if len(calls) > _TOLD else ""
-    said = f"{verdict}, with {did}{more} as all that it changed." if calls else f"{verdict}, with nothing changed."
-    same_calls = [other for other in everyone if other.calls.keys() == one.calls.keys()]
-    if {other.attempt.solved for other in same_calls} == {True, False}:
+def _groups(those: Sequence[Outcome]) -> list[Group]:
+    groups: list[Group] = []
+    # The smallest first: what is common shows at once.
+    for one in sorted(those, key=lambda one: len(one.calls)):
+        group = next((group for group in groups if group.takes(one)), None)
+        if group is not None:
+            group.outcomes.append(one)
+        else:
+            groups.append(Group([one]))
+    return groups
+
+
+def _told(group: Group, also: Sequence[Outcome], solved: Sequence[Outcome]) -> Iterator[Observation]:
+    """One observation, by all attempts of a group. `also` did the same with another verdict."""
+    first = group.outcomes[0]
+    good, several = first.attempt.solved, len(group.outcomes) > 1
+    said = "Solved" if good else "Not solved in several attempts" if several else "Not solved"
+    said += f". All that was changed: {_sets(group)}." if first.calls else ", with nothing changed."
+    if also:
         said += " Others did the same and were not solved: what differs is in the words, or in what was looked up."
-    elif not attempt.solved and solved:
-        said += _against(one, min(solved, key=lambda other: len(other.calls.keys() ^ one.calls.keys())))
-    return finding(
-        attempt,
-        Subject.ACTIONS,
-        Claim.FIX if attempt.solved else Claim.FAILED,
-        said,
-        mark=fingerprint(Subject.ACTIONS, *sorted(one.calls)),
-        excerpt=[f"+ {line}" for step in calls for line in listed(step)] if len(said) > _WIDE else (),
-        evidence=(*_asked(attempt, calls), *_ended(attempt)),
-    )
+    elif not good and solved:
+        pairs = [(one, other) for one in group.distinct for other in solved]
+        said += _against(*min(pairs, key=lambda pair: len(pair[0].calls.keys() ^ pair[1].calls.keys())))
+    verdict = "solved" if good else "unsolved"
+    mark = fingerprint(Subject.ACTIONS, verdict, *sorted(" ".join(sorted(one.calls)) for one in group.distinct))
+    for one in (*group.outcomes, *also):
+        yield finding(
+            one.attempt,
+            Subject.ACTIONS,
+            Claim.FIX if one.attempt.solved else Claim.FAILED,
+            said,
+            mark=mark,
+            excerpt=_excerpt(group),
+            evidence=(*_asked(one), *_ended(one.attempt)),
+        )
 
 
-def _varied(step: Step, everyone: Sequence[Outcome]) -> set[str]:
-    """The inputs that differ among the calls of this tool."""
-    calls = [other for one in everyone for other in one.ordered if other.name == step.name]
-    return {name for other in calls for name in changed(step.input, other.input)}
+def _sets(group: Group) -> str:
+    """The calls of a group: those of its one set, or what its sets have in common, and in what they differ."""
+    sets = group.distinct
+    common = [step for step in sets[0].steps if same(step) in group.common]
+    if len(sets) == 1:
+        return _full(common)
+    if all(len(one.tools) == len(one.calls) and one.tools == sets[0].tools for one in sets):
+        return in_words(
+            [_varied([next(s for s in one.steps if s.name == tool) for one in sets]) for tool in sets[0].tools]
+        )
+    rests = [[step for step in one.steps if same(step) not in group.common] for one in sets]
+    if not common:
+        return "; or ".join(_full(rest) for rest in rests)
+    beside = [f"beside {_full(rest)}" if rest else "alone" for rest in rests]
+    return f"{_full(common)}, {', or '.join(beside)}"
+
+
+def _varied(calls: Sequence[Step]) -> str:
+    """Calls of one tool as one, with the inputs that differ among them."""
+    names = sorted({name for call in calls for name in changed(calls[0].input, call.input)})
+    if not names:
+        return quoted(shown(calls[0]), _WIDE)
+    given = {name: value for name, value in calls[0].input.items() if name not in names}
+    which = in_words([f"{quoted(name, 40)} = {values_of([call.input for call in calls], name)}" for name in names])
+    return f"{quoted(shown(calls[0], given) if given else calls[0].name, _WIDE)} with {which}"
+
+
+def _full(calls: Sequence[Step]) -> str:
+    names = [quoted(shown(step), _WIDE) for step in calls[:_TOLD]]
+    if len(calls) > _TOLD:
+        names.append(f"{len(calls) - _TOLD} more")
+    return in_words(names)
+
+
+def _excerpt(group: Group) -> list[str]:
+    """The calls in full: the first set, and of every other the lines that are new in it."""
+    lines = [f"+ {line}" for step in group.distinct[0].steps for line in listed(step)]
+    known = set(lines)
+    for one in group.distinct[1:]:
+        new = [line for step in one.steps for line in (f"+ {each}" for each in listed(step)) if line not in known]
+        lines += ["  or", *new]
+    return lines if len(lines) > len(group.distinct[0].calls) or len(group.common) > _TOLD else []
 
 
 def _against(one: Outcome, solved: Outcome) -> str:
     """How an attempt differs from a solved one. Calls of one tool for the same thing are told by what differs."""
-    lacked = [step for step in solved.ordered if same(step) not in one.calls]
-    beside = [step for step in one.ordered if same(step) not in solved.calls]
+    lacked = [step for step in solved.steps if same(step) not in one.calls]
+    beside = [step for step in one.steps if same(step) not in solved.calls]
+    if not solved.calls:
+        return " A solved attempt changed nothing."
     parts = []
     for step in list(lacked):
         other = next((b for b in beside if b.name == step.name and alike(b.input, step.input)), None)
@@ -112,95 +201,8 @@ def _against(one: Outcome, solved: Outcome) -> str:
     return f" A solved attempt {in_words(parts)}."
 
 
-def _in_vain(unsolved: Sequence[Outcome], solved: Sequence[Outcome]) -> Iterator[Observation]:
-    """Calls that at least two unsolved attempts have in common, beside different others, and no solved one made. They
-    may be part of the solution all the same."""
-    sets = {frozenset(one.calls) for one in unsolved}
-    done = {name for one in solved for name in one.calls}
-    whose: dict[frozenset[str], list[Outcome]] = {}
-    for name in dict.fromkeys(name for one in unsolved for name in one.calls if name not in done):
-        those = [one for one in unsolved if name in one.calls]
-        common = frozenset[str].intersection(*(frozenset(one.calls) for one in those)) - done
-        # Where it was all that some attempt did, that says it.
-        if len(those) > 1 and common not in sets:
-            whose.setdefault(common, those)
-    for common, those in whose.items():
-        calls = [step for step in those[0].ordered if same(step) in common]
-        for one in those:
-            yield finding(
-                one.attempt,
-                Subject.CALL,
-                Claim.DEAD_END,
-                f"{_named(calls)}: made by several unsolved attempts, each beside other calls, and by no solved one.",
-                mark=fingerprint(Subject.CALL, "in vain", *sorted(common)),
-                evidence=_asked(one.attempt, [one.calls[same(step)] for step in calls]),
-            )
-
-
-def _looked_up(solved: Sequence[Outcome], unsolved: Sequence[Outcome]) -> Iterator[Observation]:
-    """What every solved attempt looked up, and no unsolved one."""
-    if not solved or not unsolved:
-        return
-    made = [_lookups(one) for one in solved]
-    elsewhere = {name for one in unsolved for name in _lookups(one)}
-    tools = {name.partition("(")[0] for name in elsewhere}
-    names = [name for name in made[0] if all(name in one for one in made) and name not in elsewhere]
-    # A tool that the others never used at all says more than one input of it.
-    whole = [name for name in names if name.partition("(")[0] not in tools]
-    telling = whole or names
-    if not telling or (len(solved) == 1 and not whole):
-        # One attempt alone differs from the others in many things.
-        return
-    calls = [made[0][name] for name in telling]
-    every = "Every solved attempt" if len(solved) > 1 else "The solved attempt"
-    for one, lookups in zip(solved, made, strict=True):
-        yield finding(
-            one.attempt,
-            Subject.LOOKUP,
-            Claim.HYPOTHESIS,
-            f"{every} looked up {_named(calls)}; no unsolved one did.",
-            mark=fingerprint(Subject.LOOKUP, "solved", *sorted(telling)),
-            evidence=[e for name in telling[:_SPANS] for e in argument(one.attempt.subagent, lookups[name])],
-        )
-
-
-def _lookups(one: Outcome) -> dict[str, Step]:
-    """What an attempt looked up, each once; prose, such as what it thought, is none."""
-    return {
-        name: step
-        for step in one.attempt.steps
-        if step.result is not None and step.ok and step.foreign and looks_up(step.name) and step.result.text.strip()
-        if "…" not in (name := same(step)) and step.input
-    }
-
-
-def found_nothing(attempts: Sequence[Attempt]) -> Iterator[Observation]:
-    """Look-ups that had an empty answer, in whichever attempt they were made."""
-    found: set[str] = set()
-    empty: list[tuple[Attempt, Step]] = []
-    for attempt in attempts:
-        for step in attempt.steps:
-            if step.result is None or not step.ok or not step.foreign or not looks_up(step.name):
-                continue
-            if step.result.text.strip().strip('".').lower() in _NOTHING:
-                empty.append((attempt, step))
-            else:
-                found.add(same(step))
-    for attempt, step in empty:
-        if (name := same(step)) not in found:
-            said = step.result
-            yield finding(
-                attempt,
-                Subject.LOOKUP,
-                Claim.DEAD_END,
-                f"{quoted(shown(step), 200)} found nothing.",
-                mark=fingerprint(Subject.LOOKUP, "nothing", name),
-                evidence=(*argument(attempt.subagent, step), *line(attempt.subagent, said, said.text if said else "")),
-            )
-
-
-def _asked(attempt: Attempt, calls: Sequence[Step]) -> list[Evidence]:
-    return [span for step in calls[:_SPANS] for span in argument(attempt.subagent, step)]
+def _asked(one: Outcome) -> list[Evidence]:
+    return [span for step in one.steps[:_SPANS] for span in argument(one.attempt.subagent, step)]
 
 
 def _ended(attempt: Attempt) -> tuple[Evidence, ...]:
@@ -210,7 +212,7 @@ def _ended(attempt: Attempt) -> tuple[Evidence, ...]:
 
 
 def _named(calls: Sequence[Step]) -> str:
-    names = [quoted(brief(step), 120) for step in calls[:NAMED]]
-    if len(calls) > NAMED:
-        names.append(f"{len(calls) - NAMED} more")
+    names = [quoted(brief(step), 120) for step in calls[:_NAMED]]
+    if len(calls) > _NAMED:
+        names.append(f"{len(calls) - _NAMED} more")
     return in_words(names)

@@ -19,13 +19,18 @@ _BEGINS = re.compile(
     re.IGNORECASE,
 )
 _REFUSES = re.compile(
-    r"[\s\W]{0,8}(?:invalid|cannot|can't|could\s+not|couldn't|unable\s+to|not\s+(?:found|allowed|permitted|authori[sz]ed)|"
+    r"[\s\W]{0,8}(?:(?:http\s+)?[45]\d\d\s+[a-z]|(?:invalid|cannot|can't|could\s+not|couldn't|unable\s+to|not\s+(?:found|allowed|permitted|authori[sz]ed)|"
     r"no\s+such|unknown|unsupported|unauthori[sz]ed|forbidden|permission\s+denied|access\s+denied|missing\s+required|"
     r"timed?\s*-?out|connection\s+(?:refused|reset|error|timed\s+out)|bad\s+request|internal\s+server\s+error|"
-    r"(?:http\s+)?[45]\d\d\s+[a-z]|rate\s+limit)\b",
+    r"rate\s+limit)\b)",
     re.IGNORECASE,
 )
-_TAGGED = re.compile(r"\s*<(?:tool_use_)?error>(.*?)(?:</|\Z)", re.IGNORECASE | re.DOTALL)
+_MISSES = re.compile(
+    r"\s*[\w'\"`#][\w '\"`#:/.-]{0,80}\b(?:not\s+found|does\s+not\s+exist|doesn't\s+exist|"
+    r"(?:is|are)\s+not\s+(?:valid|allowed|available|permitted|supported|enough)|is\s+(?:invalid|required|missing))[.!]?\s*",
+    re.IGNORECASE,
+)
+_TAGGED = re.compile(r"\s*<(?:tool_use_)?error>\s*([^\n<]+)", re.IGNORECASE)
 _MEMBER = re.compile(
     r'"(?:error|errors|errorMessage|error_message|exception)"\s*:\s*(?!null|false|""|\[\s*\]|\{\s*\}|0\b)'
     r'(?:"(?P<text>(?:[^"\\]|\\.)+)"|[\[{\w])'
@@ -47,12 +52,16 @@ def reported(text: str) -> Reported | None:
     """The error that a tool's result reports; None where it reports none."""
     head = text[:_WIDE]
     if tagged := _TAGGED.match(head):
-        return _line(head, tagged.start(1))
+        return Reported(tagged.start(1), tagged.start(1) + len(tagged[1].rstrip()))
     if head.lstrip().startswith("{"):
         return _in_object(head)
-    if _BEGINS.match(head) or (len(text.strip()) <= _SHORT and _REFUSES.match(head)):
+    if _BEGINS.match(head) or (len(text.strip()) <= _SHORT and _says_no(head)):
         return _line(head, 0)
     return None
+
+
+def _says_no(text: str) -> bool:
+    return _REFUSES.match(text) is not None or _MISSES.fullmatch(text) is not None
 
 
 def _in_object(head: str) -> Reported | None:
@@ -62,7 +71,7 @@ def _in_object(head: str) -> Reported | None:
             message = re.search(r'"(?:message|detail|reason|error_description)"\s*:\s*"((?:[^"\\]|\\.)+)"', head)
             if found["text"]:
                 return Reported(found.start("text"), found.end("text"))
-            return Reported(message.start(1), message.end(1)) if message else _line(head, found.start())
+            return Reported(message.start(1), message.end(1)) if message else _line(head, 0)
     return None
 
 

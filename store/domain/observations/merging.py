@@ -27,7 +27,6 @@ _BY_RECURRENCE = {
     Subject.FILE: (Priority.POSSIBLE, Priority.POSSIBLE),
     Subject.REFACTORING: (Priority.POSSIBLE, Priority.POSSIBLE),
     Subject.LOOKUP: (Priority.INFORMATIONAL, Priority.POSSIBLE),
-    Subject.CALL: (Priority.INFORMATIONAL, Priority.POSSIBLE),
     Subject.TOOL: (Priority.INFORMATIONAL, Priority.POSSIBLE),
     Subject.LOOP: (Priority.INFORMATIONAL, Priority.POSSIBLE),
     Subject.INSIGHT: (Priority.POSSIBLE, Priority.IMPORTANT),

@@ -53,12 +53,13 @@ def _again(
             cited_by=old.cited_by,
         )
     attempts = tuple(who for who in old.attempts if who not in gone)
+    if not attempts and not found:
+        return replace(old, attempts=(), contradicted_by=(), status=Status.EXPIRED)
     return replace(
         old,
         attempts=attempts,
         contradicted_by=tuple(who for who in old.contradicted_by if who not in gone),
         evidence=(*kept, *(e for e in fresh if e.subagent in counted))[:EVIDENCE],
-        status=old.status if attempts or found else Status.EXPIRED,
     )
 
 

@@ -1,0 +1,204 @@
+"""`multitrack observe`, and tapes that are read again."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from store import observations
+from store.database import Store, open_store
+from store.domain.observations import Author, Priority, Status, Subject
+from store.domain.states import Ending, Validity
+from store.home import Home
+from store.lock import RunLock
+from tests.observer_tapes import CHECK, CLAMP, LOCK, ROOT, Recorder, about, begun, check, run, save, seen
+from tests.talks import Talk, home_in, imported
+
+BOOK = ("book", {"flight": "F1"}, "Error: the card was declined")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return home_in(tmp_path)
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    with open_store(home.store) as store:
+        yield store
+
+
+def observed(home: Home, *arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, object], str]:
+    """What the command prints as JSON, and what it says beside it."""
+    assert main(["--home", str(home.root), "observe", *arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out), printed.err
+
+
+def test_an_imported_run_is_observed_with_all_that_each_observation_rests_on(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = imported(store, home, Talk(0.0, [BOOK, "No."]), Talk(1.0, ["Yes."]))
+    told, _ = observed(home, name, capsys=capsys)
+    attempts, found = told["attempts"], told["observations"]
+    assert isinstance(attempts, list)
+    assert isinstance(found, list)
+    assert [(a["subagent"], a["validity"], a["solved"]) for a in attempts] == [
+        ("1.1", "valid", False),
+        ("1.2", "valid", True),
+    ]
+    (error,) = [o for o in found if o["subject"] == "error"]
+    assert (error["priority"], error["type"], error["support"]) == ("possible", "fact", 1)
+    assert (error["status"], error["flags"], error["author"]) == ("proposed", [], "observer")
+    place = error["evidence"][0]
+    assert {*place} == {"subagent", "turn", "call", "node", "block", "start", "end", "quote"}
+    assert (place["subagent"], place["quote"]) == ("1.1", BOOK[2])
+    assert all(o["evidence"] for o in found)
+
+
+def test_what_is_found_is_kept_once_and_never_against_the_operator(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = imported(store, home, Talk(0.0, [BOOK, "No."]))
+    document = observations.load(store, name)
+    assert document is not None
+    dropped = [replace(o, status=Status.DROPPED) for o in document.observations if o.subject is Subject.ERROR]
+    mine = replace(document, observations=tuple(dropped))
+    store.write(lambda c: observations.save(c, mine, author="operator", at=1.0))
+    told, _ = observed(home, name, "--dry-run", capsys=capsys)
+    assert (told["kept"], told["version"]) == (False, 2)
+    told, _ = observed(home, name, capsys=capsys)
+    assert (told["kept"], told["version"]) == (True, 3)
+    assert "error" not in [o["subject"] for o in told["observations"]]  # type: ignore[attr-defined]
+    again, _ = observed(home, name, capsys=capsys)
+    assert (again["kept"], again["version"]) == (False, 3)
+    face = home.folder(name).observations.read_text()
+    assert face == observations.text(store, name)
+
+
+def test_a_file_that_somebody_is_editing_is_left_alone(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = imported(store, home, Talk(0.0, [BOOK, "No."]))
+    document = observations.load(store, name)
+    assert document is not None
+    store.write(lambda c: observations.save(c, replace(document, observations=()), author="operator", at=1.0))
+    path = home.folder(name).observations
+    path.write_text(path.read_text() + "\nA line of mine.\n")
+    told, _ = observed(home, name, capsys=capsys)
+    assert told["kept"]
+    assert path.read_text().endswith("A line of mine.\n")
+
+
+def test_nothing_is_kept_while_an_engine_works_on_it(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = imported(store, home, Talk(0.0, [BOOK, "No."]))
+    with RunLock(home.folder(name).lock) as lock:
+        assert lock.acquire()
+        told, said = observed(home, name, capsys=capsys)
+    assert not told["kept"]
+    assert "an engine works on the run" in said
+
+
+def test_a_person_reads_it_too(store: Store, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    name = imported(store, home, Talk(0.0, [(*BOOK[:2], "Error: \x1b[2Jboom"), "No."]))
+    assert main(["--home", str(home.root), "observe", name]) == 0
+    printed = capsys.readouterr().out
+    assert "1.1       trial 0   unsolved  valid     It ran its course" in printed
+    assert "flagged escape" in printed
+    assert "\x1b" not in printed
+
+
+@pytest.fixture
+def recorder(store: Store) -> Recorder:
+    recorder = Recorder(store)
+    recorder.begin()
+    recorder.design(1, ["race first", "retry first"])
+    return recorder
+
+
+CRASH = 'Traceback (most recent call last):\n  File "{root}/shop/stock.py", line 3, in reserve\n    x\nKeyError: 7\n'
+
+
+def test_a_tape_that_has_grown_is_read_as_it_is_now(store: Store, recorder: Recorder) -> None:
+    tape = begun(recorder)
+    crash = CRASH.format(root=f"{ROOT}{tape.subagent}")
+    tape.turn("", LOCK, check(12))
+    tape.turn("", run("python repro.py", 1, crash))
+    tape.turn("I go on.")
+    first = seen(store)
+    save(store, first)
+    assert first.judged[tape.subagent] == (Validity.VALID, "It is still at work")
+    tape.turn("", run("python repro.py", 1, crash))
+    tape.turn("", CLAMP, check(3))
+    tape.turn("I stop.")
+    tape.end(Ending.SUBMITTED)
+    second = seen(store)
+    (error,) = about(second, Subject.ERROR)
+    assert len(error.evidence) == 2
+    assert len(about(second, Subject.EDITS)) == 2
+    (usage,) = about(second, Subject.USAGE)
+    assert "1 submitted" in usage.text
+    assert {o.id for o in first.document.observations} <= {o.id for o in second.document.observations}
+
+
+def test_what_a_tape_shows_no_more_expires_unless_somebody_kept_it(store: Store, recorder: Recorder) -> None:
+    for lane in (1, 2):
+        tape = begun(recorder, lane)
+        tape.turn(
+            "",
+            run("python repro.py", 1, CRASH.format(root=f"{ROOT}{tape.subagent}")),
+            run("frob", 127, "sh: 1: frob: not found"),
+        )
+        tape.turn("I stop.")
+        tape.end(Ending.SUBMITTED)
+    first = seen(store)
+    kept = [
+        replace(o, status=Status.KEPT) if o.subject is Subject.ENVIRONMENT else o for o in first.document.observations
+    ]
+    save(store, replace(first, document=replace(first.document, observations=tuple(kept))))
+    # The first begins anew: what it did until here doesn't count.
+    recorder.at += 1
+    tape = recorder.tape(1, 1, afresh=True)
+    tape.turn("", run(CHECK, 1, "12 broken"))
+    tape.end(Ending.SUBMITTED)
+    second = seen(store)
+    (error,), (frob,) = about(second, Subject.ERROR), about(second, Subject.ENVIRONMENT)
+    assert [who.label for who in error.attempts] == ["1.2"]
+    assert error.priority is Priority.POSSIBLE
+    assert {e.subagent.label for e in error.evidence} == {"1.2"}
+    assert len(frob.attempts) == 2
+    save(store, second)
+    recorder.at += 1
+    tape = recorder.tape(1, 2, afresh=True)
+    tape.turn("", run(CHECK, 1, "12 broken"))
+    tape.end(Ending.SUBMITTED)
+    third = seen(store)
+    # An expired one is in no file; one that is met again is there again.
+    (error,) = [o for o in third.document.observations if o.subject is Subject.ERROR]
+    assert (error.status, error.attempts, error.author) == (Status.EXPIRED, (), Author.OBSERVER)
+    save(store, third)
+    tape.turn("", run("python repro.py", 1, CRASH.format(root=f"{ROOT}{tape.subagent}")))
+    tape.turn("I stop.")
+    fourth = seen(store)
+    (error,) = about(fourth, Subject.ERROR)
+    assert (error.status, [who.label for who in error.attempts]) == (Status.PROPOSED, ["1.2"])
+
+
+def test_what_was_struck_out_stays_struck_out(store: Store, recorder: Recorder) -> None:
+    tape = begun(recorder)
+    crash = CRASH.format(root=f"{ROOT}{tape.subagent}")
+    tape.turn("", run("python repro.py", 1, crash), run("python again.py", 1, crash))
+    tape.turn("I stop.")
+    tape.end(Ending.SUBMITTED)
+    first = seen(store)
+    struck = tuple(
+        replace(o, evidence=o.evidence[:1]) if o.subject is Subject.ERROR else o for o in first.document.observations
+    )
+    save(store, replace(first, document=replace(first.document, observations=struck)))
+    (error,) = about(seen(store), Subject.ERROR)
+    assert len(error.evidence) == 1
