@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from store.domain.events import Event, SubagentRestarted
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
-from store.domain.strategy import LanePlan
+from store.domain.strategy import LanePlan, Strategy
 from widgets.ink import Line, Span
 from widgets.outline import Item
 from widgets.states import SUBAGENT
@@ -54,8 +54,15 @@ def lane_line(who: SubagentId, plan: LanePlan, note: str) -> Line:
         line.append((" · clean", "warn"))
     if note:
         line.append((f" {note}", "accent"))
+    if who.lane == OBSERVER:
+        return line
     state_mark = SUBAGENT[SubagentState.QUEUED]
     return [*line, (f"  {state_mark.glyph} {state_mark.word}", state_mark.ink)]
+
+
+def asked_plan(model: str) -> LanePlan:
+    """What stands for a plan where the observer's model was asked: that is no attempt."""
+    return LanePlan(OBSERVER, Strategy(f"the observer’s model {model}", ""), clean=False)
 
 
 def mark(lane: Item, state: SubagentState) -> None:

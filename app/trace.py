@@ -24,13 +24,14 @@ from app.spots import (
     OfTurn,
     Shown,
 )
-from app.telling import PAGE, Opening, Page, broke_off, lane_line, mark
+from app.telling import PAGE, Opening, Page, asked_plan, broke_off, lane_line, mark
 from app.turning import Turning, blank_turn, is_wrong
 from store.domain.blocks import Block
 from store.domain.events import (
     Alert,
     Event,
     GenerationDesigned,
+    ObserverAsked,
     RunFinished,
     SubagentAdded,
     SubagentChecked,
@@ -41,7 +42,7 @@ from store.domain.events import (
     SubagentRestarted,
     TurnStarted,
 )
-from store.domain.ids import SubagentId
+from store.domain.ids import OBSERVER, SubagentId
 from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from store.domain.strategy import LanePlan
@@ -115,13 +116,13 @@ class Trace:
 
     def _open(self, opening: Opening) -> None:
         for event in opening.beside:
-            if isinstance(event.payload, GenerationDesigned | SubagentAdded):
+            if isinstance(event.payload, GenerationDesigned | SubagentAdded | ObserverAsked):
                 self._apply(event)
         for who, count in opening.counts.items():
             if (lane := self.lanes.get(who)) is not None:
                 self.outline.extend(lane.item, count)
         for event in opening.beside:
-            if not isinstance(event.payload, GenerationDesigned | SubagentAdded):
+            if not isinstance(event.payload, GenerationDesigned | SubagentAdded | ObserverAsked):
                 self._apply(event)
         for who, (before, events) in opening.live.items():
             if (lane := self.lanes.get(who)) is not None:
@@ -290,6 +291,8 @@ class Trace:
             self._generation(event.generation, payload.lanes)
         elif isinstance(payload, SubagentAdded) and who is not None:
             self._added(who, payload)
+        elif isinstance(payload, ObserverAsked) and event.generation is not None:
+            self._lane(SubagentId(self.run, event.generation, OBSERVER), asked_plan(payload.model))
         elif isinstance(payload, RunFinished):
             line: Line = [(f"{payload.state.value}: {shown_line(payload.reason)}", "text")]
             self.outline.add(Item(f"e{event.seq}", line, leaf=True, data=OfEvent(event)), self.outline.roots[0])

@@ -27,6 +27,7 @@ from store.domain.events import (
     GenerationPlanned,
     LimitsRaised,
     ModelObserved,
+    ObserverAsked,
     Payload,
     Reference,
     SubagentAdded,
@@ -104,6 +105,7 @@ def test_payloads_come_back_as_they_were(store: Store) -> None:
         Alert("loop", "the same call 3 times", (Reference("c1", "ab" * 32, 5), Reference(seq=9)), AlertLevel.STUCK),
         ModelObserved("m", (DeltaTaken("ADD", "o-3f2a", "t"), DeltaTaken("SUPPORT", "", "q \u202e", "no")), "cut off"),
         ModelObserved("m"),
+        ObserverAsked("m"),
         Unknown("dance.started", {"slowly": True, "large": 2**70, "deep": [{"a": None}]}),
     ]
     store.write(lambda c: events.append(c, "k3m9t", payloads, at=1.0))

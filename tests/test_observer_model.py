@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from store import keys, search, tapes
+from app.nodes import describe
+from app.spots import OfLane
+from app.trace import Trace
+from app.tracing import open_run
+from store import blobs, events, keys, search, tapes
+from store.domain.board import Board
+from store.domain.events import ObserverAsked, ToolFinished, TurnStarted
 from store.domain.ids import OBSERVER, SubagentId
 from store.domain.limits import Limits
 from store.domain.observations import Author, Claim, Flag, Priority, Status, Subject, apply_edit, parse, render, select
@@ -68,6 +74,27 @@ async def test_its_calls_are_on_a_tape_of_its_own_and_its_key_dies_with_them(rig
     assert seen(rigged.store).judged.keys() == attempts
     found = search.search(rigged.store, "deposit", run=RUN, before_generation=2, prompts=False)
     assert {hit.subagent for hit in found} == {ONE}
+
+
+async def test_its_turns_and_searches_are_in_the_log_and_in_the_trace(rigged: Rig) -> None:
+    await rigged.told(says(searching("balance"), both))
+    await rigged.told(says([answer()]))
+    log = [event for event in events.read(rigged.store, run=RUN) if event.subagent == OBSERVED]
+    assert [e.payload.turn for e in log if isinstance(e.payload, TurnStarted)] == [1, 2, 3]
+    (tool,) = [e.payload for e in log if isinstance(e.payload, ToolFinished)]
+    assert tool.ok and b"balance" in blobs.get(rigged.store, tool.result)
+    assert len([e for e in events.read(rigged.store, run=RUN) if isinstance(e.payload, ObserverAsked)]) == 2
+    board = Board(RUN)
+    for event in events.read(rigged.store, run=RUN):
+        board.apply(event)
+    assert set(board.generations[1].lanes) == {1, 2, 3} and board.generations[1].observing.turns == 3
+    told = Trace(RUN, "A test")
+    told.apply(events.read(rigged.store, run=RUN))
+    for trace in (Trace(RUN, "A test", open_run(rigged.store, RUN, "A test")), told):
+        lane = trace.lanes[OBSERVED]
+        assert lane.turns == 3 and "".join(text for text, _ in lane.item.line) == f"1.0 the observer’s model {MODEL}"
+        assert lane.item.parent is trace.outline.find("g1")
+    assert describe(rigged.store, board, OfLane(OBSERVED)) == []
 
 
 async def test_it_is_shown_what_the_rules_found_and_what_each_attempt_did(rigged: Rig) -> None:

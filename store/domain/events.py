@@ -59,6 +59,7 @@ __all__ = [
     "LimitsRaised",
     "ModelObserved",
     "ObservationsWritten",
+    "ObserverAsked",
     "Payload",
     "ProgramSaid",
     "Reference",
@@ -226,6 +227,14 @@ class GenerationObserved(Payload):
     known: int
     added: int
     supported: int
+
+
+@dataclass(frozen=True)
+class ObserverAsked(Payload):
+    """The observer's model is about to be asked. What is asked has turns, on a tape in the place of lane 0."""
+
+    kind: ClassVar[str] = "observer.asked"
+    model: str
 
 
 @dataclass(frozen=True)

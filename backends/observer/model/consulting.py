@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from backends.observer.attempt import Said
 from backends.observer.model.checking import Delta, RefusedError, applied, checked
+from backends.observer.model.diary import Log
 from backends.observer.model.digest import digest, shown
 from backends.observer.model.spans import Span, Spans
 from backends.observer.model.talk import Ask, converse
@@ -92,8 +93,11 @@ class Consultant:
             await self.store.writer.write(
                 lambda connection: keys.mint(connection, who, secret, at=self.clock(), allowance=allowance)
             )
+            diary = await asyncio.to_thread(Log, self.store, who, self.clock)
+            await diary.begin(self.model)
             async with asyncio.timeout(self.limits.seconds), self.speaking(self.base_url, secret) as ask:
-                failed = await converse(ask, self.model, first, reading.search, reading.take, self.limits.turns)
+                turns = self.limits.turns
+                failed = await converse(ask, self.model, first, reading.search, reading.take, turns, diary)
         except StoreError:
             raise
         except TimeoutError:

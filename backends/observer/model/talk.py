@@ -50,7 +50,19 @@ Take = Callable[[Wanted], str]
 """Takes a change; why it is refused, "" when it is not."""
 
 
-async def converse(ask: Ask, model: str, first: str, search: Search, take: Take, turns: int | None) -> str:
+class Diary(Protocol):
+    """Puts on record what happens beside the calls."""
+
+    async def turn(self) -> None:
+        """The model is about to be asked."""
+
+    async def tool(self, call: ToolCall, query: str, result: str, *, ok: bool) -> None:
+        """A tool call was answered."""
+
+
+async def converse(
+    ask: Ask, model: str, first: str, search: Search, take: Take, turns: int | None, diary: Diary
+) -> str:
     """Ask until the model has said what it wants changed. Why it didn't come to that, "" when it did.
 
     What was taken before that counts. `turns` is how many answers there may be, for the model to know: whoever passes
@@ -60,6 +72,7 @@ async def converse(ask: Ask, model: str, first: str, search: Search, take: Take,
     mended = False
     count = 0
     while True:
+        await diary.turn()
         answer = await ask(_request(model, messages))
         count += 1
         if isinstance(answer, str):
@@ -70,7 +83,7 @@ async def converse(ask: Ask, model: str, first: str, search: Search, take: Take,
         if said["content"]:
             messages.append(said)
         if answer.tool_calls:
-            results = [await _result(call, search) for call in answer.tool_calls]
+            results = [await _result(call, search, diary) for call in answer.tool_calls]
             told = [_text(left(turns - count))] if turns is not None else []
             messages.append({"role": "user", "content": [*results, *told]})
             continue
@@ -111,7 +124,7 @@ def _request(model: str, messages: list[Message]) -> dict[str, Any]:
     }
 
 
-async def _result(call: ToolCall, search: Search) -> Message:
+async def _result(call: ToolCall, search: Search, diary: Diary) -> Message:
     """What a tool call gives back."""
     given = call.input if isinstance(call.input, dict) else {}
     query, attempt = given.get("query"), given.get("attempt") or ""
@@ -121,6 +134,7 @@ async def _result(call: ToolCall, search: Search) -> Message:
     elif not isinstance(query, str) or not isinstance(attempt, str) or not given.keys() <= {"query", "attempt"}:
         wrong = 'malformed: right is {"query": "words"}, and "attempt" if you want to'
     words = wrong or await search(str(query), attempt)
+    await diary.tool(call, str(query or ""), words, ok=not wrong)
     result: Message = {"type": "tool_result", "tool_use_id": call.id, "content": [_text(words)]}
     return {**result, "is_error": True} if wrong else result
 
