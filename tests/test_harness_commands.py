@@ -248,6 +248,7 @@ async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_pa
     async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
         await made.state(RunState.GATE)
         text = observations.text(made.store, made.run) or ""
+        outcome = ""
         for words in ("Way 1 is slow.", "Way 1 is wrong."):
             applied, outcome = await made.answer(EditObservations(text.replace("Way 1 does not help.", words), 1))
             assert applied
