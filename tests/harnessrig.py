@@ -3,10 +3,11 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from app.engines import create_run
 from backends.agents import Agent, Assignment, Outcome, Progress, Session
@@ -125,6 +126,7 @@ class Rig:
     validity: Validity = Validity.VALID
     observing: Callable[[], None] = lambda: None
     observer: Callable[[int, float], Observed] | None = None
+    cited: Callable[[int, Document, Mapping[SubagentId, Collection[str]]], Mapping[SubagentId, Any]] | None = None
 
     @property
     def board(self) -> Board:
@@ -203,6 +205,7 @@ class Rig:
             revision=order.revision,
             portfolio=order.task.strategies or PORTFOLIO,
             folder=self.home.folder(self.run),
+            cited=self.cited,
             listens=able,
             forks=able,
             consult=consult,
@@ -240,12 +243,23 @@ async def rig(
     gates_open: bool = True,
     check: str = CHECK,
     seconds: float = 30.0,
+    gate_seconds: float | None = None,
+    remembers: Sequence[Document] = (),
     **changes: object,
 ) -> AsyncIterator[Rig]:
     """A run in a home of its own. Nothing of it may be left at the end."""
     repository = make_repository(path / "theirs", check)
     home = Home(path / "home").create()
-    run = create_run(home, small_task(repository, seconds, **changes), title="A test", seed=1, gates_open=gates_open)
+    task = small_task(repository, seconds, **changes)
+    run = create_run(
+        home,
+        task,
+        title="A test",
+        seed=1,
+        gates_open=gates_open,
+        gate_seconds=gate_seconds,
+        remembers=remembers,
+    )
     with open_store(home.store) as store:
         agent = Scripted(does) if callable(does) else does
         made = Rig(home, store, run, agent)
