@@ -11,7 +11,7 @@ from store.domain.events import Alert, GenerationObserved, ModelObserved, Observ
 from store.domain.ids import SubagentId
 from store.domain.observations import Author, Document, Status, Subject, fingerprint, merge
 from store.domain.observations.deltas import DeltaTaken
-from store.domain.states import RunState
+from store.domain.states import RunState, Validity
 from tests.harnessrig import PATIENCE, Rig, lesson, rig
 
 CAUSE = "The file says 41, which the check never takes."
@@ -106,11 +106,20 @@ async def test_one_that_fails_costs_nothing_and_is_told(tmp_path: Path) -> None:
         assert board.alerts and board.finished is not None
 
 
+async def test_nobody_is_asked_about_attempts_that_teach_nothing(tmp_path: Path) -> None:
+    async with rig(tmp_path) as made:
+        made.validity = Validity.NEVER_STARTED
+        model = Model(made)
+        await made.finish(consult=model.ask)
+        assert model.asked == [] and len(made.events(GenerationObserved)) == 1
+
+
 async def test_what_is_edited_while_it_thinks_stays(tmp_path: Path) -> None:
     async with rig(tmp_path) as made:
         model = Model(made)
         async with made.working(consult=model.ask) as work:
             await begun(model)
+            assert "Way 1 does not help." in made.home.folder(made.run).observations.read_text()
             document = observations.load(made.store, made.run)
             assert document is not None
             mine = replace(document.observations[0], status=Status.DROPPED)

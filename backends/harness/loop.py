@@ -118,11 +118,14 @@ class Harness:
         return proposed(self._board, document, self.ports.portfolio)
 
     async def _consult(self, number: int) -> Consulted | None:
-        """Ask the observer's model; None when the run is stopped before it has answered."""
+        """Ask the observer's model; None when no attempt of the generation can teach, or the run is stopped before it
+        has answered."""
         assert self.ports.consult is not None
-        if self._stopping:
-            return None
         valid = [lane.id for lane in self._board.lanes if lane.validity is Validity.VALID]
+        if self._stopping or all(attempt.generation != number for attempt in valid):
+            return None
+        # What the rules found can be read while the model thinks.
+        await match_face(self._journal, self.ports.folder)
         asking = asyncio.ensure_future(self.ports.consult(number, valid))
         return asking.result() if await self._done_before_stop(asking) else None
 

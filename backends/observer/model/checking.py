@@ -5,13 +5,14 @@ what was measured, nor what a person decided, and a claim about edits is the che
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from backends.observer.findings import TEXT, masked
 from backends.observer.model.spans import Spans
 from backends.observer.model.wanted import Wanted
 from backends.observer.suspicion import flags, without_colour
+from store.domain.blocks import BlockKind
 from store.domain.ids import SubagentId
 from store.domain.observations import (
     Author,
@@ -43,11 +44,11 @@ _WORDS = re.compile(r"[^\W\d]\w{2,}")
 _COMMAND = re.compile(
     r"(?:^|[.!?:;]\s+|,\s+(?:so|then)\s+)(?:(?:please|always|never|just|simply|first|then|next|instead|only|do\s+not|"
     r"don't),?\s+)*"
-    r"(?:add|apply|approve|avoid|call|change|check|commit|copy|create|delete|disable|do|download|edit|enable|ensure|"
-    r"execute|export|fix|follow|ignore|implement|insert|install|keep|make|mark|modify|move|open|patch|print|push|read|"
-    r"remove|rename|replace|rerun|reset|return|revert|rewrite|run|send|set|skip|start|stop|submit|try|update|upload|"
-    r"use|verify|visit|wrap|write)\s+(?!(?:is|was|are|were|has|had|does|did|fails?|failed|returns?|returned|raises?|"
-    r"raised)\b)",
+    r"(?:add|answer|apply|approve|avoid|believe|call|change|check|commit|copy|create|delete|disable|do|download|drop|edit|"
+    r"enable|ensure|execute|export|fix|follow|forget|ignore|implement|insert|install|keep|make|mark|modify|move|obey|open|"
+    r"patch|print|push|read|remove|rename|replace|reply|rerun|reset|respond|return|revert|rewrite|run|send|set|skip|start|"
+    r"stop|submit|tell|treat|trust|try|update|upload|use|verify|visit|wrap|write)\s+(?!(?:is|was|are|were|has|had|does|"
+    r"did|fails?|failed|returns?|returned|raises?|raised)\b)",
     re.IGNORECASE,
 )
 """A sentence that begins as a command does. Lessons state what is so."""
@@ -94,7 +95,7 @@ def checked(wanted: Wanted, spans: Spans) -> Delta:
     if operation is Operation.ADD and wanted.claim not in CLAIMS:
         raise RefusedError(f"Its claim may be {', '.join(CLAIMS)}; what edits do is measured by the check.")
     evidence: list[Evidence] = []
-    printed, around = False, []
+    printed, around, said = False, [], []
     for name, quote in wanted.evidence:
         span = spans.find(name)
         if span is None:
@@ -104,6 +105,9 @@ def checked(wanted: Wanted, spans: Spans) -> Delta:
         evidence += found
         printed = printed or span.printed
         around.append(span.said.text)
+        if span.kind is not BlockKind.TOOL_CALL:
+            # A tool is told what to do: that orders no reader.
+            said.append(quote)
     return Delta(
         operation,
         wanted.id.strip(),
@@ -111,15 +115,15 @@ def checked(wanted: Wanted, spans: Spans) -> Delta:
         text,
         tuple(dict.fromkeys(evidence)),
         printed,
-        _flags(wanted.text, [found.quote for found in evidence], around) if says else (),
+        _flags(wanted.text, [found.quote for found in evidence], said, around) if says else (),
     )
 
 
-def _flags(text: str, quotes: Collection[str], around: Collection[str]) -> tuple[Flag, ...]:
-    """What is to be held against a model's words, what they quote, and what that stands in: who plants an order counts
-    on its being read, not on its being quoted."""
+def _flags(text: str, quotes: Collection[str], said: Iterable[str], around: Iterable[str]) -> tuple[Flag, ...]:
+    """What is to be held against a model's words, what they quote, and what that stands `around`: who plants an order
+    counts on its being read, not on its being quoted. `said` are the quotes that are no tool's input."""
     found = set(flags("\n".join(map(without_colour, (text, *quotes)))))
-    if _COMMAND.search(text) or any(Flag.INSTRUCTION in flags("", words) for words in around):
+    if any(map(_COMMAND.search, (text, *said))) or any(Flag.INSTRUCTION in flags("", words) for words in around):
         found.add(Flag.INSTRUCTION)
     return tuple(flag for flag in Flag if flag in found)
 
