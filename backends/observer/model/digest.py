@@ -162,9 +162,14 @@ def _step(attempt: Attempt, step: Step, cited: _Cited, *, show: bool) -> str:
 
 
 def _given(step: Step) -> Iterator[str]:
-    for name in ("command", "path", "pattern", "query"):
-        if value := step.argument(name):
-            yield value
+    """What a tool was given: of our own tools what tells most, of others' all that is short."""
+    known = [value for name in ("command", "path", "pattern", "query") if (value := step.argument(name))]
+    if known:
+        yield from known
+        return
+    for name, value in step.input.items():
+        if isinstance(value, str | int | float) and len(str(value)) <= LINE:
+            yield f"{name}={value}"
 
 
 def _last_words(attempt: Attempt, said: Said, cited: _Cited) -> list[str]:
