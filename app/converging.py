@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import ceil
 
 from store.domain.convergence import Arm, Convergence, Outcome, Point, Tally
+from store.domain.effect import Comparison, Verdict
+from store.domain.effect_words import between, points
 from store.domain.secrets import shown_line
 from store.domain.task import Memory
 from widgets import words
@@ -101,10 +103,25 @@ def headline(numbers: Convergence) -> list[Line]:
             compared += [("   " if compared else "", "text"), (f"{glyph} ", ink)]
             compared += [(f"{arm} {tally.solved} of {tally.judged}", "text"), (f" ({tally.share:.0%})", "strong")]
     if compared:
-        lines.append([("From generation 2 on: ", "faint"), *compared])
+        lines.append([(f"From generation {numbers.since} on: ", "faint"), *compared])
+        if numbers.memory.solved is not None:
+            lines.append(_difference(numbers.memory))
     elif any(arm is not Arm.CLEAN for point in numbers.points for arm in point.arms):
-        lines.append([("From generation 2 on, lanes with memory are compared with clean ones.", "faint")])
+        lines.append(
+            [(f"From generation {numbers.since} on, lanes with memory are compared with clean ones.", "faint")]
+        )
     return lines
+
+
+def _difference(found: Comparison) -> Line:
+    """Memory less clean, with how little a few lanes prove."""
+    assert found.solved is not None
+    gap = f"{points(found.solved.estimate)} points with memory"
+    said = {Verdict.HELPS: "memory does better", Verdict.HARMS: "memory does worse"}.get(
+        found.verdict, "too few to say"
+    )
+    ink = {Verdict.HELPS: "good", Verdict.HARMS: "bad"}.get(found.verdict, "warn")
+    return [(gap, "strong"), (f" (95 % interval {between(found.solved.interval)}): ", "text"), (said, ink)]
 
 
 def _over(numbers: Convergence) -> bool:

@@ -46,6 +46,8 @@ def _convergence(context: Context, options: Namespace) -> int:
 
 def facts(numbers: "Convergence") -> dict[str, Any]:
     """All of it as JSON. What is not known yet is null."""
+    from app.commands.effect import comparison
+
     return {
         "runs": [
             {
@@ -62,6 +64,8 @@ def facts(numbers: "Convergence") -> dict[str, Any]:
         ],
         "first_solved": numbers.first_solved,
         "from_generation_2": _arms(numbers.arms),
+        "compared_from": numbers.since,
+        "beside_clean": comparison(numbers.memory),
         "generations": [
             {
                 "number": point.number,

@@ -122,7 +122,7 @@ def facts(found: "Effects", document: "Document | None" = None, only: str | None
 
     texts = {o.id: o.text for o in document.observations} if document is not None else {}
     return {
-        "overall": {**_comparison(found.overall), "says": words.overall(found)},
+        "overall": {**comparison(found.overall), "says": words.overall(found)},
         "curves": [
             {
                 "generation": pair.number,
@@ -140,8 +140,8 @@ def facts(found: "Effects", document: "Document | None" = None, only: str | None
                 "status": str(one.status),
                 "runs": one.runs,
                 "given": _sample(one.given),
-                "beside_others": _comparison(one.memory),
-                "beside_clean": _comparison(one.clean),
+                "beside_others": comparison(one.memory),
+                "beside_clean": comparison(one.clean),
                 "verdict": str(one.best.verdict),
                 "cited": one.cited,
                 "shown": one.shown,
@@ -167,7 +167,8 @@ def _sample(sample: "Sample") -> dict[str, Any]:
     }
 
 
-def _comparison(found: "Comparison") -> dict[str, Any]:
+def comparison(found: "Comparison") -> dict[str, Any]:
+    """A comparison as JSON."""
     solved, usd = found.solved, found.usd
     return {
         "with": _sample(found.given),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from store.domain.board import Board, Generation
+from store.domain.effect import Comparison, effects
 from store.domain.lane import Lane
 from store.domain.limits import Spend
 from store.domain.states import Ending, Validity
@@ -122,7 +123,11 @@ class Convergence:
     failures: tuple[Failure, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     arms: Mapping[Arm, Tally] = field(default_factory=dict)
-    """From the second generation on: in the first nobody remembers anything."""
+    """From the generation on in which lanes are told anything, `since`: the second, for in the first nobody remembers
+    anything; the first where a run started from an earlier one's observations."""
+    since: int = 2
+    memory: Comparison = field(default_factory=Comparison)
+    """Lanes that were told something beside clean ones of the same generations, with the interval."""
     spend: Spend = field(default_factory=Spend)
 
     @property
@@ -148,7 +153,9 @@ def convergence(boards: Iterable[Board]) -> Convergence:
         models=_models(lanes, placed),
         failures=_failures(lane for _, lane in lanes),
         outcomes=_outcomes(lanes),
-        arms=_arms((board, lane) for board, lane in lanes if lane.id.generation > 1),
+        arms=_arms((board, lane) for board, lane in lanes if lane.id.generation >= _since(board)),
+        since=min(map(_since, known), default=2),
+        memory=_memory(known),
         spend=_spent(generation for _, generation in placed),
     )
 
@@ -174,6 +181,15 @@ def failure(lane: Lane) -> str:
     if result is None or result.broken:
         return "check broken"
     return "check timed out" if result.exit_code is None else "check fails"
+
+
+def _since(board: Board) -> int:
+    first = board.generations.get(1)
+    return 1 if first is not None and first.told else 2
+
+
+def _memory(boards: Sequence[Board]) -> Comparison:
+    return effects([(board, None) for board in boards]).overall
 
 
 def _run(board: Board) -> OneRun:
