@@ -20,6 +20,7 @@ from store.domain.events import (
 from store.domain.ids import SubagentId
 from store.domain.lane import Steering
 from store.domain.limits import LIMITS_RAISED, Limits, Spend, Usage
+from store.domain.observations import Claim, Document, Observation, Priority, Subject
 from store.domain.safe_text import safe
 from store.domain.states import Ending, RunState, SubagentState, Validity
 from store.domain.strategy import LanePlan, Strategy
@@ -138,3 +139,24 @@ def test_no_secret_gets_in() -> None:
     key = "sk-ant-api03-" + "a1B2" * 24
     text = report(board(title=f"Use {key}"), None, PATCH.replace(b"+b", f"+KEY={key}".encode()), now=0.0)
     assert key not in text and "sk-ant-api03-****" in text
+
+
+def test_it_says_whether_memory_helped_and_how_little_that_proves() -> None:
+    known = Document(
+        RUN,
+        1,
+        2,
+        tuple(
+            Observation(f"o-{n}", f"mark {n}", Subject.EDITS, Priority.IMPORTANT, Claim.HALF, "It helps.")
+            for n in (1, 2)
+        ),
+    )
+    text = report(board(), known, PATCH, now=0.0)
+    section = text.split("## Does it help?")[1].split("## What failed")[0]
+    assert "2 of 2 lanes with memory solved, 0 of 1 clean: +100 points, 95 % interval" in section
+    assert "Too few to say." in section
+    assert "gen  2 clean" in section
+    assert "| `o-1` | 2 of 2 | 0 of 1 | clean | +100 (" in section
+    assert "at once" in section
+    control = report(board(memory=Memory.NONE), known, PATCH, now=0.0)
+    assert "Does it help?" not in control

@@ -6,7 +6,9 @@ A pure function of the board and the observations. Runtime text goes into fences
 from collections import Counter
 from collections.abc import Iterable
 
+from store.domain import effect_words as words
 from store.domain.board import Board, Generation, Lane, best_lane
+from store.domain.effect import effects
 from store.domain.events import CheckResult
 from store.domain.ids import SubagentId
 from store.domain.limits import LIMITS_RAISED, Limits, Spend, in_words
@@ -39,6 +41,7 @@ def report(
         _head(board, ending, now),
         _convergence(board),
         _learned(document),
+        _effect(board, document),
         _failed(board),
         _patch(board, patch),
         _costs(board, now),
@@ -149,6 +152,42 @@ def _learned(document: Document | None) -> str:
             attempts = "1 attempt" if support == 1 else f"{support} attempts"
             lines.append(f"- `{observation.id}` {observation.claim}, {attempts}: {safe_line(observation.text)}")
     return "\n".join(lines)
+
+
+def _effect(board: Board, document: Document | None) -> str:
+    """Whether it helped: the pair of curves, memory against clean, and each observation's lanes beside the others."""
+    found = effects([(board, document)])
+    if board.task.memory is not Memory.OWN or not any(one.given.count.lanes for one in found.effects):
+        return ""
+    rows = [
+        (
+            f"`{one.id}`",
+            words.of(best.given.count),
+            words.of(best.without.count),
+            "others" if best is one.memory else "clean",
+            f"{words.points(best.solved.estimate)} ({words.between(best.solved.interval)})",
+            str(best.verdict),
+            f"{one.shown} of {one.cited}" if one.cited else "–",
+        )
+        for one in found.effects
+        if (best := one.best).solved is not None
+    ]
+    head = ("observation", "told", "without", "beside", "points, 95 % interval", "says", "cited, and shown")
+    return "\n\n".join(
+        filter(
+            None,
+            [
+                "## Does it help?",
+                words.overall(found),
+                f"```text\n{words.curves(found.pairs)}\n```",
+                table(head, rows) if rows else "",
+                "\n".join(
+                    f"- Proposed for quarantine: `{o.id}`, {o.quarantine}." for o in found.effects if o.quarantine
+                ),
+                " ".join(words.caveats(found)),
+            ],
+        )
+    )
 
 
 def _failed(board: Board) -> str:
