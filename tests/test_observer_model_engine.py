@@ -191,3 +191,30 @@ async def test_a_model_that_fails_leaves_what_the_rules_found(tmp_path: Path, mo
     assert len(told) == 2 and all("no such model" in one.failed for one in told)
     assert any("no such model" in alert for alert in board.alerts)
     assert board.generations[1].observed is not None and board.generations[1].observed.added
+
+
+async def test_an_engine_that_is_killed_while_it_asks_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    make_repository(tmp_path / "theirs")
+    home = Home(tmp_path / "home").create()
+    async with Upstream(plays).serving() as upstream:
+        file = tmp_path / "multitrack.toml"
+        file.write_text(TASK.replace("URL", upstream.base_url).replace("count = 2", "count = 1"), encoding="utf-8")
+        run = create_run(home, load(file), title="A test", seed=3, scripted="", gates_open=True)
+
+        def killed() -> None:
+            with open_store(home.store) as store, runs.engine(home, run) as process:
+                runs.until_event(store, run, "observer.asked", after=0, process=process)
+                runs.kill(process)
+
+        await asyncio.to_thread(killed)
+        board = await asyncio.to_thread(runs.finish, home, run)
+    assert board.finished is not None and board.finished.state is RunState.UNSOLVED
+    document, calls, told, _ = of(home, run)
+    assert [o.text for o in document.observations if o.author is Author.MODEL] == [LESSON]
+    assert len(told) == 1 and told[0].failed == "" and all(call.ended is not None for call in calls)
+    with open_store(home.store) as store, store.read() as connection:
+        alive = connection.exec_driver_sql("SELECT count(*) FROM virtual_keys WHERE revoked IS NULL").scalar_one()
+    assert alive == 0
