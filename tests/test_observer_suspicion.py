@@ -1,6 +1,6 @@
 import pytest
 
-from backends.observer.suspicion import flags, without_colour
+from store.domain.suspicion import flags, without_colour
 from store.domain.observations import Flag
 
 

@@ -263,8 +263,16 @@ class Tools:
         hits = await self.recall(query)
         if not hits:
             return Result("nothing found")
-        texts = [f"[{hit.subagent.label} turn {hit.turn} {hit.role}] {hit.text}" for hit in hits]
+        texts = [f"[{hit.subagent.label} turn {hit.turn} {hit.role}{_marks(hit)}] {hit.text}" for hit in hits]
         return Result(capped("\n\n".join(texts)))
+
+
+def _marks(hit: Recalled) -> str:
+    """What is to be held against a text that was recorded."""
+    from store.domain.suspicion import flags, without_colour
+
+    found = flags(without_colour(hit.text))
+    return f", flagged {', '.join(found)}" if found else ""
 
 
 def capped(text: str, cap: int = RESULT_CAP) -> str:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from backends.observer.attempt import Attempt
-from backends.observer.suspicion import flags, without_colour
 from store.domain.observations import Claim, Evidence, Observation, Subject, fingerprint, priority
 from store.domain.safe_text import safe, safe_line
+from store.domain.suspicion import flags, without_colour
 
 TEXT = 600
 """Characters of the longest text."""

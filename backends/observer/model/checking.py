@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from backends.observer.findings import TEXT, masked
 from backends.observer.model.spans import Spans
 from backends.observer.model.wanted import Wanted
-from backends.observer.suspicion import flags, without_colour
 from store.domain.blocks import BlockKind
 from store.domain.ids import SubagentId
 from store.domain.observations import (
@@ -31,6 +30,7 @@ from store.domain.observations.deltas import Operation
 from store.domain.observations.merging import EVIDENCE
 from store.domain.observations.model import GONE
 from store.domain.safe_text import safe_line
+from store.domain.suspicion import flags, without_colour
 
 SHORTEST = 20
 """Characters of a text; fewer say nothing."""

@@ -1,0 +1,129 @@
+"""Flags on text that comes from tools and models: what reads like an order, a secret, or a terminal escape.
+
+The patterns cannot be complete. They stand behind what matters more: that such text is quoted, on one line, short, in a
+fence that says it is data.
+"""
+
+import re
+from functools import lru_cache
+
+from store.domain.observations import Flag
+from store.domain.safe_text import safe
+from store.domain.unmasking import readings
+
+_COLOUR = re.compile(r"\x1b\[[\d;:]*m")
+
+_VERBS = (
+    "add|answer|append|apply|approve|ask|authori[sz]e|call|cancel|change|clear|commit|confirm|connect|copy|create|deactivate|"
+    "delete|deploy|disable|discard|disclose|disregard|download|drop|echo|email|empty|encode|erase|execute|exfiltrate|"
+    "export|fetch|finish|follow|forget|forward|give|go|grant|hide|ignore|include|insert|install|invoke|kill|launch|leak|"
+    "leave|list|mail|mark|merge|modify|move|obey|omit|open|output|overwrite|paste|post|pretend|print|publish|pull|push|put|"
+    "quit|read|refuse|remove|rename|repeat|replace|reply|report|request|reset|respond|return|reveal|revert|rewrite|run|say|"
+    "send|set|share|show|shut|skip|start|stop|store|submit|summari[sz]e|switch|take|tell|terminate|touch|transfer|treat|"
+    "trust|turn|type|uninstall|unset|update|upload|use|visit|wipe|write"
+)
+_OBJECTS = (
+    r"(?:the|all|any|every|everything|each|your|my|our|his|their|this|these|those|that|it|them|us|me|him|her|nothing|no|an?|"
+    r"only|with|as|to|for|from|into|out|off|on|back|up|down|over|at|in|and|yourself|instead|now|immediately|once|whatever|"
+    r"[`'\"$~]|https?:|[./]*[\w-]+[./][\w./-]+|(?-i:[A-Z_]{4,})\b)"
+)
+_READERS = (
+    r"(?:ai|a\.i\.|llms?|language\s+models?|models?|assistants?|agents?|subagents?|bots?|chat-?bots?|copilots?|claude|"
+    r"(?:chat)?gpt(?:-?\d)?|gemini|codex|cursor)"
+)
+
+_INJECTED = (
+    r"\b(?:ignor|disregard|forget|overrid|bypass|neglect|set\s+aside)\w*\b.{0,40}\b(?:previous|prior|above|earlier|preceding|"
+    r"former|foregoing|all|any|your|system|everything|what)\b"
+    r".{0,30}\b(?:instruct\w*|prompts?|rules?|directions?|directives?|guidelines?|orders?|context|messages?|policy|policies|"
+    r"told|said|constraints?|guardrails?)\b"
+    r"|<\s*/?\s*(?:system|assistant|human|user|instructions?|observations|important|admin|tool_result|tool_call)\b[^>]{0,40}>"
+    r"|<\|[a-z_]+\|>|\[/?(?:INST|SYS|SYSTEM|ADMIN|ASSISTANT)\b[^\]]{0,20}\]|<</?SYS>>"
+    r"|(?:^|[\n`\"'>])\s*(?:#+\s*)?(?:system|assistant|human|developer|admin(?:istrator)?)\s*(?:prompt|message|note|override)?"
+    r"\s*:"
+    r"|\b(?:new|updated?|real|actual|secret|hidden|system|important|special|following|additional)\s+(?:instructions?|"
+    r"directives?)\b"
+    rf"|\b(?:as|dear|hey|hello|hi|attention|reminder|notice|instructions?|note\s+(?:to|for)|message\s+(?:to|for))[:,]?\s+"
+    rf"(?:an?\s+|the\s+|all\s+|any\s+|every\s+|coding\s+|this\s+)*{_READERS}\b"
+    rf"|\bif\s+you(?:'re|\s+are)\s+(?:an?\s+|the\s+)?(?:\w+\s+)?{_READERS}\b"
+    rf"|\b(?:ai|llm|assistant|subagent|agent|claude|chatgpt|gpt|copilot|model)s?\b\s*(?:[:,]|[-—–])\s*(?:{_VERBS}|please|you|"
+    r"do|don't|must|should|never|always)\b"
+    rf"|\b{_READERS}\s+(?:reading|processing|seeing|who\s+reads?|that\s+reads?|must|should|shall|will|has\s+to|have\s+to|"
+    r"needs?\s+to|are\s+to|is\s+to)\b"
+    r"|\b(?:run|execute)\s+(?:the\s+following|(?:this|these)\s+commands?)\b"
+    r"|\b(?:curl|wget|fetch)\b[^\n|]*\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|\brm\s+-[rf]{2}\b"
+    r"|\b(?:prompt\s+injection|jailbreak\w*|system\s+prompt|developer\s+mode|maintenance\s+mode|god\s+mode|do\s+anything\s+now)\b"
+    r"|\b(?:from\s+now\s+on|henceforth|from\s+this\s+(?:point|moment)\s+on(?:ward)?)\b"
+    r"|\bin\s+your\s+(?:next|final|last|own)\s+(?:answer|reply|turn|message|response|report|output|words)\b"
+    r"|\b(?:the|your)\s+(?:user|operator|developer|admin(?:istrator)?|maintainer|owner|human|boss|team)s?\s+"
+    r"(?:wants?|has|have|had|asked|asks|requests?|requires?|approved|authori[sz]e[sd]?|says?|said|told|tells|expects?|"
+    r"needs?|would\s+like)\s+(?:that\s+)?(?:you|to|this|everything|all)\b"
+    r"|(?:ignorier|ignorez|ignora(?:r|d|te)?\b|忽略|无视|無視|игнориру|请(?:执行|运行|删除)|実行して|削除して|führen?\s+(?:sie|den|das)\b"
+    r"|lösch\w*\s+(?:sie|alle|die|den|das)\b|supprime[zr]?\b|exécute[zr]?\b|ejecut(?:a|e|ar)\b|elimin(?:a|e|ar)\s+(?:los|las|el|"
+    r"la|todo)|удали|выполни)"
+)
+"""What has no business in code, either."""
+
+_ORDERS = (
+    r"\byou(?:'ll|\s+(?:all\s+)?(?:must|should|shall|ought\s+to|have\s+to|need\s+to|will\s+need\s+to|had\s+better|"
+    r"(?:are|were)\s+(?:now\s+)?(?:required|instructed|ordered|asked|expected|supposed|told|allowed|authori[sz]ed|free|to)\b|"
+    r"will\s+now|can\s+now|are\s+now|may\s+now|are\s+an?\b))"
+    r"|\byour\s+(?:new\s+|next\s+|only\s+|first\s+|real\s+)?(?:task|job|goal|instructions?|mission|duty|priority|orders?|role|"
+    r"objective|step)\b"
+    rf"|\b(?:please|kindly|now|immediately|instead|first|then|next|simply|just|always|also|finally|to\s+(?:fix|repair|solve|"
+    rf"resolve|continue|proceed)(?:\s+(?:this|it))?,?)\s+(?:{_VERBS}|edit|never|do)\b"
+    r"|\b(?:run|execute)\s+(?:this|these|it\s+now)\b"
+    rf"|\b(?:do\s+not|don't|never|must\s+not|should\s+not)\s+(?:{_VERBS}|mention|inform|verify|check|question|warn|look|try|be|"
+    r"let|worry)\b"
+    r"|\b(?:skip|bypass|disable|circumvent|turn\s+off|switch\s+off)\s+(?:the\s+|all\s+|any\s+|every\s+)?(?:checks?|tests?|safety|"
+    r"verification|validation|review|sandbox|guards?)\b"
+    rf"|(?:^|\n\s*|[.!?:;,]\s+|[`\"'(>*#=\]]\s*|[-—–]\s+|\b(?:and|or|so|then|but)\s+)(?:{_VERBS})\s+{_OBJECTS}"
+    r"|\b(?:make\s+sure|be\s+sure|be\s+advised|ensure|remember|do\s+remember|don't\s+forget|it\s+is\s+(?:safe|recommended|"
+    r"required|necessary|ok(?:ay)?|mandatory|allowed|best|fine|important|imperative|essential|crucial))\s+(?:to|that|you)\b"
+    rf"|\b(?:must|should|shall|ha(?:s|ve)\s+to|needs?\s+to|ought\s+to|(?:is|are)\s+to)\s+(?:now\s+|first\s+|immediately\s+|"
+    r"always\s+|never\s+|all\s+)?be\s+(?:deleted|removed|ignored|skipped|disabled|executed|submitted|approved|overwritten|"
+    r"reverted|emptied|erased|sent|posted|uploaded|shared|trusted|reported|marked|treated|dropped|wiped|disregarded)\b"
+    r"|\b(?:pretend|act\s+as|behave\s+as|respond\s+(?:only\s+)?with|reply\s+(?:only\s+)?with|answer\s+(?:only\s+)?with|"
+    r"say\s+that|repeat\s+after)\b"
+    r"|\b(?:secretly|silently|quietly|without\s+(?:asking|telling|mentioning|confirmation|checking|informing|running))\b"
+)
+"""What programs say to people, and what is an order to whoever reads it."""
+
+_IN_CODE = re.compile(_INJECTED, re.IGNORECASE | re.DOTALL)
+_IN_TEXT = re.compile(f"{_INJECTED}|{_ORDERS}", re.IGNORECASE | re.DOTALL)
+
+_SECRET = re.compile(
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}"
+    r"|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bmt-[0-9a-z]{24,}|\bnpm_\w{30,}|\bpypi-\w{30,}"
+    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]{3,}@"
+    r"|(?:api[_-]?key|secret|token|passw(?:or)?d|authorization|credential)\w*[\"']?\s*[=:]\s*"
+    r"(?:[\"'](?!\s)[^\"'\s{}$<>]{8,}[\"']|(?:bearer\s+)?(?=\S*\d)[\w+/=-]{20,})",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def flags(text: str, code: str = "") -> tuple[Flag, ...]:
+    """What is to be held against a text, and against the code with it, both as they came. Code may say "you must" in a
+    comment."""
+    found = []
+    plain, *hidden = readings(text)
+    inside = readings(code) if code else ()
+    if (
+        _IN_TEXT.search(plain)
+        or any(_IN_CODE.search(reading) for reading in hidden)
+        or any(_IN_CODE.search(reading) for reading in inside)
+    ):
+        found.append(Flag.INSTRUCTION)
+    both = f"{text}\n{code}"
+    if _SECRET.search(both):
+        found.append(Flag.SECRET)
+    if safe(both) != both.replace("\r\n", "\n"):
+        found.append(Flag.ESCAPE)
+    return tuple(found)
+
+
+def without_colour(text: str) -> str:
+    """The text without colours, which are all that most programs use escapes for."""
+    return _COLOUR.sub("", text)
