@@ -20,7 +20,8 @@ from store.domain.events import (
 from store.domain.ids import SubagentId
 from store.domain.lane import Steering
 from store.domain.limits import LIMITS_RAISED, Limits, Spend, Usage
-from store.domain.observations import Claim, Document, Observation, Priority, Subject
+from store.domain.observations import Claim, Document, Evidence, Observation, Priority, Subject
+from store.domain.observations.citing import Citation
 from store.domain.safe_text import safe
 from store.domain.states import Ending, RunState, SubagentState, Validity
 from store.domain.strategy import LanePlan, Strategy
@@ -156,7 +157,12 @@ def test_it_says_whether_memory_helped_and_how_little_that_proves() -> None:
     assert "2 of 2 lanes with memory solved, 0 of 1 clean: +100 points, 95 % interval" in section
     assert "Too few to say." in section
     assert "gen  2 clean" in section
-    assert "| `o-1` | 2 of 2 | 0 of 1 | clean | +100 (" in section
+    assert "Of 2 observations that lanes can be compared by, 2: too few to say." in section
+    assert "| `o-1`" not in section
+    cited = board()
+    said = Citation("o-1", Evidence(SubagentId(RUN, 2, 1), "call", "node", 0, 0, 3, "o-1"), True, "it did")
+    cited.generations[2].lanes[1].cited = (said,)
+    assert "| `o-1` | 2 of 2 | 0 of 1 | clean | +100 (" in report(cited, known, PATCH, now=0.0)
     assert "at once" in section
     control = report(board(memory=Memory.NONE), known, PATCH, now=0.0)
     assert "Does it help?" not in control

@@ -110,7 +110,7 @@ def _row(one: "Effect", text: str) -> tuple[str, ...]:
         words.points(best.solved.estimate),
         words.between(best.solved.interval),
         beside,
-        str(best.verdict),
+        words.says(one),
         cited,
         text,
     )
@@ -143,6 +143,7 @@ def facts(found: "Effects", document: "Document | None" = None, only: str | None
                 "beside_others": comparison(one.memory),
                 "beside_clean": comparison(one.clean),
                 "verdict": str(one.best.verdict),
+                "verdict_beside": "others" if one.best is one.memory else "clean",
                 "cited": one.cited,
                 "shown": one.shown,
                 "quarantine": one.quarantine or None,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from store.domain import effect_words as words
 from store.domain.board import Board, Generation, Lane, best_lane
-from store.domain.effect import effects
+from store.domain.effect import Verdict, effects
 from store.domain.events import CheckResult
 from store.domain.ids import SubagentId
 from store.domain.limits import LIMITS_RAISED, Limits, Spend, in_words
@@ -166,12 +166,15 @@ def _effect(board: Board, document: Document | None) -> str:
             words.of(best.without.count),
             "others" if best is one.memory else "clean",
             f"{words.points(best.solved.estimate)} ({words.between(best.solved.interval)})",
-            str(best.verdict),
+            words.says(one),
             f"{one.shown} of {one.cited}" if one.cited else "–",
         )
         for one in found.effects
-        if (best := one.best).solved is not None
+        if (best := one.best).solved is not None and (best.solved.sure or one.cited or one.quarantine)
     ]
+    tested = [one for one in found.effects if one.best.solved is not None]
+    few = sum(one.best.verdict is Verdict.OPEN for one in tested)
+    summary = f"Of {len(tested)} observations that lanes can be compared by, {few}: too few to say. "
     head = ("observation", "told", "without", "beside", "points, 95 % interval", "says", "cited, and shown")
     return "\n\n".join(
         filter(
@@ -180,6 +183,7 @@ def _effect(board: Board, document: Document | None) -> str:
                 "## Does it help?",
                 words.overall(found),
                 f"```text\n{words.curves(found.pairs)}\n```",
+                summary + f"`multitrack effect {board.run}` has them all." if tested else "",
                 table(head, rows) if rows else "",
                 "\n".join(
                     f"- Proposed for quarantine: `{o.id}`, {o.quarantine}." for o in found.effects if o.quarantine

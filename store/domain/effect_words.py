@@ -69,6 +69,14 @@ def _money(usd: float) -> str:
     return f"{'−' if usd < 0 else '+'}${abs(usd):.2f}"
 
 
+def says(effect: Effect) -> str:
+    """What the comparison that says most shows, in a few words. Beside clean lanes it is not this observation alone."""
+    if effect.best is effect.memory:
+        return str(effect.memory.verdict)
+    alone = {Verdict.HELPS: "better than nothing", Verdict.HARMS: "worse than nothing"}
+    return alone.get(effect.clean.verdict, str(effect.clean.verdict))
+
+
 def told(effect: Effect) -> list[str]:
     """All that is to be said of one observation, a sentence each."""
     if not effect.given.count.lanes:
@@ -108,6 +116,11 @@ def caveats(found: Effects) -> list[str]:
         )
     if found.overall.solved is not None and found.overall.generations == 1:
         lines.append("One generation alone can hardly show anything; over generations and runs it adds up.")
+    if any(one.best.solved is not None for one in found.effects):
+        lines.append(
+            "Lanes are compared within a generation, so a difference is not that of the two sums beside it; what was "
+            "kept from a lane together is told apart only over several generations."
+        )
     if any(one.clean.solved is not None for one in found.effects):
         lines.append(
             "A clean lane lacks every observation at once, and has a strategy of its own: beside it no single "
