@@ -8,6 +8,7 @@ from backends.observer.attempt import Attempt, Said, Step
 from backends.observer.calls import shown
 from backends.observer.evidence import argument, span
 from backends.observer.findings import finding, marked, masked, quoted
+from backends.observer.made import files
 from backends.observer.outcomes import acts
 from backends.observer.trials import Trials
 from store.domain.observations import Claim, Evidence, Observation, Subject, fingerprint
@@ -96,20 +97,10 @@ def circumstances(attempt: Attempt, tried: Trials, generation: str) -> Iterator[
         mark=fingerprint(Subject.USAGE, attempt.subagent.run, str(attempt.subagent.generation)),
         evidence=span(attempt.subagent, closing, 0, len(closing.text)) if closing else (),
     )
-    for step in attempt.steps:
-        if step.name == "edit" and step.ok and not step.argument("old") and step.argument("path"):
-            path = step.argument("path").removeprefix("./")
-            yield finding(
-                attempt,
-                Subject.FILE,
-                Claim.FACT,
-                f"The file {quoted(path)} was created.",
-                mark=marked(Subject.FILE, path),
-                evidence=argument(attempt.subagent, step, "path"),
-                source=path,
-            )
-    for step in tried.disturbing:
-        command = step.argument("command")
+    yield from files(attempt)
+    for step in tried.disturbing if attempt.check else ():
+        if not (command := step.argument("command")):
+            continue
         yield finding(
             attempt,
             Subject.USAGE,

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from backends.observer import Observed
 from backends.observer.attempt import Attempt
+from backends.observer.contrast import contrast
 from backends.observer.judging import judge
 from backends.observer.lessons import circumstances, dead_end, loops
 from backends.observer.lookups import found_nothing
+from backends.observer.made import refactorings
 from backends.observer.outcomes import outcomes
 from backends.observer.trials import trials, tried_fixes
 from backends.observer.troubles import told, troubles
@@ -68,6 +70,7 @@ def _findings(
     tried = {attempt.subagent: trials(attempt) for attempt in attempts}
     for attempt in valid:
         yield from tried_fixes(attempt, tried[attempt.subagent])
+    yield from contrast(valid, tried)
     yield from outcomes(valid)
     met = [
         trouble
@@ -80,6 +83,7 @@ def _findings(
     for attempt in valid:
         yield from loops(attempt, tried[attempt.subagent])
         yield from dead_end(attempt, tried[attempt.subagent])
+        yield from refactorings(attempt, tried[attempt.subagent])
     yield from found_nothing(valid)
     usage = spent(attempts, generation)
     for attempt in attempts:

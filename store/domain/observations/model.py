@@ -51,6 +51,8 @@ class Subject(StrEnum):
     FILE = "file"
     REFACTORING = "refactoring"
     """Code that was moved or renamed."""
+    PLACE = "place"
+    """Where in the code solved attempts worked, and no unsolved one."""
     LOOP = "loop"
     """The same call with the same result, again and again."""
     LIMIT = "limit"
