@@ -104,7 +104,7 @@ def build_parser() -> "tuple[ArgumentParser, dict[str, Command]]":
     from app.commands import all_groups
 
     common = _Parser(add_help=False)
-    _add_common(common, default=SUPPRESS)
+    add_common(common, default=SUPPRESS)
     groups = all_groups()
     parser = _Parser(
         prog="multitrack",
@@ -114,7 +114,7 @@ def build_parser() -> "tuple[ArgumentParser, dict[str, Command]]":
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="say which version this is")
-    _add_common(parser, default=None)
+    add_common(parser, default=None)
     parsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", prog="multitrack", parser_class=_Parser, help=SUPPRESS
     )
@@ -133,7 +133,8 @@ def build_parser() -> "tuple[ArgumentParser, dict[str, Command]]":
     return parser, commands
 
 
-def _add_common(parser: ArgumentParser, *, default: str | None) -> None:
+def add_common(parser: ArgumentParser, *, default: str | None) -> None:
+    """The options that every command takes, before it and behind it."""
     parser.add_argument(
         "--home", metavar="FOLDER", type=Path, default=default, help="where runs are kept (else $MULTITRACK_HOME)"
     )

@@ -11,10 +11,10 @@ from app.commands import (
     Group,
     add_json,
     add_run,
-    add_run_json,
     alerts,
     convergence,
     effect,
+    observations,
     observe,
     twin_help,
 )
@@ -178,24 +178,6 @@ def _line(event: Event) -> dict[str, Any]:
     return {"seq": event.seq, "at": event.at, **where, "kind": kind, "data": data}
 
 
-def _observations(context: Context, options: Namespace) -> int:
-    from store import observations
-
-    with context.store() as store:
-        run = find_run(store, options.run).id
-        document, text = observations.load(store, run), observations.text(store, run)
-        recording = not options.json and not text and read_board(store, run).order is None
-    if options.json:
-        from store.domain.codec import encode
-
-        emit(encode(document))
-    elif recording:
-        say(f"Run {run} is a bare recording, without observations: `multitrack calls {run}` lists what it has.")
-    else:
-        say(text.rstrip("\n") if text else "No observations yet: they are written when a generation has ended.")
-    return Exit.FINE
-
-
 def _report(context: Context, options: Namespace) -> int:
     with context.store() as store:
         run = find_run(store, options.run).id
@@ -289,7 +271,7 @@ GROUP = Group(
         Command("runs", twin_help("runs"), _runs, add_json),
         Command("watch", "Follow a run without the app.", _watch, _configure_watch),
         *alerts.COMMANDS,
-        Command("observations", twin_help("observations"), _observations, add_run_json),
+        *observations.COMMANDS,
         *observe.COMMANDS,
         *convergence.COMMANDS,
         *effect.COMMANDS,

@@ -11,7 +11,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from backends.harness.journal import Journal
-from store import observations
+from store import commands, observations
+from store.database import Store
 from store.domain.commands import ChangeObservations, EditObservations
 from store.domain.ids import SubagentId
 from store.domain.observations import Document, parse, render
@@ -259,3 +260,20 @@ def _outcome(version: int, before: int, conflicts: int) -> str:
 
 def _text(journal: Journal, version: int) -> str:
     return observations.text(journal.store, journal.run, version) or ""
+
+
+async def curate(
+    store: Store, run: str, folder: RunFolder, order: int, command: EditObservations | ChangeObservations
+) -> None:
+    """Carry out an order where no engine works on the run; whoever calls holds the run's lock."""
+    journal = Journal(store, run, time.time)
+
+    def settles(connection: Connection, applied: bool, outcome: str) -> None:
+        commands.settle(connection, order, applied=applied, outcome=outcome, at=time.time())
+
+    # What a person changed in the file meanwhile goes before: it was there when they gave the order.
+    await match_face(journal, folder, last=True)
+    applied, outcome = await carry_out(journal, folder, command, settles)
+    if not applied:
+        await journal.record(also=lambda connection: settles(connection, False, outcome))
+    await match_face(journal, folder, last=True)
