@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backends.harness.planning import proposed
+from backends.harness import proposed
 from store.domain.board import Board
 from store.domain.effect import Effect, Effects, effects, same_task
 from store.domain.observations import Document, Injection, select

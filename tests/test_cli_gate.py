@@ -21,6 +21,7 @@ from store.domain.ids import SubagentId
 from store.domain.limits import Limits
 from store.domain.observations import Claim, Document, Observation, Priority, Subject
 from store.domain.strategy import LanePlan, Strategy
+from store.home import Home
 from tests import runs
 from tests.shop import NOW, OTHER, RUN, Here, engine, here, nowhere
 
@@ -233,7 +234,7 @@ def test_a_demo_starts_from_an_earlier_one(tmp_path: Path) -> None:
 
     first = demo("--seed", "1", "--generations", "1")
     second = demo("--seed", "2", "--generations", "1", "--remember", str(first["run"]), "--gate", "timeout=60")
-    with open_store(runs.Home(tmp_path / "home").store) as store:
+    with open_store(Home(tmp_path / "home").store) as store:
         known = observations.load(store, str(second["run"]))
     assert known is not None
     supported = {each.run for o in known.observations for each in o.attempts}
