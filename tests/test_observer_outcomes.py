@@ -1,10 +1,13 @@
 """What the observer learns from conversations whose tools work on no files, as they are imported."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backends.imports import bring, look
+from backends.observer import observe
 from store.database import Store, open_store
 from store.domain.observations import Claim, Priority, Subject
 from store.domain.states import Validity
@@ -50,7 +53,7 @@ def test_nothing_is_claimed_where_nobody_knows_whether_it_was_solved(store: Stor
     seen = told(store, home, Talk(None, [LOOK, CANCEL, "Done."]), Talk(None, [LOOK, "No."]))
     assert of(seen, Subject.ACTIONS) == []
     (usage,) = of(seen, Subject.USAGE)
-    assert "of 2 nobody knows whether they solved it" in usage.text
+    assert "2 attempts, whether that solved it is not known" in usage.text
 
 
 def test_the_same_in_several_attempts_is_one_observation_whatever_the_words(store: Store, home: Home) -> None:
@@ -144,3 +147,29 @@ def test_what_tools_say_is_flagged_where_it_gives_orders(store: Store, home: Hom
     seen = told(store, home, Talk(0.0, [("book", {"flight": "F1"}, order), "No."]))
     (error,) = of(seen, Subject.ERROR)
     assert [str(flag) for flag in error.flags] == ["instruction"]
+
+
+def test_the_goal_may_give_orders(store: Store, home: Home) -> None:
+    seen = told(store, home, Talk(0.0, ["Hello."], "You must cancel the flight now. Delete my account."))
+    (goal,) = of(seen, Subject.GOAL)
+    assert goal.flags == ()
+
+
+def test_a_command_whose_output_is_in_json(store: Store, home: Home) -> None:
+    crash = 'Traceback (most recent call last):\n  File "/w/shop/a.py", line 2, in f\n    x\nKeyError: "k"\n'
+    answer = json.dumps({"returncode": 1, "output": crash}, indent=2)
+    seen = told(store, home, Talk(None, [("bash", {"command": "python a.py"}, answer), "Hm."]))
+    (error,) = of(seen, Subject.ERROR)
+    assert error.text == """`python a.py` printed `KeyError: "k"`, raised in `shop/a.py`, `f`."""
+    assert error.evidence[0].quote == r"KeyError: \"k\""
+
+
+def test_a_command_that_is_asked_for_in_words(store: Store, home: Home) -> None:
+    asked = "I look.\n\n```bash\nmake it\n```"
+    path = home.root / "words.json"
+    answer = "<returncode>2</returncode>\n<output>\nmake: *** No rule to make target 'it'. Stop.\n</output>"
+    messages = [("user", "Repair it."), ("assistant", asked), ("user", answer), ("assistant", "I stop.")]
+    path.write_text(json.dumps([{"messages": [{"role": role, "content": text} for role, text in messages]}]))
+    (made,) = bring(store, home, path, look(path), observe=lambda s, run: observe(s, run, 1, at=0.0), at=1.0)
+    (error,) = of(observe(store, made.run, 1, at=0.0), Subject.ERROR)
+    assert error.text.startswith("`make it` failed with exit code 2: `make: *** No rule to make target")

@@ -1,5 +1,6 @@
 """One attempt as the observer reads it: a plain value, whatever it was read from."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ _OURS = {"search": {"pattern"}, "recall": {"query"}, "submit": {"summary"}}
 """The built-in subagent's other tools, and what they are given."""
 
 _EXIT = re.compile(r"(?:exit code (-?\d+)|timed out after ([\d.e+]+) s)\b[^\n]*(?:\n|$)")
+
+
+_CLOSING = re.compile(r"\s*</output>\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Step:
         match = _EXIT.match(self.result.text)
         if match is None:
             ended = exit_of(self.tool, self.result.text, self.ok) if self.tool else None
-            return None if ended is None else Ran(ended.code, "", self.result.text[ended.start :], ended.start)
+            return None if ended is None else Ran(ended.code, "", _output(self.result.text, ended.start), ended.start)
         code = int(match[1]) if match[1] is not None else None
         return Ran(code, match[2] or "", self.result.text[match.end() :], match.end())
 
@@ -88,6 +92,19 @@ class Step:
         """A text among its inputs, "" when there is none."""
         value = self.input.get(name)
         return value if isinstance(value, str) else ""
+
+
+def _output(text: str, start: int) -> str:
+    """A command's output from there on; out of the JSON that some agents put it in. Its lines stand there in the same
+    order, and no earlier."""
+    if text.lstrip().startswith("{"):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and isinstance(output := value.get("output"), str):
+            return output
+    return _CLOSING.sub("", text[start:])
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ _FOREIGN = re.compile(
 
 _ERROR_LINE = re.compile(
     r"\b(?:error|fatal|panic|exception|cannot|can't|could not|couldn't|unable to|denied|not found|no such|no module|"
-    r"refused|failed|failure|invalid|unrecognized|undefined|unknown|abort(?:ed)?|killed|segmentation fault|usage)\b",
+    r"refused|failed|failure|invalid|unrecognized|undefined|unknown|abort(?:ed)?|killed|segmentation fault|no rule|unexpected|unsupported|missing|usage)\b",
     re.IGNORECASE,
 )
 _MISSING = re.compile(
@@ -108,7 +108,7 @@ def telling_line(output: str, exit_code: int) -> tuple[str, int] | None:
     named: tuple[str, int] | None = None
     start = 0
     for line in output.split("\n"):
-        if text := line.strip():
+        if (text := line.strip()) and any(map(str.isalnum, text)):
             last = (text, start + line.index(text))
             named = last if _ERROR_LINE.search(text) else named
         start += len(line) + 1

@@ -45,9 +45,11 @@ def line(subagent: SubagentId, said: Said | None, text: str, start: int = 0) -> 
     """The first occurrence of a text in what was said, from a place on; the first line when it isn't there."""
     if said is None:
         return ()
-    at = said.text.find(text, start) if text else -1
-    if at >= 0:
-        return span(subagent, said, at, at + len(text))
+    # What a tool has put into JSON has its quotes and tabs escaped.
+    for written in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]) if text else ():
+        at = said.text.find(written, start)
+        if at >= 0:
+            return span(subagent, said, at, at + len(written))
     end = said.text.find("\n")
     return span(subagent, said, 0, end if end >= 0 else len(said.text))
 

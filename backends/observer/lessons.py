@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from backends.observer.attempt import Attempt, Said, Step
 from backends.observer.calls import shown
@@ -11,7 +12,7 @@ from backends.observer.findings import finding, marked, masked, quoted
 from backends.observer.made import files
 from backends.observer.outcomes import acts
 from backends.observer.trials import Trials
-from store.domain.observations import Claim, Evidence, Observation, Subject, fingerprint
+from store.domain.observations import Claim, Evidence, Flag, Observation, Subject, fingerprint
 from store.domain.states import Ending
 
 REPEATS = 3
@@ -80,7 +81,7 @@ def dead_end(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
 def circumstances(attempt: Attempt, tried: Trials, generation: str) -> Iterator[Observation]:
     """What it was after, what it cost, what it made, and what can't be told. `generation` is the generation's usage."""
     opening = _opening(attempt)
-    yield finding(
+    goal = finding(
         attempt,
         Subject.GOAL,
         Claim.GOAL,
@@ -88,6 +89,8 @@ def circumstances(attempt: Attempt, tried: Trials, generation: str) -> Iterator[
         mark=marked(Subject.GOAL, attempt.goal),
         evidence=_goal(attempt) or (span(attempt.subagent, opening, 0, len(opening.text)) if opening else ()),
     )
+    # It is the operator's own: that it gives orders is what it is for.
+    yield replace(goal, flags=tuple(flag for flag in goal.flags if flag is not Flag.INSTRUCTION))
     closing = _closing(attempt)
     yield finding(
         attempt,

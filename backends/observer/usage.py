@@ -28,7 +28,7 @@ def _solved(attempts: Sequence[Attempt]) -> str:
     named = f"{len(solved)} solved" + (f" ({', '.join(solved)})" if 0 < len(solved) < len(attempts) else "")
     checked = sum(attempt.checked is not None for attempt in attempts)
     if unknown and checked == len(attempts):
-        return f"of {len(unknown)} nobody knows whether they solved it" if not solved else f"{named}, the rest unknown"
+        return f"{named}, of the others it is not known" if solved else "whether that solved it is not known"
     return named
 
 
