@@ -42,6 +42,20 @@ def test_one_of_four_lanes_is_not_told_half() -> None:
     assert [replace(plan, without=(), why="") for plan in made] == [replace(plan, why="") for plan in plans(5)]
 
 
+def test_nothing_comes_in_the_place_of_what_a_lane_is_not_told() -> None:
+    """Otherwise what fills the room would be told only to lanes that lack something, and look as if it did harm."""
+    known = document(9)
+    cap = select(known, CAP).tokens // 2
+    whole = select(known, cap)
+    assert 2 <= len(whole.ids) < 9
+    (probe,) = [plan for plan in dealt(plans(5), known, cap, seed=1, generation=2) if plan.without]
+    part = select(known, cap, probe.without)
+    assert part.ids == tuple(name for name in whole.ids if name not in probe.without)
+    assert part.tokens < whole.tokens
+    assert all(name in part.text for name in part.ids)
+    assert not any(name in part.text for name in probe.without)
+
+
 def test_where_there_are_more_probes_each_lacks_another_part() -> None:
     made = dealt(plans(14, clean=2), document(10), CAP, seed=1, generation=2)
     parts = [plan.without for plan in made if plan.without]

@@ -55,18 +55,21 @@ def injectable(observation: Observation) -> bool:
 
 def select(document: Document, cap: int, without: Collection[str] = ()) -> Injection:
     """The observations for the next prompt: pinned first, then by priority, by claim (fixes, half-working fixes, failed
-    ones, the rest), by support and by how recent they are. One that has no room is left out; smaller ones still go in,
-    and in the place of those that the lane is to be `without`, others.
+    ones, the rest), by support and by how recent they are. One that has no room is left out; smaller ones still go in.
+
+    Those that the lane is to be `without` are then taken out, and nothing comes in their place: what only lanes were
+    told that lack something better would look as if it did harm.
     """
-    ids: list[str] = []
+    chosen: list[Observation] = []
     text = ""
-    loose = [o for o in document.observations if injectable(o) and o.id not in without]
-    for observation in sorted(loose, key=_usefulness):
+    for observation in sorted(filter(injectable, document.observations), key=_usefulness):
         longer = f"{text}\n{item(observation)}" if text else item(observation)
         if tokens(longer) <= cap:
-            ids.append(observation.id)
+            chosen.append(observation)
             text = longer
-    return Injection(text, tuple(ids), tokens(text))
+    told = [observation for observation in chosen if observation.id not in without]
+    text = text if len(told) == len(chosen) else "\n".join(map(item, told))
+    return Injection(text, tuple(observation.id for observation in told), tokens(text))
 
 
 def item(observation: Observation) -> str:
