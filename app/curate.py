@@ -22,7 +22,7 @@ Order = EditObservations | ChangeObservations
 def ordered(home: "Home", store: "Store", run: str, order: Order) -> tuple[bool, str] | None:
     """Give an order and have it carried out, here where no engine works on the run. Whether it was applied, and what
     came of it; None when the engine has not answered yet: then it waits. Blocks; StoreError, OSError."""
-    from backends.harness.curating import curate
+    from backends.harness import curate
     from store.commands import issue, outcome
     from store.lock import RunLock
 

@@ -1,16 +1,19 @@
 """The harness: takes a run through its generations. The face of the trade.
 
 `Harness(journal, ports).run()` works on a run until it is over; `report` writes down where it stands; `proposed` says
-what the next generation would be.
+what the next generation would be; `curate` carries out an order about observations where no engine lives.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from store.database import Store
     from store.domain.board import Board
+    from store.domain.commands import ChangeObservations, EditObservations
     from store.domain.observations import Document
     from store.domain.strategy import LanePlan, Strategy
+    from store.home import RunFolder
 
 
 def proposed(
@@ -22,3 +25,13 @@ def proposed(
     from backends.harness.planning import proposed as planned
 
     return planned(board, document, portfolio)
+
+
+async def curate(
+    store: "Store", run: str, folder: "RunFolder", order: int, command: "EditObservations | ChangeObservations"
+) -> None:
+    """Carry out an order about a run's observations, and answer it, where no engine works on the run; whoever calls
+    holds the run's lock. StoreError, OSError."""
+    from backends.harness.curating import curate as carried_out
+
+    await carried_out(store, run, folder, order, command)
