@@ -105,6 +105,16 @@ def test_an_error_that_a_tool_reports_in_words_and_the_way_past_it(store: Store,
     assert [e.quote for e in error.evidence if e.quote.startswith("Error")] == [FULL, FULL, FULL.replace("229", "88")]
 
 
+def test_the_same_error_about_another_thing_is_the_same(store: Store, home: Home) -> None:
+    def look(name: str) -> Talk:
+        return Talk(0.0, [("get_user", {"id": name}, f"Error: user {name} not found"), "No."])
+
+    seen = told(store, home, look("mia_li"), look("omar"))
+    (error,) = of(seen, Subject.ERROR)
+    assert error.text == "`get_user` answered `Error: user mia_li not found`. Also: `Error: user omar not found`."
+    assert len(error.attempts) == 2
+
+
 def test_an_error_that_nothing_came_after(store: Store, home: Home) -> None:
     seen = told(store, home, Talk(0.0, [("book", {"flight": "F1"}, '{"error": "quota is used up"}'), "No."]))
     (error,) = of(seen, Subject.ERROR)

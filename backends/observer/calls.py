@@ -9,6 +9,8 @@ from backends.observer.findings import quoted
 
 PROSE = 6
 """Words from which on a text among a call's inputs is prose: two models never put it in the same words."""
+_NAMES = 3
+"""Characters of the shortest input that is a name of something."""
 _DIFFERENT = 3
 """Inputs whose values are told."""
 _VALUE = 60
@@ -58,6 +60,22 @@ def listed(step: Step) -> list[str]:
         else:
             lines.append(f"    {name}: {_compact(value)}")
     return lines
+
+
+def without_inputs(message: str, given: Any) -> str:
+    """What a tool answered without what it was given: the same answer to another request."""
+    match given:
+        case str() if len(given) >= _NAMES:
+            return message.replace(given, "<input>")
+        case list():
+            values: Iterable[Any] = given
+        case Mapping():
+            values = given.values()
+        case _:
+            return message
+    for value in values:
+        message = without_inputs(message, value)
+    return message
 
 
 def changed(before: Given, after: Given) -> list[str]:

@@ -32,7 +32,8 @@ _FOREIGN = re.compile(
 
 _ERROR_LINE = re.compile(
     r"\b(?:error|fatal|panic|exception|cannot|can't|could not|couldn't|unable to|denied|not found|no such|no module|"
-    r"refused|failed|failure|invalid|unrecognized|undefined|unknown|abort(?:ed)?|killed|segmentation fault|no rule|unexpected|unsupported|missing|usage)\b",
+    r"refused|failed|failure|invalid|unrecognized|undefined|unknown|abort(?:ed)?|killed|segmentation fault|no rule|"
+    r"unexpected|unsupported|missing|usage)\b",
     re.IGNORECASE,
 )
 _MISSING = re.compile(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from backends.observer.attempt import Attempt, Step
-from backends.observer.calls import alike, changed, differing
+from backends.observer.calls import alike, changed, differing, without_inputs
 from backends.observer.errors import Crash, complaint, crashes, missing, telling_line
 from backends.observer.evidence import argument, line, span
 from backends.observer.findings import finding, marked, quoted
@@ -244,7 +244,7 @@ def _refused(attempt: Attempt, step: Step) -> Trouble:
         subject, mark = Subject.TOOL, marked(Subject.TOOL, step.name, message)
         head = f"{quoted(step.name, 40)}{on} was refused: "
     else:
-        subject, mark = Subject.ERROR, marked(Subject.ERROR, "reported", message)
+        subject, mark = Subject.ERROR, marked(Subject.ERROR, "reported", without_inputs(message, step.input))
         head = f"{quoted(step.name, 40)} answered "
     evidence = span(attempt.subagent, step.result, at.start, at.end) if at is not None else ()
     return Trouble(

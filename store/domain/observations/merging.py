@@ -14,7 +14,7 @@ from store.domain.observations.model import (
     heirs,
 )
 
-EVIDENCE = 24
+EVIDENCE = 48
 """The most spans that one observation keeps; the attempts behind it are all kept."""
 
 _EFFECT = {Claim.WORSE: 0, Claim.FAILED: 1, Claim.HALF: 2, Claim.FIX: 3}
