@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from store import observations
+from store import observations, runs, tapes
 from store.database import Store, open_store
+from store.domain.limits import Usage
 from store.domain.observations import Author, Priority, Status, Subject
 from store.domain.states import Ending, Validity
 from store.home import Home
 from store.lock import RunLock
-from tests.observer_tapes import CHECK, CLAMP, LOCK, ROOT, Recorder, about, begun, check, run, save, seen
+from store.tapes import CallEnd, CallStart, new_call_id
+from tests.observer_tapes import CHECK, CLAMP, LOCK, ROOT, RUN, Recorder, about, begun, check, run, save, seen
 from tests.talks import Talk, home_in, imported
 
 BOOK = ("book", {"flight": "F1"}, "Error: the card was declined")
@@ -111,6 +113,30 @@ def test_a_person_reads_it_too(store: Store, home: Home, capsys: pytest.CaptureF
     assert "1.1       trial 0   unsolved  valid     It ran its course" in printed
     assert "flagged escape" in printed
     assert "\x1b" not in printed
+
+
+def test_a_bare_recording_is_one_attempt_of_which_nothing_is_kept(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [{"role": "user", "content": "Repair it."}]
+    call = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "make it"}'}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    answered = {"role": "tool", "tool_call_id": "c1", "content": "exit code 2\nmake: *** No rule to make it"}
+    said = {"role": "assistant", "content": "I stop."}
+    store.write(lambda c: runs.create(c, RUN, "exec", at=1.0))
+    for number, (messages, answer) in enumerate([(asked, called), ([*asked, called, answered], said)]):
+        name = new_call_id(1000.0 + number, bytes(5))
+        body = json.dumps({"model": "m", "messages": messages}).encode()
+        start = CallStart(name, 1000.0 + number, RUN, None, "openai", "POST", "/v1/chat/completions", body)
+        end = CallEnd(name, 1000.5 + number, 200, complete=True, messages=[answer], usage=Usage(input=10, output=2))
+        store.write(lambda c, start=start: tapes.open_call(c, start))
+        store.write(lambda c, end=end: tapes.close_call(c, end))
+    told, why = observed(home, RUN, capsys=capsys)
+    assert "it is a bare recording" in why
+    assert [(a["subagent"], a["validity"]) for a in told["attempts"]] == [("1.1", "valid")]  # type: ignore[attr-defined]
+    errors = [o for o in told["observations"] if o["subject"] == "error"]  # type: ignore[attr-defined]
+    assert [e["quote"] for o in errors for e in o["evidence"]] == ["make: *** No rule to make it"]
+    assert observations.load(store, RUN) is None
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ def contrast(attempts: Sequence[Attempt], tried: Mapping[SubagentId, Trials]) ->
     made = [_places(attempt, tried[attempt.subagent]) for attempt in solved]
     elsewhere = {place for attempt in unsolved for place in _places(attempt, tried[attempt.subagent])}
     alone = [place for place in made[0] if all(place in one for one in made) and place not in elsewhere]
-    if not alone or len(alone) == len(made[0]) == len({place for one in made for place in one}):
-        # Nothing is alone theirs, or everything is: then the fix itself says it.
+    if not alone or 2 * len(alone) > len(made[0]):
+        # Nothing is alone theirs, or nearly everything is: then the fix itself says it.
         return
     named = [", ".join(quoted(part, 80) for part in place if part) for place in alone[:NAMED]]
     if len(alone) > NAMED:
