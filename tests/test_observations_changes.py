@@ -41,7 +41,7 @@ from store.domain.observations.changes import (
 from store.domain.observations.comparing import compare, in_words
 from store.domain.observations.conflicts import Conflict, conflicts, with_conflicts
 from store.domain.observations.history import Stacks, stacks
-from tests.observation_documents import RUN, changed, documents, finding, who
+from tests.observation_documents import RUN, changed, documents, finding, unhurried, who
 
 DOCUMENT = merge(
     Document(RUN, version=3, generation=2),
@@ -146,6 +146,22 @@ def test_merged_without_words_of_its_own_it_has_those_of_all() -> None:
 def test_what_is_in_quarantine_is_not_let_out_by_merging() -> None:
     assert after(Quarantine(LOCK), Pin(RETRY), Merge((RETRY, LOCK)))[RETRY].status is Status.QUARANTINED
     assert after(Pin(LOCK), Merge((RETRY, LOCK)))[RETRY].status is Status.PINNED
+
+
+def test_what_is_flagged_is_not_let_in_by_sorting_it() -> None:
+    flagged = replace(DOCUMENT.observations[0], flags=(Flag.INSTRUCTION,))
+    document = replace(DOCUMENT, observations=(flagged, *DOCUMENT.observations[1:]))
+    for change in (SetPriority(LOCK, Priority.POSSIBLE), SetClaim(LOCK, Claim.FACT), Merge((RETRY, LOCK))):
+        told = select(apply_all(document, [change]), 10_000).ids
+        assert LOCK not in told and (RETRY not in told or isinstance(change, SetPriority | SetClaim))
+    parts = apply_all(document, [Split(LOCK, ("one", "two"))]).observations[:2]
+    assert [o.status for o in parts] == [Status.PROPOSED] * 2
+    text = render(document)
+    item = text[text.index(f"- ({LOCK}") : text.index(f"- ({RETRY}")]
+    moved = apply_edit(document, text, f"{text.replace(item, '')}\n{item}")
+    assert LOCK not in select(moved, 10_000).ids
+    for change in (Keep(LOCK), Pin(LOCK), Reword(LOCK, "No lock."), Merge((LOCK, RETRY), text="Neither.")):
+        assert LOCK in select(apply_all(document, [change]), 10_000).ids
 
 
 def test_one_becomes_several() -> None:
@@ -321,6 +337,7 @@ def test_restored_the_file_is_as_it_was_and_what_came_since_is_dropped_not_forgo
     assert merge(made.latest, [finding("new", who(3, 2))]).observations[-1].status is Status.DROPPED
 
 
+@unhurried
 @given(st.data())
 def test_undoing_all_gives_back_the_file_and_redoing_all_what_was_made_of_it(data: st.DataObject) -> None:
     made = Versions(data.draw(documents()))
@@ -363,6 +380,7 @@ def test_what_changed_is_told_apart() -> None:
     assert (gone.what, in_words(gone)) == ("merged", f"merged into {LOCK}")
 
 
+@unhurried
 @given(documents())
 def test_a_prompt_has_what_is_pinned_and_nothing_that_is_quarantined_or_dropped(document: Document) -> None:
     first, second, *_ = document.observations

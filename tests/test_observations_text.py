@@ -347,7 +347,7 @@ def test_any_document_is_read_back_as_it_was_written(document: Document) -> None
     assert sheet.notes == ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
     document = data.draw(documents())
@@ -357,7 +357,7 @@ def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
     assert [word for word in words if word not in written] == []
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_what_an_edit_left_is_stable(data: st.DataObject) -> None:
     document = data.draw(documents())

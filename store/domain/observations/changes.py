@@ -21,6 +21,7 @@ from store.domain.observations.model import (
     Priority,
     Status,
     Subject,
+    approvable,
     fresh,
 )
 from store.domain.observations.notes import placed
@@ -196,7 +197,7 @@ class Merge:
             text=text,
             excerpt=excerpt,
             priority=min((o.priority for o in all_of), key=list(Priority).index),
-            status=_together([o.status for o in all_of]),
+            status=_together(all_of, worded=self.text is not None),
             author=Author.OPERATOR,
             evidence=tuple(dict.fromkeys(e for o in all_of for e in o.evidence))[:EVIDENCE],
             attempts=tuple(sorted(attempts)),
@@ -227,7 +228,8 @@ class Split:
         texts = list(dict.fromkeys(map(_words, self.texts)))
         if len(texts) < 2:
             raise ValueError("It takes two different texts to split an observation.")
-        status = o.status if o.status in (Status.PINNED, Status.QUARANTINED) else Status.EDITED
+        strong = o.status in (Status.PINNED, Status.QUARANTINED) or not approvable(o)
+        status = o.status if strong else Status.EDITED
         parts: list[Observation] = []
         for text in texts:
             excerpt = () if parts else o.excerpt
@@ -333,12 +335,20 @@ def _edited(before: Observation, after: Observation) -> Observation:
     if before == after:
         return before
     weak = after.status in (Status.PROPOSED, Status.KEPT)
-    return replace(after, status=Status.EDITED if weak else after.status, author=Author.OPERATOR)
+    worded = (before.text, before.excerpt) != (after.text, after.excerpt)
+    edited = Status.EDITED if weak and (worded or approvable(before)) else after.status
+    return replace(after, status=edited, author=Author.OPERATOR)
 
 
-def _together(statuses: Sequence[Status]) -> Status:
-    strong = (status for status in (Status.QUARANTINED, Status.PINNED) if status in statuses)
-    return next(strong, Status.EDITED)
+def _together(all_of: Sequence[Observation], *, worded: bool) -> Status:
+    """The status of one made of several. What is quarantined isn't let out by that, and what is flagged not approved,
+    unless it is in words of the person's own."""
+    statuses = {o.status for o in all_of}
+    if Status.QUARANTINED in statuses:
+        return Status.QUARANTINED
+    if not worded and not all(map(approvable, all_of)):
+        return Status.PROPOSED
+    return Status.PINNED if Status.PINNED in statuses else Status.EDITED
 
 
 def _with_notes_of(gone: set[str], heir: str, document: Document) -> Document:

@@ -13,6 +13,7 @@ from store.domain.observations.model import (
     Priority,
     Status,
     Subject,
+    approvable,
     fresh,
 )
 from store.domain.observations.notes import TOP, end
@@ -115,9 +116,10 @@ def _changed(known: Observation, was: Item | None, item: Item, run: str) -> Obse
         excerpt=known.excerpt if was is not None and excerpt == old_excerpt else excerpt,
         evidence=tuple(e for e in known.evidence if evidence_line(e, known, run) not in struck),
     )
-    reworded = replace(result, evidence=known.evidence) != known
-    status = _status(known, was, item, reworded=reworded)
-    return replace(result, status=status, author=Author.OPERATOR if reworded else known.author)
+    changed = replace(result, evidence=known.evidence) != known
+    worded = (result.text, result.excerpt) != (known.text, known.excerpt)
+    status = _status(known, was, item, reworded=worded or (changed and approvable(known)))
+    return replace(result, status=status, author=Author.OPERATOR if changed else known.author)
 
 
 def _ours(new: T | None, old: T | None, now: T) -> T:

@@ -182,6 +182,12 @@ def live(document: Document) -> tuple[Observation, ...]:
     return tuple(o for o in document.observations if o.status not in out)
 
 
+def approvable(observation: Observation) -> bool:
+    """Whether any change of a person's approves it. What is flagged has to be kept, pinned or reworded for that, lest
+    it be let in by whoever only sorts the list."""
+    return not observation.flags or observation.status is not Status.PROPOSED
+
+
 def heirs(document: Document, name: str) -> tuple[str, ...]:
     """The ids of the observations that stand for one now: those that it was merged or split into, to the last, or
     itself. None when there is no such observation."""
