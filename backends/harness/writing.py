@@ -20,6 +20,7 @@ from store.domain.observations import Document, live
 from store.domain.observations.threeway import merge_three
 from store.domain.safe_text import safe_line
 from store.domain.states import RunState
+from store.domain.task import Memory
 from store.home import RunFolder
 
 log = logging.getLogger("multitrack.harness")
@@ -78,6 +79,9 @@ async def save_observed(
 async def _with_citations(journal: Journal, ports: Ports, number: int, document: Document) -> list[Lane]:
     """The lanes of a generation, with what they say of the observations that they were given."""
     lanes = list(journal.board.generations[number].lanes.values())
+    if journal.board.task.memory is not Memory.OWN:
+        # What they were told is of another run, whatever ids it has.
+        return []
     if ports.cited is None:
         return lanes
     given = {lane.id: lane.injected for lane in lanes}

@@ -21,7 +21,7 @@ Z = 1.959963984540054
 """The normal distribution's 97.5th percentile: two sides of 2.5 % make 95 %."""
 TAIL = 0.025
 
-_EXACT = 2000
+_EXACT = 400
 """Pairs up to which U is counted out; beyond it is as good as normal."""
 
 
