@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,9 +120,9 @@ def test_a_person_reads_it_too(store: Store, home: Home, capsys: pytest.CaptureF
 def test_a_bare_recording_is_one_attempt_of_which_nothing_is_kept(
     store: Store, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = [{"role": "user", "content": "Repair it."}]
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "Repair it."}]
     call = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "make it"}'}}
-    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    called: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
     answered = {"role": "tool", "tool_call_id": "c1", "content": "exit code 2\nmake: *** No rule to make it"}
     said = {"role": "assistant", "content": "I stop."}
     store.write(lambda c: runs.create(c, RUN, "exec", at=1.0))
@@ -129,8 +131,8 @@ def test_a_bare_recording_is_one_attempt_of_which_nothing_is_kept(
         body = json.dumps({"model": "m", "messages": messages}).encode()
         start = CallStart(name, 1000.0 + number, RUN, None, "openai", "POST", "/v1/chat/completions", body)
         end = CallEnd(name, 1000.5 + number, 200, complete=True, messages=[answer], usage=Usage(input=10, output=2))
-        store.write(lambda c, start=start: tapes.open_call(c, start))
-        store.write(lambda c, end=end: tapes.close_call(c, end))
+        store.write(partial(tapes.open_call, start=start))
+        store.write(partial(tapes.close_call, end=end))
     told, why = observed(home, RUN, capsys=capsys)
     assert "it is a bare recording" in why
     assert [(a["subagent"], a["validity"]) for a in told["attempts"]] == [("1.1", "valid")]  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from urllib.parse import unquote
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]"
@@ -25,6 +24,7 @@ _MIXED = re.compile(r"\b(?=\w*[A-Za-z])(?=[A-Za-z@$]*[013457@$])[A-Za-z013457@$]
 _BASE64 = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{20,}={0,2}(?![\w+/=-])")
 _HEX = re.compile(r"\b(?:[0-9a-fA-F]{2}){12,}\b")
 _ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4})")
+_PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 _LONG = 20_000
 """Characters that are looked at."""
 
@@ -49,7 +49,8 @@ def readings(text: str) -> Iterator[str]:
 def _plain(text: str) -> str:
     hidden = "".join(chr(ord(one) - 0xE0000) for one in _TAGS.findall(text))
     text = _ESCAPES.sub(lambda match: chr(int(match[0][2:], 16)), text)
-    text = html.unescape(unquote(text)) if "%" in text or "&" in text else text
+    text = _PERCENT.sub(lambda match: bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace"), text)
+    text = html.unescape(text)
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     return f"{text.translate(_LOOKALIKES)}\n{hidden}" if hidden else text.translate(_LOOKALIKES)
 
