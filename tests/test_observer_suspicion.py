@@ -1,7 +1,7 @@
 import pytest
 
-from store.domain.suspicion import flags, without_colour
 from store.domain.observations import Flag
+from store.domain.suspicion import flags, without_colour
 
 
 @pytest.mark.parametrize(
