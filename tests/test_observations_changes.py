@@ -160,8 +160,8 @@ def test_what_is_flagged_is_not_let_in_by_sorting_it() -> None:
     item = text[text.index(f"- ({LOCK}") : text.index(f"- ({RETRY}")]
     moved = apply_edit(document, text, f"{text.replace(item, '')}\n{item}")
     assert LOCK not in select(moved, 10_000).ids
-    for change in (Keep(LOCK), Pin(LOCK), Reword(LOCK, "No lock."), Merge((LOCK, RETRY), text="Neither.")):
-        assert LOCK in select(apply_all(document, [change]), 10_000).ids
+    for approving in (Keep(LOCK), Pin(LOCK), Reword(LOCK, "No lock."), Merge((LOCK, RETRY), text="Neither.")):
+        assert LOCK in select(apply_all(document, [approving]), 10_000).ids
 
 
 def test_one_becomes_several() -> None:

@@ -21,6 +21,7 @@ from store.domain.observations import (
     parse,
     render,
 )
+from tests.observation_documents import unhurried
 
 RUN = "k7m2p"
 
@@ -336,6 +337,7 @@ def edits(draw: st.DrawFn, document: Document) -> tuple[str, list[str]]:
     return "\n".join(lines), words
 
 
+@unhurried
 @given(documents())
 def test_any_document_is_read_back_as_it_was_written(document: Document) -> None:
     text = render(document)
@@ -347,7 +349,7 @@ def test_any_document_is_read_back_as_it_was_written(document: Document) -> None
     assert sheet.notes == ()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(unhurried, max_examples=150)
 @given(st.data())
 def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
     document = data.draw(documents())
@@ -357,7 +359,7 @@ def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
     assert [word for word in words if word not in written] == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(unhurried, max_examples=150)
 @given(st.data())
 def test_what_an_edit_left_is_stable(data: st.DataObject) -> None:
     document = data.draw(documents())
@@ -376,6 +378,7 @@ def test_what_an_edit_left_is_stable(data: st.DataObject) -> None:
     assert {o.id for o in document.observations} <= {o.id for o in after.observations}
 
 
+@unhurried
 @given(st.text(max_size=400))
 def test_any_text_is_read(text: str) -> None:
     after = apply_edit(DOCUMENT, TEXT, text)
