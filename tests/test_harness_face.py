@@ -10,18 +10,20 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from backends.harness import curating
-from backends.harness.curating import match_face
+from backends.harness.curating import match_face, repeat_edits
 from backends.harness.journal import Journal
 from store import observations
 from store.database import Store, open_store
 from store.domain.commands import ChangeObservations, EditObservations, Launch
-from store.domain.observations import Document, Priority, merge, parse
+from store.domain.ids import SubagentId
+from store.domain.observations import Document, Priority, merge, parse, select
 from store.domain.observations import changes as do
 from store.domain.states import RunState
 from store.face import Face, exchange
@@ -383,3 +385,36 @@ async def test_three_editors_at_once_lose_nothing(tmp_path: Path) -> None:
         assert len(wrote) == 3 * rounds
         for line in wrote:
             assert line in text, line
+
+
+# In a replay.
+
+
+def test_what_was_done_in_a_recorded_run_is_done_again(home: Home, store: Store) -> None:
+    other = "k9k9k"
+    again = Document(other, generation=1)
+    again = merge(again, [replace(finding(name), attempts=(SubagentId(other, 1, 1),)) for name in ("lock", "retry")])
+    store.write(lambda c: observations.save(c, again, author="observer", at=5.0))
+    recorded = keep(store, "lock", "retry")
+    lock, retry = (o.id for o in recorded.observations)
+    past = observations.Past(store, RUN)
+    steps: list[list[do.Change]] = [
+        [do.Merge((lock, retry))],
+        [do.Pin(lock), do.Add("Mine.")],
+        [do.Undo()],
+        [do.Redo()],
+    ]
+    for changes in steps:
+        latest = observations.load(store, RUN)
+        assert latest is not None
+        undoes = do.takes_back(changes, past)
+        changed = do.apply_all(latest, changes, past)
+        store.write(partial(observations.save, document=changed, author="operator", at=6.0, undoes=undoes))
+        told = select(observations.load(store, RUN) or recorded, 10_000).text
+        version = len(observations.versions(store, RUN))
+        asyncio.run(repeat_edits(Journal(store, other, time.time), RUN, version))
+        repeated = observations.load(store, other)
+        assert repeated is not None
+        assert repeated.version == version
+        assert select(repeated, 10_000).text == told
+        assert {a.run for o in repeated.observations for a in o.attempts} == {other}
