@@ -17,6 +17,8 @@ LABEL_RUN = "multitrack.run"
 LABEL_NAME = "multitrack.name"
 LABEL_ENGINE = "multitrack.engine"
 LABEL_KIND = "multitrack.kind"
+LABEL_USES = "multitrack.uses"
+"""On a volume: the id of the image that its run's containers are made from, and which so is still needed."""
 
 KEEPER = "65534:65534"
 """Whom the container's own process runs as: nobody that a subagent could end, and without any right."""

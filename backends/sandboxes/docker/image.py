@@ -13,6 +13,9 @@ from store.domain.docker import DockerSettings
 from store.domain.safe_text import safe_line
 
 LABEL_IMAGE = "multitrack.image"
+TASK, AGENT = "multitrack/task", "multitrack/agent"
+OURS = (f"{TASK}:", f"{AGENT}:")
+"""How names begin that we give, and nobody else does."""
 _LINE = 300
 _KEPT = 12
 """Lines of a build's output that are shown when it fails."""
@@ -51,7 +54,7 @@ def tag(settings: DockerSettings) -> str:
     if settings.image:
         return settings.image
     place = hashlib.blake2b(settings.dockerfile.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    return f"multitrack/task:{place}"
+    return f"{TASK}:{place}"
 
 
 async def build(engine: Engine, dockerfile: Path | bytes, name: str, arguments: Mapping[str, str], say: Say) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from backends.sandboxes.docker.engine import Engine, MissingError
-from backends.sandboxes.docker.image import Say, build, image_of, tag
+from backends.sandboxes.docker.image import AGENT, Say, build, image_of, tag
 from store.domain.docker import DockerSettings
 
 
@@ -36,4 +36,4 @@ def text(install: Sequence[str]) -> bytes:
 def name_of(image: str, install: Sequence[str]) -> str:
     """What the image is called, by what it is made of: the same for the same."""
     made_of = "\n".join([image, *install]).encode()
-    return f"multitrack/agent:{hashlib.blake2b(made_of, digest_size=10).hexdigest()}"
+    return f"{AGENT}:{hashlib.blake2b(made_of, digest_size=10).hexdigest()}"

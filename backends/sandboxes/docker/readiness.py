@@ -149,7 +149,7 @@ def _quota(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
                 "warn",
                 "disk limit",
                 f"the engine can't hold a workspace to {bytes_said(settings.disk)}",
-                "put its folder on XFS mounted with pquota, or say docker.disk = 0",
+                'put its folder on XFS mounted with pquota, or say docker.disk = "none"',
             )
         else:
             yield Finding("ok", "disk limit", "none, and the engine can't hold a workspace to one")

@@ -18,6 +18,7 @@ from backends.sandboxes.docker.container import (
     LABEL_HOME,
     LABEL_KIND,
     LABEL_RUN,
+    LABEL_USES,
     Owner,
     binds,
     configuration,
@@ -186,7 +187,7 @@ class DockerSandboxes:
             raise SandboxError(f"the mirror of the repository is gone: {self._mirror}")
         name = self._owner.called(f"mirror-{secrets.token_hex(4)}")
         labels = self._owner.labels("mirror")
-        api.create_volume(name, labels=labels)
+        api.create_volume(name, labels={**labels, LABEL_USES: image})
         carrier = ""
         try:
             mounted = {name: {"bind": MIRRORS, "mode": "rw,nocopy"}}
@@ -207,7 +208,7 @@ class DockerSandboxes:
         """A running container with an empty workspace."""
         from docker.errors import APIError
 
-        labels = {**self._owner.labels("workspace", name), LABEL_REVISION: revision}
+        labels = {**self._owner.labels("workspace", name), LABEL_REVISION: revision, LABEL_USES: needs.image}
         try:
             api.create_volume(called, labels=labels, driver_opts=self._disk())
         except APIError as error:
