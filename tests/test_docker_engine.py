@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
+from app.doctor import _images
 from backends.sandboxes import SandboxError, touched
 from backends.sandboxes.docker import Host, ready
 from backends.sandboxes.docker.image import LABEL_IMAGE, tag
@@ -200,6 +201,13 @@ async def test_images_that_no_run_uses_are_removed_when_asked(
         await one.remove()
         assert ids(prune("--dry-run", "--older", "1h")) == set(), "they are new"
         assert ids(prune("--dry-run")) == {replaced}
+        assert main(["prune", "--images", "--host", second.address, "--dry-run"]) == 0
+        told = capsys.readouterr().out
+        assert f"{replaced[7:19]} (replaced)" in told and "1 image, at least 3.0 MB." in told
+        assert "1 other is used or newer." in told
+        finding = _images(host)
+        assert finding is not None and finding.said.startswith("2 images built for runs, at least ")
+        assert finding.todo == f"`multitrack prune --images --host {second.address}` removes what no run uses"
         gone = prune()
         assert ids(gone) == {replaced} and gone["freed"] >= 3_000_000
         assert (await other.reopen("1.1", workspace)).handle == workspace
