@@ -2,7 +2,6 @@
 provider that plays a script."""
 
 import asyncio
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -14,9 +13,6 @@ import pytest
 from app.engines import command, create_run
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.known import AIDER, CLAUDE_CODE, CODEX, MINI_SWE_AGENT, OPENCODE
-from backends.sandboxes.docker import Host
-from backends.sandboxes.docker.engine import Engine
-from backends.sandboxes.docker.image import build
 from store.domain.board import Lane
 from store.domain.docker import DockerSettings
 from store.domain.events import ToolFinished, ToolStarted, TurnStarted
@@ -24,28 +20,13 @@ from store.domain.states import Ending, RunState
 from store.domain.task import SandboxKind
 from store.home import Home
 from tests.agentrig import MODEL, Studio, studio
-from tests.dockerrig import IMAGE, engine, left
+from tests.dockerrig import engine, left
 from tests.harnessrig import make_repository, small_task
+from tests.images import SETTINGS, installed, on_node
 from tests.runs import board
 from tests.upstreams import Fault, Heard, Said, Upstream, Use
 
 pytestmark = [engine(), pytest.mark.timeout(900)]
-
-SETTINGS = DockerSettings(image=IMAGE, memory=1 << 30, pids=256)
-NODE = "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null"
-
-
-def on_node() -> DockerSettings:
-    """Settings with an image that has Node, which three agents are installed with."""
-    text = f"FROM {IMAGE}\n{NODE}\n"
-    name = f"multitrack/test-node:{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
-    host = Host("", os.environ)
-    try:
-        if not host.has(name):
-            asyncio.run(build(Engine(host), text.encode(), name, {}, print))
-    finally:
-        host.close()
-    return replace(SETTINGS, image=name)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +37,6 @@ def node() -> DockerSettings:
 def steps(*said: Said) -> Callable[[Heard], Said]:
     """One step a turn; who offers no tools asks for a title."""
     return lambda heard: said[min(heard.turns, len(said) - 1)] if heard.tools else ["A title"]
-
-
-def installed(declaration: Declaration, settings: DockerSettings) -> DockerSettings:
-    return replace(settings, install=declaration.install)
 
 
 def lane_of(s: Studio) -> Lane:
