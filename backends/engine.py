@@ -168,11 +168,6 @@ class Engine:
         """Make sandboxes ready, and record how far that is."""
         lines: deque[str] = deque(maxlen=PREPARING)
 
-        def heard(line: str) -> None:
-            # What containers and images a build makes on its way tells nobody how far it is.
-            if not line.lstrip().startswith(("--->", "Removing intermediate container")):
-                lines.append(line)
-
         began = time.monotonic()
 
         async def tell() -> None:
@@ -181,7 +176,7 @@ class Engine:
 
         telling = asyncio.create_task(every(FLUSH, tell))
         try:
-            await prepare(heard)
+            await prepare(lines.append)
         finally:
             telling.cancel()
             await asyncio.wait([telling])
