@@ -119,11 +119,24 @@ async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: 
             assert await shell(sandbox, "tool; id -u") == "a tool\n1000"
         # A second time nothing is left to do.
         assert levels(settings)["image"][0] == "ok"
-        file.write_text(f"FROM {IMAGE}\nRUN echo before it breaks && false\n")
+        lines.clear()
         broken = sandboxes_in(tmp_path / "home", mirror[0], settings)
-        with pytest.raises(SandboxError, match=r"multitrack/test-built:1 could not be built: .*false"):
-            await broken.prepare(lines.append)
+        for text, words in (
+            (
+                "RUN printf '\\033[31mbefore it breaks\\n' && false",
+                "returned a non-zero code: 1. It printed last: before it",
+            ),
+            ("RUM true", "unknown instruction: RUM"),
+            ("COPY nosuch /", "nosuch"),
+            ("RUN rm /usr/bin/git", "the image built from .* has no Git: install it"),
+            ("FROM multitrack/nosuch:1", "not there and can't be fetched: bring it there"),
+        ):
+            file.write_text(f"FROM {IMAGE}\n{text}\n")
+            with pytest.raises(SandboxError, match=words) as caught:
+                await broken.prepare(lines.append)
+            assert str(file) in str(caught.value)
         assert "before it breaks" in lines
+        assert not [line for line in lines if line.lstrip().startswith(("--->", "Removing"))]
         await broken.remove()
         assert left(tmp_path / "home") == []
     finally:

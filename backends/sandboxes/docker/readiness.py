@@ -157,27 +157,35 @@ def _quota(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
     yield Finding("ok", "disk limit", bytes_said(settings.disk) if settings.disk else "none: docker.disk sets one")
 
 
+def fit(settings: DockerSettings, engine: Engine, image: str) -> None:
+    """Look at an image that was built just now. SandboxError when no subagent can work on it. Blocks."""
+    for one in _image(settings, engine, image, 0, hard=True):
+        if one.level == "fail":
+            raise SandboxError(f"{one.said}: {one.todo}" if one.todo else one.said)
+
+
 def _image(settings: DockerSettings, engine: Engine, image: str, size: int, *, hard: bool) -> Iterator[Finding]:
     """What is in the image, and how much room there is, as a container on it says."""
     wrong: Literal["fail", "warn"] = "fail" if hard else "warn"
+    called = f"the image built from {settings.dockerfile}" if settings.dockerfile else settings.image
     try:
         said = engine.now(lambda api: _probe(api, settings, image))
     except SandboxError as error:
-        yield Finding(wrong, "image", *_todo(f"no container can be started from {image}: {error}"))
+        yield Finding(wrong, "image", *_todo(f"no container can be started from {called}: {error}"))
         return
     if "shell" not in said:
-        yield Finding(wrong, "image", f"{image} has no working shell", "take one with a POSIX shell")
+        yield Finding(wrong, "image", f"{called} has no working shell", "take one with a POSIX shell")
         return
     git = tuple(int(number) for number in re.findall(r"\d+", said.get("git", ""))[:2])
     if not git:
-        yield Finding(wrong, "image", f"{image} has no Git", "install it in the image: every workspace is a clone")
+        yield Finding(wrong, "image", f"{called} has no Git", "install it in the image: every workspace is a clone")
     elif git < GIT:
         need = ".".join(str(number) for number in GIT)
-        yield Finding(wrong, "image", f"{image} has {said['git']}, and {need} is needed", "take a newer one")
+        yield Finding(wrong, "image", f"{called} has {said['git']}, and {need} is needed", "take a newer one")
     elif lacking := said.get("lacks", ""):
-        yield Finding(wrong, "image", f"{image} lacks {lacking}", "install coreutils, findutils and grep in it")
+        yield Finding(wrong, "image", f"{called} lacks {lacking}", "install coreutils, findutils and grep in it")
     else:
-        yield Finding("ok", "image", f"{image}, {said['git']}, {size / 1e6:.0f} MB")
+        yield Finding("ok", "image", f"{called}, {said['git']}, {size / 1e6:.0f} MB")
     free = int(said.get("free") or 0) * 1024
     if "free" in said and free < SCARCE:
         level: Literal["fail", "warn"] = "fail" if free < FULL else "warn"

@@ -28,6 +28,7 @@ from backends.sandboxes.docker.engine import BusyError, Engine, MissingError
 from backends.sandboxes.docker.hosts import Host
 from backends.sandboxes.docker.image import Say
 from backends.sandboxes.docker.layers import layered
+from backends.sandboxes.docker.readiness import fit
 from backends.sandboxes.docker.sandbox import DockerSandbox
 from backends.sandboxes.docker.scripts import MIRROR, MIRRORS, WORKSPACE
 from backends.sandboxes.protocol import SandboxError
@@ -176,6 +177,9 @@ class DockerSandboxes:
             if self._prepared is None:
                 info = await self._engine.call(lambda api: api.info())
                 image = await layered(self._engine, self._settings, said)
+                if self._settings.dockerfile or self._settings.install:
+                    # One that is only named was looked at before the run was ordered.
+                    await self._engine.call(lambda _api: fit(self._settings, self._engine, image))
                 mirror = await self._engine.call(lambda api: self._bring(api, image))
                 self._prepared = _Prepared(image, mirror, int(info.get("NCPU") or 1))
             return self._prepared
