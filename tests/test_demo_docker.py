@@ -1,5 +1,6 @@
 """The demo in containers: it converges as the local one does, and nothing of it is left, however it ends."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from store.domain.task import SandboxKind
 from store.home import Home
 from store.lock import holder
 from tests import runs
-from tests.dockerrig import IMAGE, engine, left
+from tests.dockerrig import IMAGE, engine, left, sandboxes_in
 
 pytestmark = [engine(), pytest.mark.timeout(600)]
 
@@ -116,6 +117,40 @@ def test_what_an_engine_left_that_was_killed_the_next_one_removes_whichever_run_
     assert all(f"-{run}-" in name for name in left(home.root)), "the workspaces of a run that can go on stay"
     board = runs.finish(home, run)
     assert board.finished is not None
+    assert left(home.root) == []
+
+
+def test_so_does_the_engine_of_a_local_run_and_whoever_deletes_the_run(home: Home) -> None:
+    process, run = begun(home)
+    held = holder(home.folder(run).lock)
+    assert held is not None
+    os.kill(held.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert len(containers(home)) >= 5
+    local = [*COMMAND, "--home", str(home.root), "demo", "--headless", "--sandbox", "local", "--generations", "1"]
+    subprocess.run(local, capture_output=True, timeout=400, check=True)
+    assert [name for name in left(home.root) if name in running()] == []
+    assert left(home.root), "the workspaces of a run that can go on stay"
+    delete = [*COMMAND, "--home", str(home.root), "delete", run, "--yes"]
+    done = subprocess.run(delete, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert left(home.root) == []
+
+
+def test_where_the_engine_does_not_answer_a_deletion_says_what_stays(home: Home) -> None:
+    process, run = begun(home)
+    held = holder(home.folder(run).lock)
+    assert held is not None
+    os.kill(held.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    before = left(home.root)
+    assert before
+    delete = [*COMMAND, "--home", str(home.root), "delete", run, "--yes"]
+    nowhere = {**os.environ, "DOCKER_HOST": "unix:///nosuch.sock"}
+    done = subprocess.run(delete, env=nowhere, capture_output=True, text=True, check=True)
+    assert f"what run {run} left in Docker stays until another run works in containers there" in done.stderr
+    assert left(home.root) == before
+    asyncio.run(sandboxes_in(home.root, home.root).sweep())
     assert left(home.root) == []
 
 
