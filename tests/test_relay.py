@@ -300,7 +300,7 @@ class Said:
     async def write(self, data: bytes) -> None:
         self.written += data
 
-    async def ended(self) -> int | None:
+    async def ended(self) -> int:
         return 1
 
     async def kill(self) -> None:
