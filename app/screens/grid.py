@@ -86,7 +86,7 @@ class GridScreen(StudioScreen):
     def banner(self) -> Line:
         track, generation = self.track, self.generation
         if track is None or generation is None or generation.number == track.latest:
-            return run_banner(track, self.size.width)
+            return run_banner(track, self.size.width, self.NAME)
         line: Line = [(f" ← looking back at generation {generation.number}", "banner")]
         if self.size.width >= NARROW:
             line.append(((f": {generation.solved(clean=False)} of {generation.count(clean=False)} solved, "
@@ -194,6 +194,10 @@ def _waiting(track: Track | None) -> list[Line]:
                 ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
     if not track.read:
         return [[("Reading the run …", "faint")]]
+    if track.interrupted and track.board.left:
+        return [[("The engine left before a subagent could be started.", "strong")], [],
+                [(shown_line(track.board.left), "bad")], [],
+                [("r", "key"), (" starts another one, which goes on where this one stood.", "text")]]  # fmt: skip
     if track.board.preparing:
         latest = track.board.preparing[-_PREPARING:]
         return [[("The sandboxes are made ready.", "strong")], [], *([(shown_line(said), "faint")] for said in latest)]
