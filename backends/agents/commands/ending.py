@@ -47,9 +47,10 @@ def outcome(code: int, printed: str, seen: Seen, limit: Ending | None = None, ra
     if limit is not None:
         return Outcome(limit, last)
     if code > 128:
-        why = ("which happens when it runs out of memory" if ran_out is None else ran_out) if code == KILLED else ""
-        killed = f"its program was killed by signal {code - 128}" + (f", {why}" if why else "")
-        return Outcome(Ending.CRASHED, _said(killed, last))
+        perhaps = ", which happens when it runs out of memory" if code == KILLED and ran_out is None else ""
+        return Outcome(
+            Ending.CRASHED, _said(ran_out or f"its program was killed by signal {code - 128}{perhaps}", last)
+        )
     if not seen.calls:
         return _never_worked(code, printed, last)
     if seen.error and not (code == 0 and seen.error == HUNG_UP):
