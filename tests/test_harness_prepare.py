@@ -72,7 +72,7 @@ async def test_when_it_fails_the_engine_leaves_and_the_next_one_goes_on(tmp_path
         # What an engine records that fails: no screen says only that nobody works on the run.
         await Journal(made.store, made.run, time.time).record(EngineStopped("It failed: the image could not be built"))
         track = Track(made.run, "", 0.0, made.board, read=True)
-        shown = [text for line in _waiting(track) for text, _ in line]
+        shown = [text for line in _waiting(track, 74) for text, _ in line]
         assert shown[0] == "The engine left before a subagent could be started."
         assert "It failed: the image could not be built" in shown
         for screen in ("runs", "traces"):
@@ -92,9 +92,16 @@ async def test_the_board_keeps_the_latest_lines_until_it_is_done(tmp_path: Path)
         await journal.record(SandboxesPreparing(("Step 1",)), SandboxesPreparing(tuple(map(str, range(60)))))
         board = made.board
         assert board.preparing == [str(number) for number in range(20, 60)]
-        shown = ["".join(text for text, _ in line) for line in _waiting(Track(made.run, "", 0.0, board, read=True))]
+        shown = ["".join(text for text, _ in line) for line in _waiting(Track(made.run, "", 0.0, board, read=True), 74)]
         assert (shown[0], shown[-1]) == ("The sandboxes are made ready.", "59")
         printed = [lines(board, event) for event in made.events(SandboxesPreparing)]
         assert printed[0] == ["  Step 1"]
+        await journal.record(SandboxesPreparing(("big: Step 2/4 : RUN make", *["a long line " * 20] * 30)))
+        rows = [
+            "".join(text for text, _ in line) for line in _waiting(Track(made.run, "", 0.0, made.board, read=True), 74)
+        ]
+        # The step stays in sight, and a long line takes no other's place.
+        assert rows[2] == "big: Step 2/4 : RUN make" and len(rows) == 15
+        assert all(len(row) <= 74 for row in rows) and rows[-1].endswith("…")
         await journal.record(SandboxesPrepared(1.5))
         assert made.board.preparing == []
