@@ -93,7 +93,7 @@ async def test_the_board_keeps_the_latest_lines_until_it_is_done(tmp_path: Path)
         board = made.board
         assert board.preparing == [str(number) for number in range(20, 60)]
         shown = ["".join(text for text, _ in line) for line in _waiting(Track(made.run, "", 0.0, board, read=True), 74)]
-        assert (shown[0], shown[-1]) == ("The sandboxes are made ready.", "59")
+        assert (shown[0], shown[-1]) == ("The sandboxes are being made ready.", "59")
         printed = [lines(board, event) for event in made.events(SandboxesPreparing)]
         assert printed[0] == ["  Step 1"]
         await journal.record(SandboxesPreparing(("big: Step 2/4 : RUN make", *["a long line " * 20] * 30)))

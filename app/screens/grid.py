@@ -209,7 +209,7 @@ def _waiting(track: Track | None, cells: int) -> list[Line]:
         step = next((said for said in reversed(latest) if _STEP.match(said)), "")
         told = [(said, "text" if said == step else "faint") for said in latest[-_PREPARING:]]
         above: list[Line] = [[(step, "text")]] if step and step not in latest[-_PREPARING:] else []
-        return [[("The sandboxes are made ready.", "strong")], [], *above, *([span] for span in told)]
+        return [[("The sandboxes are being made ready.", "strong")], [], *above, *([span] for span in told)]
     lines: list[Line] = [[("The check is tried on the unchanged code first.", "strong")], [], [(_BASELINE, "text")]]
     baseline = track.board.baseline
     for result in baseline.results if baseline else ():
