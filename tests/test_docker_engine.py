@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import secrets
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from backends.sandboxes import SandboxError, touched
-from backends.sandboxes.docker import Host, ready
+from backends.sandboxes.docker import Host, readiness, ready
 from backends.sandboxes.docker.image import LABEL_IMAGE
 from store.domain.docker import DockerSettings
 from tests.dockerrig import IMAGE, SETTINGS, SecondEngine, engine, left, sandboxes_in, sandboxes_of, second_engine
@@ -95,6 +96,26 @@ def test_an_image_without_a_shell_or_git_is_told(api: Any) -> None:
     ours = {"label": ["multitrack.kind=probe", f"multitrack.engine={os.getpid()}"]}
     assert api.containers(all=True, filters=ours) == []
     assert not api.volumes(filters=ours)["Volumes"]
+
+
+def test_what_looks_left_that_were_killed_is_removed_by_the_next_ones(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = secrets.token_hex(4)
+    labels = {"multitrack.kind": "probe", "multitrack.engine": mark}
+    api.create_container(IMAGE, ["true"], labels=labels)
+    api.create_volume(f"multitrack-probe-{mark}", labels=labels)
+    ours = {"label": f"multitrack.engine={mark}"}
+
+    def there() -> int:
+        return len(api.containers(all=True, filters=ours)) + len(api.volumes(filters=ours)["Volumes"] or ())
+
+    # Somebody may be looking just now.
+    levels(SETTINGS)
+    assert there() == 2
+    monkeypatch.setattr(readiness, "STALE", -5.0)
+    levels(SETTINGS)
+    assert there() == 0
 
 
 async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: Mirror, api: Any) -> None:

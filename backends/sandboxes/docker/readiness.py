@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from store.domain.safe_text import safe_line
 
 GIT = (2, 25)
 """The oldest Git whose commands are those that we give."""
+STALE = 600.0
+"""Seconds after which what a look at an engine has made there is nobody's any more."""
 FULL, SCARCE = GIB // 4, 2 * GIB
 """Bytes free on an engine's disk below which no run can start, and below which it is said."""
 
@@ -70,6 +73,9 @@ def _todo(words: str) -> tuple[str, str]:
 
 def _host(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
     info: dict[str, Any] = engine.now(lambda api: api.info())
+    # Not every engine says when something was made.
+    with contextlib.suppress(SandboxError, KeyError, ValueError, TypeError):
+        engine.now(lambda api: _clear(api, _at(info["SystemTime"]) - STALE))
     yield from _runtime(settings, info)
     yield from _limits(settings, info)
     try:
@@ -195,6 +201,22 @@ def _image(settings: DockerSettings, engine: Engine, image: str, size: int, *, h
 
 def _labels() -> dict[str, str]:
     return {LABEL_KIND: "probe", LABEL_ENGINE: str(os.getpid())}
+
+
+def _clear(api: Any, before: float) -> None:
+    """Remove what was made before a time for looks that were killed over it."""
+    probes = {"label": f"{LABEL_KIND}=probe"}
+    for one in api.containers(all=True, filters=probes):
+        if one["Created"] < before:
+            api.remove_container(one["Id"], force=True, v=True)
+    for one in api.volumes(filters=probes)["Volumes"] or ():
+        if _at(one["CreatedAt"]) < before:
+            api.remove_volume(one["Name"])
+
+
+def _at(said: str) -> float:
+    """A time of an engine's in Unix seconds."""
+    return datetime.fromisoformat(said).timestamp()
 
 
 def _probe(api: Any, settings: DockerSettings, image: str) -> dict[str, str]:
