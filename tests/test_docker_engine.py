@@ -102,17 +102,18 @@ def test_what_looks_left_that_were_killed_is_removed_by_the_next_ones(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = secrets.token_hex(4)
-    labels = {"multitrack.kind": "probe", "multitrack.engine": mark}
+    # Others may be looking at the same time.
+    monkeypatch.setattr(readiness, "LABEL_KIND", f"multitrack.test.{mark}")
+    labels = {readiness.LABEL_KIND: "probe"}
     api.create_container(IMAGE, ["true"], labels=labels)
     api.create_volume(f"multitrack-probe-{mark}", labels=labels)
-    ours = {"label": f"multitrack.engine={mark}"}
+    ours = {"label": readiness.LABEL_KIND}
 
     def there() -> int:
         return len(api.containers(all=True, filters=ours)) + len(api.volumes(filters=ours)["Volumes"] or ())
 
-    # Somebody may be looking just now.
     levels(SETTINGS)
-    assert there() == 2
+    assert there() == 2, "somebody may be looking just now"
     monkeypatch.setattr(readiness, "STALE", -5.0)
     levels(SETTINGS)
     assert there() == 0
