@@ -103,11 +103,12 @@ def test_what_looks_left_that_were_killed_is_removed_by_the_next_ones(
 ) -> None:
     mark = secrets.token_hex(4)
     # Others may be looking at the same time.
-    monkeypatch.setattr(readiness, "LABEL_KIND", f"multitrack.test.{mark}")
-    labels = {readiness.LABEL_KIND: "probe"}
+    kind = f"multitrack.test.{mark}"
+    monkeypatch.setattr(readiness, "LABEL_KIND", kind)
+    labels = {kind: "probe"}
     api.create_container(IMAGE, ["true"], labels=labels)
     api.create_volume(f"multitrack-probe-{mark}", labels=labels)
-    ours = {"label": readiness.LABEL_KIND}
+    ours = {"label": kind}
 
     def there() -> int:
         return len(api.containers(all=True, filters=ours)) + len(api.volumes(filters=ours)["Volumes"] or ())

@@ -24,6 +24,8 @@ GIT = (2, 25)
 """The oldest Git whose commands are those that we give."""
 STALE = 600.0
 """Seconds after which what a look at an engine has made there is nobody's any more."""
+REMOVED_WITHIN = 10
+"""Seconds that an engine may take to remove a container."""
 FULL, SCARCE = GIB // 4, 2 * GIB
 """Bytes free on an engine's disk below which no run can start, and below which it is said."""
 
@@ -233,5 +235,8 @@ def _probe(api: Any, settings: DockerSettings, image: str) -> dict[str, str]:
     finally:
         with contextlib.suppress(Exception):
             api.remove_container(made, force=True, v=True)
+        with contextlib.suppress(Exception):
+            # It may be at that itself.
+            api.wait(made, timeout=REMOVED_WITHIN, condition="removed")
     pairs = (line.partition("=") for line in said.splitlines())
     return {name: safe_line(value.strip(), 100) for name, equals, value in pairs if equals}
