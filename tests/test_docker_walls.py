@@ -189,8 +189,8 @@ async def test_an_image_that_must_write_can(tmp_path: Path, mirror: Mirror) -> N
         assert b"+else" in await sandbox.patch()
 
 
-def test_root_is_refused(tmp_path: Path, mirror: Mirror) -> None:
-    for user in ("0:0", "root", "1000:0", "", "-1:5"):
+def test_root_is_refused_and_whoever_could_end_the_container(tmp_path: Path, mirror: Mirror) -> None:
+    for user in ("0:0", "root", "1000:0", "", "-1:5", "65534:1000"):
         with pytest.raises(ValueError):
             replace(SETTINGS, user=user).ids  # noqa: B018 - whether it raises
 
