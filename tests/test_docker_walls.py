@@ -103,6 +103,23 @@ async def test_nothing_is_reached(sandbox: DockerSandbox) -> None:
     )
 
 
+async def test_no_socket_of_this_machine_is_reached(sandbox: DockerSandbox) -> None:
+    name = f"multitrack-{os.getpid()}"
+    tried = (
+        "import socket, sys\n"
+        f"for name in ('\\0{name}', '/var/run/docker.sock', '/run/docker.sock', '/run/containerd/containerd.sock'):\n"
+        "    with socket.socket(socket.AF_UNIX) as one:\n"
+        "        print(one.connect_ex(name) == 0)\n"
+    )
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        # Such a name is in no folder, so no mount is needed for it.
+        server.bind(f"\0{name}")
+        server.listen()
+        client.connect(f"\0{name}")
+        await sandbox.write("tried.py", tried.encode())
+        assert await shell(sandbox, "python3 tried.py") == "\n".join(["False"] * 4)
+
+
 def _answers(address: str) -> bool:
     try:
         socket.create_connection((address, 80), 3).close()
