@@ -111,8 +111,8 @@ class GridScreen(StudioScreen):
             if action == "continue" and state is not SubagentState.PAUSED:
                 return f"subagent {label} is not paused"
         if action == "restart" and lane is not None:
-            if lane.state is not SubagentState.FAILED:
-                return f"subagent {lane.id.label} could work; only one that could not is started anew"
+            if not lane.restartable:
+                return f"subagent {lane.id.label} could work, and be checked; only one that could not is started anew"
             if generation is None or self.track is None or generation.number != self.track.latest or generation.passed:
                 return "only a subagent of the latest generation can be started anew"
         if action == "earlier" and (generation is None or generation.number <= 1):

@@ -103,6 +103,12 @@ class Lane:
             return ""
         return self.ended.detail or str(self.ended.ending)
 
+    @property
+    def restartable(self) -> bool:
+        """It could not work, or the check could not be run on what it did: another try may show more."""
+        result = self.checked.result if self.checked is not None else None
+        return self.state is SubagentState.FAILED or (result is not None and bool(result.broken))
+
     def spent(self, now: float) -> Spend:
         """What it has used so far, time included."""
         return replace(self.spend, seconds=self.work.read(now))
