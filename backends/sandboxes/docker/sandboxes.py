@@ -10,6 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,13 @@ class DockerSandboxes:
                 ours += run == self._owner.run
         for wrong in await _all(removing):
             log.warning("%s", wrong)
+        # That reads a run's whole log, and a run has many volumes.
+        over = cache(self._over)
         removing = []
         for found in await self._volumes(LABEL_HOME, self._owner.home):
             run, kind = found["Labels"].get(LABEL_RUN, ""), found["Labels"].get(LABEL_KIND)
             own = run == self._owner.run
-            if (own or not self._lives(run)) and (kind == "mirror" or (not own and self._over(run))):
+            if (own or not self._lives(run)) and (kind == "mirror" or (not own and over(run))):
                 removing.append(self._remove_volume(found["Name"]))
         for wrong in await _all(removing):
             log.warning("%s", wrong)
