@@ -16,7 +16,7 @@ import pytest
 from app.cli import main
 from app.doctor import _images
 from backends.sandboxes import SandboxError, touched
-from backends.sandboxes.docker import Host, ready
+from backends.sandboxes.docker import Host, readiness, ready
 from backends.sandboxes.docker.image import LABEL_IMAGE, tag
 from store.domain.docker import DockerSettings
 from tests.dockerrig import IMAGE, SETTINGS, SecondEngine, engine, left, sandboxes_in, sandboxes_of, second_engine
@@ -101,6 +101,28 @@ def test_an_image_without_a_shell_or_git_is_told(api: Any) -> None:
     assert not api.volumes(filters=ours)["Volumes"]
 
 
+def test_what_looks_left_that_were_killed_is_removed_by_the_next_ones(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = secrets.token_hex(4)
+    # Others may be looking at the same time.
+    kind = f"multitrack.test.{mark}"
+    monkeypatch.setattr(readiness, "LABEL_KIND", kind)
+    labels = {kind: "probe"}
+    api.create_container(IMAGE, ["true"], labels=labels)
+    api.create_volume(f"multitrack-probe-{mark}", labels=labels)
+    ours = {"label": kind}
+
+    def there() -> int:
+        return len(api.containers(all=True, filters=ours)) + len(api.volumes(filters=ours)["Volumes"] or ())
+
+    levels(SETTINGS)
+    assert there() == 2, "somebody may be looking just now"
+    monkeypatch.setattr(readiness, "STALE", -5.0)
+    levels(SETTINGS)
+    assert there() == 0
+
+
 async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: Mirror, api: Any) -> None:
     context = tmp_path / "context"
     context.mkdir()
@@ -125,11 +147,24 @@ async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: 
             assert await shell(sandbox, "tool; id -u") == "a tool\n1000"
         # A second time nothing is left to do.
         assert levels(settings)["image"][0] == "ok"
-        file.write_text(f"FROM {IMAGE}\nRUN echo before it breaks && false\n")
+        lines.clear()
         broken = sandboxes_in(tmp_path / "home", mirror[0], settings)
-        with pytest.raises(SandboxError, match=rf"{image} could not be built: .*false"):
-            await broken.prepare(lines.append)
+        for text, words in (
+            (
+                "RUN printf '\\033[31mbefore it breaks\\n' && false",
+                "returned a non-zero code: 1. It printed last: before it",
+            ),
+            ("RUM true", "unknown instruction: RUM"),
+            ("COPY nosuch /", "nosuch"),
+            ("RUN rm /usr/bin/git", "the image built from .* has no Git: install it"),
+            ("FROM multitrack/nosuch:1", "not there and can't be fetched: bring it there"),
+        ):
+            file.write_text(f"FROM {IMAGE}\n{text}\n")
+            with pytest.raises(SandboxError, match=words) as caught:
+                await broken.prepare(lines.append)
+            assert str(file) in str(caught.value)
         assert "before it breaks" in lines
+        assert not [line for line in lines if line.lstrip().startswith(("--->", "Removing"))]
         await broken.remove()
         assert left(tmp_path / "home") == []
     finally:
@@ -149,7 +184,9 @@ async def test_an_engine_that_is_started_anew_takes_no_work_with_it(
         await asyncio.to_thread(second.kill)
         with pytest.raises(SandboxError, match="no Docker engine answers at unix://"):
             await work
-        assert (await program.output.read(), await program.ended()) == (b"", None)
+        assert await program.output.read() == b""
+        with pytest.raises(SandboxError, match="no Docker engine answers at unix://"):
+            await program.ended()
         with pytest.raises(SandboxError, match="no Docker engine answers"):
             await made.create("1.2", mirror[1])
         await sandbox.interrupt()

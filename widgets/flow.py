@@ -24,6 +24,7 @@ from store.domain.events import (
     TurnStarted,
 )
 from store.domain.secrets import shown_line
+from store.domain.states import COULD_NOT_WORK
 from widgets.ink import Line, clean, wrap
 from widgets.words import count
 
@@ -37,13 +38,16 @@ OVERLAP = 64
 ROOMY = 8
 """Rows from which there is room for a rule between two turns."""
 
+CAUSE = 5
+"""Rows of why a subagent could not work on: enough for a sentence in the narrowest pane."""
+
 Parts = Sequence[tuple[str, str]]
 """What a call says: (kind, text), kind being `text`, `reasoning` or `tool`."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """`kind` is text, reasoning, tool, result, failure, turn, note or verdict."""
+    """`kind` is text, reasoning, tool, result, failure, turn, note, cause or verdict."""
 
     kind: str
     text: str
@@ -84,9 +88,7 @@ class Flow:
             case SubagentRestarted():
                 self._add("note", "starts anew")
             case SubagentEnded():
-                self._add(
-                    "note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value
-                )
+                self._add("cause" if payload.ending in COULD_NOT_WORK else "note", ended(payload))
             case SubagentChecked():
                 self._add("verdict", verdict(payload))
             case _:
@@ -158,7 +160,7 @@ def verdict(checked: SubagentChecked) -> str:
     """The harness's verdict in a line."""
     result = checked.result
     if result is None:
-        return "nothing was changed, nothing to check" if not checked.patch else "not checked"
+        return "nothing changed, nothing to check" if not checked.patch else "not checked"
     if result.broken:
         return f"the check could not be run: {shown_line(result.broken)}"
     changed = f"+{checked.insertions} −{checked.deletions} in {count(len(checked.files), 'file')}"
@@ -166,6 +168,11 @@ def verdict(checked: SubagentChecked) -> str:
         return f"check passed in {result.seconds:.1f}s, {changed}"
     failures = "" if result.failures is None else f", {count(result.failures, 'failure')}"
     return f"check failed{failures}, {changed if checked.patch else 'nothing was changed'}"
+
+
+def ended(how: SubagentEnded) -> str:
+    """How a subagent's work ended, in a line."""
+    return shown_line(f"{how.ending.value}: {how.detail}" if how.detail else how.ending.value)
 
 
 def named(name: str, summary: str) -> str:
@@ -188,6 +195,7 @@ _GUTTERS = {
     "result": ("✔ ", "faint"),
     "failure": ("✗ ", "bad"),
     "note": ("· ", "faint"),
+    "cause": ("✗ ", "bad"),
 }
 
 
@@ -201,8 +209,12 @@ def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
         return ()
     gutter, ink = _GUTTERS.get(part.kind, ("  ", "text"))
     if part.kind not in ("text", "reasoning"):
+        rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))
         # A pane is no place for a long command: two rows say enough.
-        rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))[:2]
+        most = CAUSE if part.kind == "cause" else 2
+        if part.kind == "cause" and len(rows) > most:
+            rows[most - 1] = f"{rows[most - 1][: cells - 3]}…"
+        del rows[most:]
         return tuple([(gutter if not index else "  ", ink), (row, ink)] for index, row in enumerate(rows))
     # From a line's beginning on, so that rows are folded alike however much is looked at.
     rows = []

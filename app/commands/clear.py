@@ -191,8 +191,11 @@ def _list_images(going: "Sequence[tuple[Host, Sequence[BuiltImage]]]", *, stay: 
 
 
 def _deleted(context: Context, store: "Store", names: Sequence[str]) -> "Freed":
+    from backends.leftovers import remove
     from store.retention import HeldError, delete_runs
 
+    for sentence in remove(context.home, store, names, context.environ):
+        note(f"multitrack: {sentence}.")
     try:
         return delete_runs(store, context.home, names, at=time.time())
     except HeldError as error:

@@ -1,5 +1,6 @@
 """Grid: one live pane for each subagent of a generation."""
 
+import re
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -57,7 +58,7 @@ class GridScreen(StudioScreen):
         self.set_class(generation is None, "empty")
         if track is None or generation is None:
             self._held = self.studio.run_name, 0
-            self.query_one("#empty", DocView).show(_waiting(track), "waiting")
+            self.query_one("#empty", DocView).show(_waiting(track, self.size.width - _MARGINS), "waiting")
             return
         self._held = track.id, generation.number
         self.show_panes()
@@ -86,7 +87,7 @@ class GridScreen(StudioScreen):
     def banner(self) -> Line:
         track, generation = self.track, self.generation
         if track is None or generation is None or generation.number == track.latest:
-            return run_banner(track, self.size.width)
+            return run_banner(track, self.size.width, self.NAME)
         line: Line = [(f" ← looking back at generation {generation.number}", "banner")]
         if self.size.width >= NARROW:
             line.append(((f": {generation.solved(clean=False)} of {generation.count(clean=False)} solved, "
@@ -110,8 +111,8 @@ class GridScreen(StudioScreen):
             if action == "continue" and state is not SubagentState.PAUSED:
                 return f"subagent {label} is not paused"
         if action == "restart" and lane is not None:
-            if lane.state is not SubagentState.FAILED:
-                return f"subagent {lane.id.label} could work; only one that could not is started anew"
+            if not lane.restartable:
+                return f"subagent {lane.id.label} could work, and be checked; only one that could not is started anew"
             if generation is None or self.track is None or generation.number != self.track.latest or generation.passed:
                 return "only a subagent of the latest generation can be started anew"
         if action == "earlier" and (generation is None or generation.number <= 1):
@@ -181,6 +182,10 @@ class GridScreen(StudioScreen):
 
 _PREPARING = 12
 """Lines shown of an image that is built."""
+_STEP = re.compile(r"(?:\S+: )?Step \d+/\d+ ")
+"""How Docker begins a step of a build; before it is the host, where there are several."""
+_MARGINS = 6
+"""Cells beside what is shown where there are no panes."""
 
 _BASELINE = (
     "It has to fail, each time alike, before a subagent is started: a check that passes before anything is changed, or "
@@ -188,15 +193,23 @@ _BASELINE = (
 )
 
 
-def _waiting(track: Track | None) -> list[Line]:
+def _waiting(track: Track | None, cells: int) -> list[Line]:
     if track is None:
         return [[("No run to show.", "strong")], [], [("1", "key"), (" lists the runs; ", "text"),
                 ("multitrack demo", "accent"), (" makes one.", "text")]]  # fmt: skip
     if not track.read:
         return [[("Reading the run …", "faint")]]
+    if track.interrupted and track.board.left:
+        return [[("The engine left before a subagent could be started.", "strong")], [],
+                [(shown_line(track.board.left), "bad")], [],
+                [("r", "key"), (" starts another one, which goes on where this one stood.", "text")]]  # fmt: skip
     if track.board.preparing:
-        latest = track.board.preparing[-_PREPARING:]
-        return [[("The sandboxes are made ready.", "strong")], [], *([(shown_line(said), "faint")] for said in latest)]
+        # A row each, so that the latest is seen.
+        latest = [shown_line(said, cells) for said in track.board.preparing]
+        step = next((said for said in reversed(latest) if _STEP.match(said)), "")
+        told = [(said, "text" if said == step else "faint") for said in latest[-_PREPARING:]]
+        above: list[Line] = [[(step, "text")]] if step and step not in latest[-_PREPARING:] else []
+        return [[("The sandboxes are being made ready.", "strong")], [], *above, *([span] for span in told)]
     lines: list[Line] = [[("The check is tried on the unchanged code first.", "strong")], [], [(_BASELINE, "text")]]
     baseline = track.board.baseline
     for result in baseline.results if baseline else ():

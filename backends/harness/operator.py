@@ -95,8 +95,9 @@ class Operator:
         step = board.next_step()
         if generation is None or lane is None or subagent.generation != generation.number or generation.passed:
             await self._settle(pending, False, f"{subagent.label} is none of the generation at work.")
-        elif lane.state is not SubagentState.FAILED:
-            await self._settle(pending, False, f"{subagent.label} could work: only one that could not is started anew.")
+        elif not lane.restartable:
+            said = f"{subagent.label} could work, and be checked: only one that could not is started anew."
+            await self._settle(pending, False, said)
         elif step is not None and step[1] is Step.OBSERVE:
             # The observer reads the generation: the order is carried out after that.
             return

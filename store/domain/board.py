@@ -39,13 +39,12 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Stopwatch
-from store.domain.states import Ending, RunState, Step, SubagentState, Validity
+from store.domain.states import COULD_NOT_WORK, Ending, RunState, Step, SubagentState, Validity
 from store.domain.strategy import LanePlan
 from store.domain.task import Task
 
 _PREPARING = 40
 """Lines kept of what is made ready: more than a screen shows."""
-_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 _TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
 """Whatever the attempt was, it could not show what it is worth."""
 
@@ -100,9 +99,15 @@ class Lane:
             return ""
         if self.validity is not None:
             return self.reason if self.validity in _TEACHES_NOTHING else ""
-        if self.ended is None or self.ended.ending not in _COULD_NOT_WORK:
+        if self.ended is None or self.ended.ending not in COULD_NOT_WORK:
             return ""
         return self.ended.detail or str(self.ended.ending)
+
+    @property
+    def restartable(self) -> bool:
+        """It could not work, or the check could not be run on what it did: another try may show more."""
+        result = self.checked.result if self.checked is not None else None
+        return self.state is SubagentState.FAILED or (result is not None and bool(result.broken))
 
     def spent(self, now: float) -> Spend:
         """What it has used so far, time included."""
@@ -170,6 +175,8 @@ class Board:
     baseline: BaselineChecked | None = None
     generations: dict[int, Generation] = field(default_factory=dict)
     engine: EngineStarted | None = None
+    left: str = ""
+    """Why the last engine left, in its own words; "" while one works, and after one that could not say it."""
     """The engine that works on it, by its own word: one that was killed could not say goodbye."""
     finished: RunFinished | None = None
     finish_started: FinishStarted | None = None
@@ -250,12 +257,12 @@ class Board:
             case EngineStarted():
                 # Whoever worked under an engine that died has not worked since its last event.
                 self._rest(before)
-                self.engine = payload
+                self.engine, self.left = payload, ""
                 if self.state is not RunState.GATE and self.finished is None:
                     self.work.start(event.at)
-            case EngineStopped():
+            case EngineStopped(reason=reason):
                 self._rest(event.at)
-                self.engine, self.preparing = None, []
+                self.engine, self.left, self.preparing = None, reason, []
             case SandboxesPreparing(lines=lines):
                 self.preparing = [*self.preparing, *lines][-_PREPARING:]
             case SandboxesPrepared():
@@ -377,7 +384,7 @@ def _verdict(lane: Lane, checked: SubagentChecked) -> SubagentState:
         return SubagentState.SOLVED
     if ending is Ending.KILLED:
         return SubagentState.KILLED
-    return SubagentState.FAILED if ending in _COULD_NOT_WORK else SubagentState.UNSOLVED
+    return SubagentState.FAILED if ending in COULD_NOT_WORK else SubagentState.UNSOLVED
 
 
 def best_lane(board: Board) -> Lane | None:
