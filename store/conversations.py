@@ -17,6 +17,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from store import jsonwalk, overlay
+from store.attachments import Attachment
 from store.dag import Kept, Tape, keep
 from store.domain.canonical import DIGEST_SIZE, InexactError, canonical, digest, kept_key
 from store.domain.kept import join_unit, split_unit, units
@@ -38,11 +39,13 @@ _ALL = 3000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a request beside its messages: its JSON, the blob it goes into, the digests of the body's members."""
+    """A part of a request beside its messages: its JSON, the blob it goes into, the digests of the body's members.
+    `attached` is large data that has blobs of its own."""
 
     data: bytes
     blob: str
     members: dict[str, str | list[str]]
+    attached: Sequence[Attachment] = ()
 
 
 class Mark(NamedTuple):

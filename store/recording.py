@@ -21,7 +21,7 @@ _START = (
     *("id", "run", "generation", "lane", "provider", "method", "path", "model", "stream", "started"),
     *("request_headers", "protocol", "conversation", "parent", "thread", "source", "tail", "base"),
 )
-_REQUEST = ("overlay", "system", "tools", "parameters", "body")
+_REQUEST = ("overlay", "system", "tools", "parameters", "attachments", "body")
 _ENDING = (
     *("first_byte", "ended", "status", "error", "complete", "stop_reason"),
     *("input", "output", "cache_read", "cache_write", "reasoning", "usd"),
