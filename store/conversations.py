@@ -37,8 +37,7 @@ _ALL = 3000
 """About the bytes that a conversation takes in memory beside its own, and its messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part of a request beside its messages: its JSON, the blob it goes into, the digests of the body's members.
     `attached` is large data that has blobs of its own."""
 
@@ -65,8 +64,7 @@ class Mark(NamedTuple):
         return Mark(count, self.before, state)
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """Messages that were taken apart, as one node holds them: what that keeps, its key, the messages' digests as JSON,
     what it leaves out as JSON, and where they end in the body."""
 
@@ -160,8 +158,7 @@ class Conversation:
         return str(state.hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A body next to a conversation: how many nodes they share, where the list begins in the body, what the body has
     behind the shared nodes, read anew, and whether all is the same but for the messages."""
 

@@ -270,4 +270,6 @@ def _notes(*notes: str) -> str:
 
 def _text(value: Any) -> str:
     """Text that SQLite can hold: it has no form for a lone surrogate."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -150,7 +150,7 @@ def _begun(
     )
     fresh = conversations.take_apart(rest.items, rest.ends, member, base)
     if string:
-        fresh = [replace(fresh[0], overlay=form({**loads(fresh[0].overlay or b"{}"), "bare": True}))]
+        fresh = [fresh[0]._replace(overlay=form({**loads(fresh[0].overlay or b"{}"), "bare": True}))]
     conversation = Conversation(body, [start], rest.close)
     conversation.model, conversation.stream = _told(members)
     last = memory.last(tape, member) if not (string or elsewhere) else None
