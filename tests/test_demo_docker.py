@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Home:
 def run_of(home: Home) -> str:
     """The one run of a home, once it is there."""
     folder = home.root / "runs"
-    runs.until(lambda: folder.is_dir() and any(folder.iterdir()), "a run", 60)
+    runs.until(lambda: folder.is_dir() and any(folder.iterdir()), "a run")
     return next(folder.iterdir()).name
 
 
@@ -38,19 +38,19 @@ def begun(home: Home) -> "tuple[subprocess.Popen[bytes], str]":
     line = [*COMMAND, "--home", str(home.root), "demo", "--headless", "--generations", "1", *where]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, start_new_session=True)
     run = run_of(home)
-    runs.until(lambda: len(working(home.root)) >= 5 or process.poll() is not None, "containers", 120)
+    runs.until(lambda: len(working(home.root)) >= 5 or process.poll() is not None, "containers")
     return process, run
 
 
 def test_nothing_is_left_when_its_engine_is_told_to_leave_and_the_next_one_goes_on(home: Home) -> None:
     process, run = begun(home)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=runs.DEADLINE)
     lock = home.folder(run).lock
     held = holder(lock)
     assert held is not None, "the engine goes on without the command"
     os.kill(held.pid, signal.SIGTERM)
-    runs.until(lambda: holder(lock) is None, "the engine to leave", 60)
+    runs.until(lambda: holder(lock) is None, "the engine to leave")
     assert containers(home) == [], "no container, and workspaces for the engine that goes on"
     board = runs.finish(home, run)
     assert board.finished is not None
@@ -61,7 +61,7 @@ def test_what_an_engine_left_that_was_killed_the_next_one_removes_whichever_run_
     docker = DockerSettings(image=IMAGE)
     run, other = (runs.order(home, generations=1, sandbox=SandboxKind.DOCKER, docker=docker) for _ in range(2))
     with runs.engine(home, run) as process:
-        runs.until(lambda: len(containers(home)) >= 2 or process.poll() is not None, "containers", 120)
+        runs.until(lambda: len(containers(home)) >= 2 or process.poll() is not None, "containers")
         runs.kill(process)
     assert len(containers(home)) >= 2, "nobody was there to remove them"
     assert runs.finish(home, other).finished is not None
@@ -77,7 +77,7 @@ def test_so_does_the_engine_of_a_local_run_and_whoever_deletes_the_run(home: Hom
     held = holder(home.folder(run).lock)
     assert held is not None
     os.kill(held.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=runs.DEADLINE)
     assert len(containers(home)) >= 5
     local = [*COMMAND, "--home", str(home.root), "demo", "--headless", "--sandbox", "local", "--generations", "1"]
     subprocess.run(local, capture_output=True, timeout=400, check=True)
@@ -94,7 +94,7 @@ def test_where_the_engine_does_not_answer_a_deletion_says_what_stays(home: Home)
     held = holder(home.folder(run).lock)
     assert held is not None
     os.kill(held.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=runs.DEADLINE)
     before = left(home.root)
     assert before
     delete = [*COMMAND, "--home", str(home.root), "delete", run, "--yes"]
