@@ -1,6 +1,7 @@
 """What tests of several modules share, because it takes long to begin; and in which order modules begin."""
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 # A `python3` that is a shell script, as pyenv's, takes as long to begin as what it begins takes to check a practice
 # bug, a thousand times.
 os.environ["PATH"] = f"{Path(sys.base_prefix, 'bin')}:{os.environ.get('PATH', os.defpath)}"
+
+# What a shell begins in the background ignores this, and so does all that it begins: tests send it to programs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIRST = (
     "test_demo.py",
