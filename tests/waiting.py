@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 
-LEAST = 0.005
+LEAST, MOST = 0.005, 0.1
+"""Seconds between two looks. The most is short, so that what is there for a while only is not missed."""
 SHARE = 4
 """A look that took long, such as one at a whole log, is followed by a pause so many times as long."""
 
@@ -18,4 +19,4 @@ def pauses(condition: Callable[[], object], what: str, seconds: float) -> Iterat
             return
         now = time.monotonic()
         assert now < end, f"waited in vain for {what}"
-        yield max(LEAST, SHARE * (now - began))
+        yield min(max(LEAST, SHARE * (now - began)), MOST)
