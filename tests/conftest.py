@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 # bug, a thousand times.
 os.environ["PATH"] = f"{Path(sys.base_prefix, 'bin')}:{os.environ.get('PATH', os.defpath)}"
 
-# What a shell begins in the background ignores this, and so does all that it begins: tests send it to programs.
+# What a shell begins in the background, or under nohup, ignores these, and so would all that it begins: tests send them
+# to programs. A handler of ours is none in a program that is begun.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, lambda *_: None)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 FIRST = (
     "test_demo.py",
