@@ -21,7 +21,7 @@ _START = (
     *("id", "run", "generation", "lane", "provider", "method", "path", "model", "stream", "started"),
     *("request_headers", "protocol", "conversation", "parent", "thread", "source", "tail", "base"),
 )
-_REQUEST = ("overlay", "system", "tools", "parameters", "body")
+_REQUEST = ("overlay", "system", "tools", "parameters", "attachments", "body")
 _ENDING = (
     *("first_byte", "ended", "status", "error", "complete", "stop_reason"),
     *("input", "output", "cache_read", "cache_write", "reasoning", "usd"),
@@ -270,4 +270,6 @@ def _notes(*notes: str) -> str:
 
 def _text(value: Any) -> str:
     """Text that SQLite can hold: it has no form for a lone surrogate."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from store import wire
+from store.checkpoints import BACKSTOP, Checkpoints
 from store.commits import Committer, Failed, Plain
 from store.connecting import Durability, connect
 from store.errors import StoreError
@@ -30,13 +31,20 @@ def main(path: Path, durability: Durability, descriptor: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     settle()
-    committer: Committer[Gathering] = Committer(path, lambda: Plain(connect(path, durability=durability)))
+    checkpoints = Checkpoints(path)
+
+    def link() -> Plain:
+        return Plain(connect(path, durability=durability, checkpoint_pages=BACKSTOP))
+
+    committer: Committer[Gathering] = Committer(path, link)
     with socket.socket(fileno=descriptor) as line:
         while (data := _frame(line)) is not None:
             outcomes = committer.commit([_job(call) for call in wire.group(data)])
             # Who asked may be gone; what it asked for is written all the same.
             with suppress(OSError):
                 line.sendall(wire.frame([_reply(outcome) for outcome in outcomes]))
+            checkpoints.wrote(len(outcomes), len(data))
+    checkpoints.close()
     committer.close()
 
 

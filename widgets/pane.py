@@ -7,14 +7,18 @@ from textual import events
 from textual.message import Message
 
 from store.domain.board import Lane
+from store.domain.events import SubagentChecked
 from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets import gauge
-from widgets.flow import Flow, verdict
+from widgets.flow import Flow, ended, verdict
 from widgets.ink import Line, Painted, Span, cut, spread, width
 from widgets.labels import Spots
 from widgets.lanes import Need
 from widgets.states import SUBAGENT, Mark
+
+_ROOM = 3
+"""Rows from which there is room for how it ended above what came of it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def draw(view: View, cells: int, height: int) -> list[Line]:
     else:
         rows = [spread([(" ", "text"), *gauge.numbers(view.lane, view.now, inner)], [], inner)]
         body = height - 3
-        told = _verdict(view, inner)
+        told = _verdict(view, brief=body < _ROOM)
         body -= len(told)
         flow = [[(" ", "text"), *line] for line in view.flow.lines(inner - 2, body)]
         rows += flow + [[] for _ in range(body - len(flow))] + told
@@ -127,7 +131,7 @@ def last(view: View) -> Line:
     if lane.state is SubagentState.FAILED and lane.idle:
         return [(shown_line(lane.idle), "bad")]
     if lane.checked:
-        return [(verdict(lane.checked), SUBAGENT[lane.state].ink)]
+        return [(_came_of(lane, lane.checked, brief=True), SUBAGENT[lane.state].ink)]
     if lane.tool:
         return [("› " + shown_line(lane.tool), "tool")]
     rows = view.flow.lines(200, 1)
@@ -143,14 +147,21 @@ def _bare(view: View, cells: int) -> list[Line]:
     ]
 
 
-def _verdict(view: View, cells: int) -> list[Line]:
+def _verdict(view: View, *, brief: bool) -> list[Line]:
     lane = view.lane
     if lane.checked is not None:
         state = SUBAGENT[lane.state]
-        return [[(f" {state.glyph} {verdict(lane.checked)}", state.ink)]]
+        return [[(f" {state.glyph} {_came_of(lane, lane.checked, brief=brief)}", state.ink)]]
     if lane.state is SubagentState.CHECKING:
         return [[(" ◐ the harness checks the patch in a clean sandbox", "accent")]]
     return []
+
+
+def _came_of(lane: Lane, checked: SubagentChecked, *, brief: bool) -> str:
+    """What came of it in a line. Where there is no other, why it could not work says more than that it did nothing."""
+    if brief and lane.state is SubagentState.FAILED and checked.result is None and lane.ended is not None:
+        return ended(lane.ended)
+    return verdict(checked)
 
 
 def seen(view: View) -> tuple[object, ...]:

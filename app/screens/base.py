@@ -201,11 +201,13 @@ def run_banner(track: Track | None, cells: int, screen: str = "") -> Line:
         return []
     board = track.board
     if track.interrupted:
-        said = (
-            "interrupted: no engine works on this run. What is finished is kept."
-            if cells >= NARROW
-            else "no engine works on this run"
-        )
+        # The grid has room to say it in full until there are panes.
+        if board.left and (screen != "grid" or board.generation is not None):
+            said = f"interrupted: {shown_line(board.left, 2 * cells)}"
+        elif cells >= NARROW:
+            said = "interrupted: no engine works on this run. What is finished is kept."
+        else:
+            said = "no engine works on this run"
         return [(f" ⚠ {said}", "bad"), (f"  {actions.key('resume')}", "key"), (" resume", "text")]
     if track.waiting and board.generation is not None:
         number = board.generation.number

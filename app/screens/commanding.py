@@ -10,7 +10,6 @@ from store.domain.board import Generation, Lane
 from store.domain.commands import Command, Raise, Restart, Steer
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import SubagentState
 from widgets import words
 from widgets.ink import Line
 
@@ -148,7 +147,7 @@ class CommandingScreen(StudioScreen):
     def do_restart(self) -> None:
         found = self.targets("restart")
         names = sorted({lane.plan.strategy.name for lane in self.generation.lanes.values()} if self.generation else ())
-        could = [lane for lane in found.willing if lane.state is not SubagentState.FAILED]
+        could = [lane for lane in found.willing if not lane.restartable]
         said = "It begins anew in a new sandbox; what it did so far stays on its tape and doesn't count any more."
         head = _paragraphs([*self._left_out(found), said])
         head += [[("strategies: ", "faint"), (shown_line(", ".join(names[:NAMED]), 160), "text")]] if names else []

@@ -27,6 +27,9 @@ from widgets.pane import View, mark
 from widgets.tape import TapeView
 from widgets.wall import Wall
 
+_MARGINS = 6
+"""Cells beside what is shown where there are no panes."""
+
 
 class GridScreen(SortingScreen):
     """The wall of panes, a whole tape over it, or all generations side by side. `looking` is the generation that is
@@ -90,7 +93,7 @@ class GridScreen(SortingScreen):
         if track is None or generation is None:
             self._held = self.studio.run_name, 0
             self.query_one("#strip", Bar).show([])
-            self.query_one("#empty", DocView).show(waiting(track), "waiting")
+            self.query_one("#empty", DocView).show(waiting(track, self.size.width - _MARGINS), "waiting")
             return
         if self._held != (track.id, generation.number):
             self._held = track.id, generation.number
@@ -155,7 +158,7 @@ class GridScreen(SortingScreen):
     def banner(self) -> Line:
         track, generation = self.track, self.generation
         if track is None or generation is None or generation.number == track.latest:
-            return run_banner(track, self.size.width)
+            return run_banner(track, self.size.width, self.NAME)
         line: Line = [(f" ← looking back at generation {generation.number}", "banner")]
         if self.size.width >= NARROW:
             line.append(((f": {generation.solved(clean=False)} of {generation.count(clean=False)} solved, "
