@@ -128,8 +128,8 @@ def last(view: View) -> Line:
     lane = view.lane
     if view.need and (said := alert(view)):
         return said
-    if lane.state is SubagentState.FAILED and lane.idle:
-        return [(shown_line(lane.idle), "bad")]
+    if lane.state is SubagentState.FAILED and lane.idle and lane.ended is not None:
+        return [(ended(lane.ended), "bad")]
     if lane.checked:
         return [(_came_of(lane, lane.checked, brief=True), SUBAGENT[lane.state].ink)]
     if lane.tool:
