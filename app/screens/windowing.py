@@ -87,8 +87,9 @@ class Windowing(StudioScreen):
         self._opening = None
         self.trace, self.faults = Trace(opening.run, opening.title, opening), None
         self._asked, self._news = set(), False
-        self.opened()
+        # First: what is done now may point at an item in it.
         self.treeview.hold(self.trace.outline)
+        self.opened()
         back, self._back = self._back, None
         if back is not None and (goal := goal_of(back)) is not None:
             self.go_to(goal)
