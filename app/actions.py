@@ -8,6 +8,8 @@ from app.keynames import written
 EVERYWHERE = "*"
 PLAYBACK = "playback"
 """Not a screen: on all screens while a run is played, and only then."""
+SIDE = "side"
+"""Not a screen of its own either: two tapes side by side, over the trace; nothing else works there."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,21 @@ ACTIONS: tuple[Action, ...] = (
         ("traces",),
         "multitrack compare RUN SUBAGENT",
     ),
+    Action("next-difference", "Next difference", "Go to the next turn that differs.", ("n",), (SIDE,)),
+    Action("previous-difference", "Difference before", "Go to the one before.", ("N",), (SIDE,), footer=False),
+    Action("parting", "Where they part", "Go to where the two tapes part.", ("p",), (SIDE,)),
+    Action("other-tape", "Another tape", "Set another tape beside it.", ("right_square_bracket",), (SIDE,)),
+    Action(
+        "previous-tape",
+        "The tape before",
+        "Go back to the other before.",
+        ("left_square_bracket",),
+        (SIDE,),
+        footer=False,
+    ),
+    Action("swap", "Swap", "Let the two tapes change sides.", ("s",), (SIDE,)),
+    Action("go-turn", "Go to the turn", "Leave, and go to the turn in the trace.", ("enter",), (SIDE,)),
+    Action("leave-side", "Back", "Back to the trace.", ("escape", "d", "q"), (SIDE,)),
     Action("copy", "Copy", "Copy the node's text.", ("y",), ("traces",)),
     Action("pager", "Page", "Read the node in $PAGER.", ("o",), ("traces",), footer=False),
     Action("editor", "Open", "Open a copy of the node in $EDITOR.", ("O",), ("traces",), footer=False),
@@ -294,6 +311,8 @@ def find(action: str) -> Action:
 def on(screen: str, *, playback: bool = False) -> tuple[Action, ...]:
     """What works on a screen, in the registry's order. In a playback its own actions come first, and have their keys
     to themselves."""
+    if screen == SIDE:
+        return tuple(action for action in in_force() if SIDE in action.where)
     here = tuple(action for action in in_force() if screen in action.where or EVERYWHERE in action.where)
     if not playback:
         return here

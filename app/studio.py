@@ -17,7 +17,7 @@ from app import actions, calling, terminal
 from app.configured import Configured
 from app.disk import Weigh, weigh
 from app.playback.feed import Start
-from app.playback.playing import NO_ORDERS
+from app.playback.playing import no_orders
 from app.screens.base import StudioScreen
 from app.settings import Configuration
 from app.world import Track
@@ -154,7 +154,7 @@ class Studio(Configured):
     def order(self, run: str, command: Command, what: str, done: Answered | None = None) -> None:
         """Issue an order; its outcome is told when the engine has answered, unless `what` is "", and `done` called."""
         if self.playback is not None:
-            self.say(f"{what or command.name}: {NO_ORDERS}.", "warning")
+            self.say(f"{what or command.name}: {no_orders()}.", "warning")
             return
 
         def issue() -> None:

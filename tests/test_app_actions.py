@@ -17,7 +17,7 @@ def test_keys_avoid_what_terminals_and_shells_take() -> None:
 
 @pytest.mark.parametrize("playback", [False, True])
 def test_on_no_screen_a_key_means_two_things(playback: bool) -> None:
-    for screen in actions.SCREENS:
+    for screen in (*actions.SCREENS, *(() if playback else (actions.SIDE,))):
         keys = [key for action in actions.on(screen, playback=playback) for key in action.keys]
         assert len(keys) == len(set(keys)), screen
 
@@ -46,6 +46,7 @@ def test_every_action_is_somewhere_and_somebody_carries_it_out() -> None:
         *actions.SCREENS,
         actions.EVERYWHERE,
         actions.PLAYBACK,
+        actions.SIDE,
     }
 
 

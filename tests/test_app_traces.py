@@ -10,7 +10,7 @@ from textual.widgets import Input, TextArea
 
 from app.faults import Faults
 from app.screens.form import Form
-from app.screens.side import Side
+from app.screens.side import SideScreen
 from app.screens.traces import TracesScreen
 from app.spots import OfResult, OfTurn
 from bench import bigrun
@@ -114,9 +114,9 @@ async def test_two_tapes_stand_side_by_side(home: Home) -> None:
         await at_turn(pilot, 3, 6)
         await pilot.press("d")
         await until(
-            pilot, lambda: isinstance(pilot.app.screen, Side) and pilot.app.screen.rows is not None, "both tapes"
+            pilot, lambda: isinstance(pilot.app.screen, SideScreen) and pilot.app.screen.rows is not None, "both tapes"
         )
-        side = cast("Side", pilot.app.screen)
+        side = cast("SideScreen", pilot.app.screen)
         assert (side.left.label, side.right.label) == ("2.3", "1.3")
         await until(pilot, lambda: "2.3 goes on alone" in shown(pilot), "where they part")
         view = side.query_one(SideBySide)

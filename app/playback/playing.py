@@ -22,7 +22,11 @@ STRIDE = 10.0
 """Seconds of the playback that a skip goes forth or back."""
 T = TypeVar("T")
 
-NO_ORDERS = "this is a playback, and what is recorded stays as it was: P goes back to the live screens"
+
+def no_orders() -> str:
+    """Why nothing can be ordered."""
+    key = actions.key("leave-playback")
+    return f"this is a playback, and what is recorded stays as it was: {key} goes back to the live screens"
 
 
 class Playing(Watching):
@@ -79,7 +83,7 @@ class Playing(Watching):
         if action == "play":
             return "it is being played"
         if action in actions.ORDERS:
-            return NO_ORDERS
+            return no_orders()
         if only and action != "leave-playback" and self.playback.deck is None:
             return "the tape is being read"
         return ""

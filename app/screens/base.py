@@ -25,6 +25,8 @@ LOW = 30
 """Rows under which a playback's timeline takes fewer."""
 WIDE = 140
 """Cells from which there is room for everything."""
+NO_RUN = "No run to show. {} lists the runs; multitrack demo makes one."
+"""What a screen says of nothing, with the key."""
 
 
 def bindings(screen: str) -> list[BindingType]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from app import orders, raising
+from app import actions, orders, raising
 from app.screens.ask import Ask
 from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
@@ -60,7 +60,10 @@ class CommandingScreen(StudioScreen):
             self.studio.order(lane.id.run, command, f"{what} {lane.id.label}")
             return
         if self.track is not None and not self.track.alive:
-            said = f"{what}: no engine works on run {self.track.id}. The orders wait until one does; r resumes the run."
+            said = (
+                f"{what}: no engine works on run {self.track.id}. The orders wait until one does; "
+                f"{actions.key('resume')} resumes the run."
+            )
             self.studio.say(said, "warning")
         several = orders.Several(what, [lane.id.label for lane, _ in given], self.studio.say)
         for lane, command in given:

@@ -59,11 +59,15 @@ def text(screen: str, *, beside: bool) -> list[Line]:
                 [],
             ]
         if index == 0:
-            for title, where in (("Everywhere", actions.EVERYWHERE), ("Playback", actions.PLAYBACK)):
+            for title, where, said in (
+                ("Everywhere", actions.EVERYWHERE, ""),
+                ("Playback", actions.PLAYBACK, f"   While a run is played; {actions.key('play')} begins it."),
+                ("Side by side", actions.SIDE, f"   Two tapes; {actions.key('compare')} in a trace sets them so."),
+            ):
                 lines += [
                     [
                         (title, "strong"),
-                        ("   While a run is played; P begins it." if title == "Playback" else "", "faint"),
+                        (said, "faint"),
                     ],
                     *(
                         line

@@ -14,7 +14,7 @@ from app.alignment import counterparts
 from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
 from app.screens.going import Goal
-from app.screens.side import Side
+from app.screens.side import SideScreen
 from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfTool, OfTry, OfTurn, Shown
 from store.domain.commands import EditObservations, Fork
 from store.domain.ids import SubagentId
@@ -167,7 +167,7 @@ class NodeActions(StudioScreen):
             if goal is not None:
                 self.go_to(goal)
 
-        self.studio.push_screen(Side(track.board, who, counterparts(track.board, who)), answered)
+        self.studio.push_screen(SideScreen(track.board, who, counterparts(track.board, who)), answered)
 
     # Orders.
 

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
+from app import actions
 from app.disk import Recording, Weight
 from app.nodes import pairs
 from app.output import size
@@ -205,7 +206,7 @@ def _engine(track: Track) -> str:
     engine = track.board.engine
     if track.alive:
         return f"process {engine.pid}" if engine else "starting"
-    return "none: r resumes the run" if track.interrupted else "none, the run is over"
+    return f"none: {actions.key('resume')} resumes the run" if track.interrupted else "none, the run is over"
 
 
 def row(track: Track, now: float, recording: Recording | None = None) -> RunRow:

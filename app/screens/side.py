@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.screen import ModalScreen
 
-from app import alignment, nodes, tracing
+from app import actions, alignment, nodes, tracing
 from app.alignment import Alignment, Kind, Pair, Step
 from app.screens.going import Goal
 from app.spots import OfTurn
@@ -35,14 +35,6 @@ MARKS = {
     Kind.LEFT: ("<", "removed"),
     Kind.RIGHT: (">", "added"),
 }
-KEYS = (
-    ("next", "n", "Next difference"),
-    ("parting", "p", "Where they part"),
-    ("other", "tab", "Another tape"),
-    ("swap", "s", "Swap"),
-    ("go", "enter", "Go to the turn"),
-    ("leave", "esc", "Back"),
-)
 
 
 class Aligned(Message):
@@ -61,25 +53,25 @@ class Sides(Message):
         self.row, self.left, self.right = row, left, right
 
 
-class Side(ModalScreen[Goal]):
+class SideScreen(ModalScreen[Goal]):
     """Ends with the place to go to in the trace, or with nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,d,q", "leave", "Back", priority=True),
-        Binding("n", "next(1)", "Next difference"),
-        Binding("N", "next(-1)", "Difference before"),
-        Binding("p", "parting", "Where they part"),
-        Binding("tab,right_square_bracket", "other(1)", "Another tape", priority=True),
-        Binding("shift+tab,left_square_bracket", "other(-1)", "The tape before", priority=True),
-        Binding("s", "swap", "Swap"),
-        Binding("enter", "go", "Go to the turn", priority=True),
+        *(
+            # First of all: `enter` and letters are theirs here, whatever is focused.
+            Binding(",".join(action.keys), f"do('{action.id}')", action.title, priority=True, id=action.id)
+            for action in actions.ACTIONS
+            if actions.SIDE in action.where
+        ),
+        Binding("tab", "do('other-tape')", "Another tape", priority=True),
+        Binding("shift+tab", "do('previous-tape')", "The tape before", priority=True),
     ]
     CSS: ClassVar[str] = """
-    Side { align: left top; background: $background; }
-    Side SideBySide { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
-    Side #both { height: 1fr; border-top: solid $frame; }
-    Side #both DocView { width: 1fr; }
-    Side #one { border-right: solid $frame; padding-right: 1; }
+    SideScreen { align: left top; background: $background; }
+    SideScreen SideBySide { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    SideScreen #both { height: 1fr; border-top: solid $frame; }
+    SideScreen #both DocView { width: 1fr; }
+    SideScreen #one { border-right: solid $frame; padding-right: 1; }
     """
 
     def __init__(self, board: Board, left: SubagentId, others: Sequence[SubagentId]) -> None:
@@ -108,7 +100,13 @@ class Side(ModalScreen[Goal]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(KeyBar).show(KEYS)
+        self.query_one(KeyBar).show(
+            [
+                (action.id, actions.key_name(action.keys[0]), action.title)
+                for action in actions.on(actions.SIDE)
+                if action.footer
+            ]
+        )
         self.query_one(SideBySide).focus()
         self._read()
 
@@ -213,7 +211,17 @@ class Side(ModalScreen[Goal]):
             for name, lines in (("#one", message.left), ("#other", message.right)):
                 self.query_one(name, DocView).show(lines, (name, self.right, message.row))
 
-    def action_next(self, by: int) -> None:
+    def action_do(self, action: str) -> None:
+        """Carry out an action of the registry."""
+        getattr(self, f"do_{action.replace('-', '_')}")()
+
+    def do_next_difference(self) -> None:
+        self._differ(1)
+
+    def do_previous_difference(self) -> None:
+        self._differ(-1)
+
+    def _differ(self, by: int) -> None:
         if self.rows is None:
             return
         view = self.query_one(SideBySide)
@@ -222,31 +230,35 @@ class Side(ModalScreen[Goal]):
         if found is not None:
             view.point(found + (self.rows.parts is not None and found >= self.rows.parts))
 
-    def action_parting(self) -> None:
+    def do_parting(self) -> None:
         if self.rows is not None and self.rows.parts is not None:
             self.query_one(SideBySide).point(self.rows.parts + 1)
 
-    def action_other(self, by: int) -> None:
+    def do_other_tape(self) -> None:
+        self._take(1)
+
+    def do_previous_tape(self) -> None:
+        self._take(-1)
+
+    def _take(self, by: int) -> None:
         self.at = (self.at + by) % len(self.others)
         self._read()
 
-    def action_swap(self) -> None:
+    def do_swap(self) -> None:
         self.left, self.others[self.at] = self.right, self.left
         self._read()
 
-    def action_go(self) -> None:
+    def do_go_turn(self) -> None:
         left, right = self._turns()
         turn = left or right
         self.dismiss(None if turn is None else Goal(turn.who, "", turn.turn, turn.seq or None))
 
-    def action_leave(self) -> None:
+    def do_leave_side(self) -> None:
         self.dismiss(None)
 
     def on_key_bar_pressed(self, message: KeyBar.Pressed) -> None:
         message.stop()
-        {"next": lambda: self.action_next(1), "other": lambda: self.action_other(1)}.get(
-            message.action, getattr(self, f"action_{message.action}", self.action_leave)
-        )()
+        self.action_do(message.action)
 
 
 def _step(step: Step) -> Line:

@@ -7,10 +7,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
-from app import nodes, tracing
+from app import actions, nodes, tracing
 from app.faults import Faults, place_of
 from app.rollup import reckon
-from app.screens.base import bindings
+from app.screens.base import NO_RUN, bindings
 from app.screens.going import Goal
 from app.screens.noding import NodeActions
 from app.screens.searching import Searching
@@ -70,7 +70,7 @@ class TracesScreen(Windowing, NodeActions, Searching):
         recording = track is not None and track.recording
         self.set_class(trace is None or recording, "empty")
         if track is None or trace is None or recording:
-            said = "Reading the tapes …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
+            said = "Reading the tapes …" if track else NO_RUN.format(actions.key("runs"))
             if track is not None and recording:
                 said = f"A recording of calls, without turns. `multitrack trace {track.id}` prints them as a tree."
             self.query_one("#empty", DocView).show([[(said, "faint")]], said)
