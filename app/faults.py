@@ -18,6 +18,7 @@ from store.domain.secrets import shown_line
 from widgets.flow import named, verdict
 from widgets.ink import Line
 from widgets.outline import Item, Outline, Range
+from widgets.states import alert_span
 
 
 class Faults:
@@ -110,7 +111,7 @@ def _line(event: Event, asked: Mapping[tuple[SubagentId | None, int, str], str])
             status = f" {payload.status}" if payload.status else ""
             return [(f"✗ call failed{status}: {shown_line(payload.error)}", "bad")]
         case Alert() as payload:
-            return [(f"⚠ {shown_line(payload.text)}", "warn")]
+            return [alert_span(payload.level, shown_line(payload.text))]
         case SubagentEnded() as payload:
             detail = f", {shown_line(payload.detail)}" if payload.detail else ""
             return [(f"✗ ended: {payload.ending.value}{detail}", "bad")]

@@ -29,8 +29,9 @@ from store.domain.events import (
 from store.domain.limits import Limits
 from store.domain.safe_text import safe
 from store.domain.secrets import may_have_one, shown_line
-from store.domain.states import COULD_NOT_WORK
+from store.domain.states import COULD_NOT_WORK, AlertLevel
 from widgets.ink import Line, clean, wrap
+from widgets.states import alerted
 from widgets.words import count, duration, tokens
 
 KEPT = 120
@@ -52,7 +53,7 @@ Parts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Part:
-    """`kind` is text, reasoning, tool, result, failure, steer, alert, turn, note, cause or verdict."""
+    """`kind` is text, reasoning, tool, result, failure, steer, hint, alert, stuck, turn, note, cause or verdict."""
 
     kind: str
     text: str
@@ -104,7 +105,7 @@ class Flow:
             case LimitsRaised():
                 self._add("note", f"limits raised: {limits(payload.limits)}")
             case Alert():
-                self._add("alert", payload.text)
+                self._add(_ALERTS[payload.level], alerted(payload.level, payload.text))
             case SubagentRestarted():
                 other = f" as {payload.plan.strategy.name}" if payload.plan else ""
                 self._add("note", f"starts anew{other}")
@@ -146,7 +147,7 @@ class Flow:
             if len(rows) >= height:
                 return rows[-height:]
         for part in reversed(self.parts):
-            if part.kind in ("turn", "alert") and height < ROOMY:
+            if part.kind in _ROOMY_ALONE and height < ROOMY:
                 continue
             rows[:0] = _rows(part, cells, height)
             if len(rows) >= height:
@@ -242,12 +243,18 @@ _GUTTERS = {
     "result": ("✔ ", "⋮ ", "faint"),
     "failure": ("✗ ", "⋮ ", "bad"),
     "steer": ("» ", "» ", "accent"),
+    "hint": ("· ", "⋮ ", "faint"),
     "alert": ("⚠ ", "⋮ ", "warn"),
+    "stuck": ("▲ ", "⋮ ", "bad"),
     "note": ("· ", "  ", "faint"),
     "cause": ("✗ ", "  ", "bad"),
 }
 """What stands before the first row and before the others: in a small pane the first may be out of sight."""
 
+
+_ALERTS = {AlertLevel.NOTE: "hint", AlertLevel.WARNING: "alert", AlertLevel.STUCK: "stuck"}
+_ROOMY_ALONE = frozenset({"turn", *_ALERTS.values()})
+"""What is left out where there are few rows."""
 
 SIGN = 64
 """More characters than the longest sign of a secret has."""

@@ -15,7 +15,7 @@ from widgets.flow import Flow, ended, verdict
 from widgets.ink import Line, Painted, Span, cut, spread, width
 from widgets.labels import Spots
 from widgets.lanes import Need
-from widgets.states import SUBAGENT, Mark
+from widgets.states import SUBAGENT, Mark, alert_span
 
 _ROOM = 3
 """Rows from which there is room for how it ended above what came of it."""
@@ -52,7 +52,7 @@ def draw(view: View, cells: int, height: int) -> list[Line]:
     if height == 2:
         return _bare(view, cells)
     inner = cells - 2
-    frame = "frame-selected" if view.selected else "warn" if view.need else "frame"
+    frame = "frame-selected" if view.selected else view.need.mark[1] if view.need else "frame"
     side = "┃" if view.selected else "│"
     if height == 3:
         rows = [spread([(" ", "text"), *last(view)], [*_brief(view), (" ", "text")], inner)]
@@ -74,7 +74,7 @@ def title(view: View) -> Line:
     """Who it is, and what stands out about it: marked, in need of the operator, without memory."""
     lane = view.lane
     line: Line = [("● ", "accent")] if view.marked else []
-    line += [("⚠ ", "warn")] if view.need else []
+    line += [(f"{view.need.mark[0]} ", view.need.mark[1])] if view.need else []
     line += [
         (lane.id.label, "accent" if view.selected else "strong"),
         (" " + shown_line(lane.plan.strategy.name), "strong"),
@@ -113,7 +113,7 @@ def alert(view: View) -> Line:
     lane = view.lane
     if lane.alert:
         more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
-        return [(f"⚠ {shown_line(lane.alert)}{more}", "warn")]
+        return [alert_span(lane.level, shown_line(lane.alert) + more)]
     if view.need and lane.state not in (SubagentState.PAUSED, SubagentState.FAILED):
         return [(f"⚠ {shown_line(view.need.words)}", "warn")]
     return []
@@ -170,7 +170,7 @@ def seen(view: View) -> tuple[object, ...]:
     # A running clock changes a pane once a second at most.
     return (
         id(lane), id(view.flow), view.flow.version, view.selected, view.stalled, view.marked, view.need, lane.state,
-        lane.turn, lane.spend, lane.limits, lane.alerts, lane.tool, lane.last, lane.checked,
+        lane.turn, lane.spend, lane.limits, lane.alerts, lane.level, lane.tool, lane.last, lane.checked,
         int(lane.work.read(view.now)),
     )  # fmt: skip
 

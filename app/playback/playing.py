@@ -12,9 +12,16 @@ from app.playback.deck import Deck
 from app.playback.feed import Start
 from app.playback.times import TELLING, Kind, Times
 from app.watching import Watching
-from store.domain.events import Event, ToolFinished, ToolStarted, TurnStarted
+from store.domain.events import (
+    Event,
+    GenerationDesigned,
+    SubagentChecked,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+)
 from store.domain.secrets import shown_line
-from widgets.flow import named, went_wrong
+from widgets.flow import named, verdict, went_wrong
 from widgets.labels import Labels
 from widgets.timeline import Reading, Spot, Timeline
 
@@ -72,7 +79,7 @@ class Playing(Watching):
         only = actions.PLAYBACK in actions.find(action).where
         if self.playback is None:
             if only:
-                return "nothing is being played; P plays a run"
+                return f"nothing is being played; {actions.key('play')} plays a run"
             if action == "play":
                 track = self.track
                 if track is None:
@@ -197,9 +204,7 @@ class Playing(Watching):
 
 def spots(times: Times) -> tuple[Spot, ...]:
     """The marks as the timeline draws them."""
-    return tuple(
-        Spot(times.shares[mark.count - 1], mark.kind.value, shown_line(mark.text, 200)) for mark in times.marks
-    )
+    return tuple(Spot(times.shares[mark.count - 1], mark.look, shown_line(mark.text, 200)) for mark in times.marks)
 
 
 def said(event: Event) -> str:
@@ -213,6 +218,10 @@ def said(event: Event) -> str:
             line = f"turn {payload.turn} › {named(payload.name, payload.summary)}"
         case ToolFinished():
             line = f"turn {payload.turn} {'✗' if went_wrong(payload) else '✔'} {payload.name}: {payload.summary}"
+        case SubagentChecked():
+            line = f"{'✔' if payload.solved else '✗'} {verdict(payload)}"
+        case GenerationDesigned():
+            line = f"generation {event.generation} is designed"
         case _:
             told = next((text for name in _TELLING if (text := getattr(payload, name, ""))), "")
             line = payload.kind.replace(".", " ") + (f": {told}" if told else "")
