@@ -149,15 +149,14 @@ async def test_what_needs_the_operator_comes_forward_without_anything_moving(hom
         assert wall.selected == 2
         assert [child.region for child in wall.children] == regions
         assert "u renew" in shown(pilot)
-        await pilot.press("a")
-        assert wall.selected == 1
-        await pilot.press("a")
-        assert wall.selected == 5
+        for stuck_then_warned_then_paused in (5, 1, 4, 5):
+            await pilot.press("a")
+            assert wall.selected == stuck_then_warned_then_paused
         await pilot.press("1")
         await settled(pilot)
         await pilot.press("2")
         await settled(pilot)
-        assert wall.lanes == [1, 5, 4, 2, 3], "the operator was away: nobody was reading"
+        assert wall.lanes == [5, 1, 4, 2, 3], "the operator was away: nobody was reading"
         happens(Alert("note", "the tests run 40 s", level=AlertLevel.NOTE), 3)
         await pilot.press("p")
         await until(pilot, lambda: ordered(store), "the order")
