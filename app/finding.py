@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.screens.going import Goal
+from app.turning import told_key
 from store.domain.blocks import BlockKind
 from store.domain.query import HELP, Query, parse
 from store.domain.secrets import shown_line
+from store.domain.tape import SPEAKERS
 from widgets.ink import Line, clean
 from widgets.results import Result
 
@@ -155,5 +157,6 @@ def goal(hit: "Hit") -> Goal | None:
             return Goal(who, tool, hit.turn, hit.seq or None)
         case _ if hit.seq:
             return Goal(who, f"e{hit.seq}", None, hit.seq)
-    # What it was told has no item of its own: the turn has.
-    return Goal(who, f"{hit.call} b{hit.block}" if hit.role == "assistant" else "", hit.turn or None)
+    said = hit.role in SPEAKERS
+    key = f"{hit.call} b{hit.block}" if said else told_key(who, hit.turn or 0, hit.node, hit.block)
+    return Goal(who, key, hit.turn or None)

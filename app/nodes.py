@@ -8,6 +8,9 @@ from app import alerting
 from app.callnodes import as_of, exchanges, facts, reported_lines
 from app.callnodes import pairs as pairs
 from app.callnodes import title as title
+from app.saying import asked, block, of_told, words_of
+from app.saying import said as said
+from app.saying import told as told
 from app.spots import (
     OfBlock,
     OfBranch,
@@ -17,12 +20,14 @@ from app.spots import (
     OfLane,
     OfResult,
     OfRun,
+    OfTold,
     OfTool,
     OfTry,
     OfTurn,
     Shown,
 )
-from store.domain.blocks import Block, BlockKind, blocks
+from app.turning import told_word
+from store.domain.blocks import Block, BlockKind
 from store.domain.board import Board, Generation, Lane
 from store.domain.codec import encode_payload
 from store.domain.events import Alert, CallFinished, CheckResult, Event, SubagentChecked, ToolFinished
@@ -57,6 +62,8 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False, n
             return _one(store, shown.call, now)
         case OfBlock():
             return _block(block(store, shown))
+        case OfTold():
+            return _block(of_told(store, shown))
         case OfTool():
             return _tool(store, shown)
         case OfResult():
@@ -95,6 +102,8 @@ def path(data: object) -> str:
             return f"{tool.who.label} · turn {tool.turn.turn} · {shown_line(tool.started.name)} · result"
         case OfBranch():
             return f"{data.who.label} · turn {data.tool.turn.turn} · a subagent of its own"
+        case OfTold():
+            return f"{data.who.label} · turn {data.turn} · {told_word(data.role, data.node)}"
         case OfBlock():
             return f"{data.who.label} · turn {data.turn} · {data.kind.value.replace('_', ' ')}"
         case OfEvent():
@@ -102,30 +111,6 @@ def path(data: object) -> str:
         case OfFault():
             return f"{data.who.label} · {data.event.payload.kind if data.event else '…'}"
     return ""
-
-
-def said(store: "Store", turn: OfTurn, now: float = math.inf) -> list[tuple[str, tuple[Block, ...]]]:
-    """The words of a turn's calls that have finished; in a playback, by the recorded time that it is `now`."""
-    from store import tapes
-
-    found: list[tuple[str, tuple[Block, ...]]] = []
-    for name in turn.calls:
-        call = as_of(tapes.call(store, name), now)
-        if call.ended is not None:
-            found.append((name, _blocks_of(store, call)))
-    return found
-
-
-def _answer(store: "Store", call: str) -> tuple[Block, ...]:
-    from store import tapes
-
-    return _blocks_of(store, tapes.call(store, call))
-
-
-def _blocks_of(store: "Store", call: Call) -> tuple[Block, ...]:
-    from store import tapes
-
-    return tuple(block for answer in tapes.answers(store, call) for block in blocks(answer.message))
 
 
 def blob(store: "Store", digest: str) -> str:
@@ -261,24 +246,10 @@ def _input(name: str, value: Any) -> list[Line]:
             return [*head, *paint.as_json(value)]
 
 
-def block(store: "Store", spot: OfBlock) -> Block:
-    """A block of a call's answer."""
-    return _answer(store, spot.call)[spot.block]
-
-
 def output(store: "Store", tool: OfTool) -> str:
     """All that a tool gave back, "" while it runs."""
     finished = tool.finished
     return "" if finished is None else blob(store, finished.result) or finished.summary
-
-
-def asked(store: "Store", tool: OfTool) -> Block | None:
-    """The block of the answer that asked for a tool."""
-    for name in reversed(tool.turn.calls):
-        for block in _answer(store, name):
-            if block.kind is BlockKind.TOOL_CALL and block.id == tool.started.tool_call:
-                return block
-    return None
 
 
 def _tool(store: "Store", tool: OfTool) -> list[Line]:
@@ -346,8 +317,8 @@ def _one(store: "Store", name: str, now: float, tries: Sequence[Call] = ()) -> l
     for tried in tries:
         lines += [[], *paint.indent(facts(tried), 2)]
     lines += [*reported_lines(tapes.response(store, call)), []]
-    for block in _blocks_of(store, call):
-        lines += [*_block(block), []]
+    for said_block in words_of(store, call):
+        lines += [*_block(said_block), []]
     return lines
 
 
@@ -359,7 +330,7 @@ def _raw(store: "Store", shown: Shown, now: float) -> list[Line]:
             return exchanges(store, shown.turn.calls, now)
         case OfResult() | OfBranch():
             return exchanges(store, shown.tool.turn.calls, now)
-        case OfBlock() | OfTry():
+        case OfBlock() | OfTry() | OfTold():
             return exchanges(store, [shown.call], now)
         case OfEvent() | OfFault() if shown.event is not None:
             return _event(store, shown.event)

@@ -152,9 +152,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         if item.blank:
             self._miss(item)
         fold = "  " if item.leaf else "▾ " if item.open else "▸ "
-        left: Line = [("  " * item.depth + fold, "faint"), *item.line]
-        if item.key in self._hits:
-            left.insert(0, ("›", "match"))
+        found = item.key in self._hits and item.depth > 0
+        left: Line = [("›" if found else "", "match"), (("  " * item.depth)[found:] + fold, "faint"), *item.line]
         line = spread(left, self._right(item, cells), cells - 1)
         here = item is self.cursor
         under = self.ink("cursor" if self.has_focus else "cursor-away") if here else None

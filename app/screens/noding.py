@@ -15,7 +15,7 @@ from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
 from app.screens.going import Goal
 from app.screens.side import SideScreen
-from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfTool, OfTry, OfTurn, Shown
+from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfTold, OfTool, OfTry, OfTurn, Shown
 from store.domain.commands import EditObservations, Fork
 from store.domain.ids import SubagentId
 from store.domain.observations import Priority
@@ -56,14 +56,14 @@ class NodeActions(StudioScreen):
             return "there is no node yet"
         data = item.data
         if action == "observe":
-            if not isinstance(data, OfBlock | OfBranch | OfEvent | OfFault | OfResult | OfTool | OfTurn):
+            if not isinstance(data, OfBlock | OfBranch | OfEvent | OfFault | OfResult | OfTold | OfTool | OfTurn):
                 return "choose a turn, or something in one: that is what an observation rests on"
             if not track.board.observations:
                 return "there are no observations yet: they are written when a generation has ended"
             if track.board.state.final:
                 return f"run {track.id} is over"
         if action == "fork":
-            if not isinstance(data, OfBlock | OfBranch | OfResult | OfTool | OfTry | OfTurn):
+            if not isinstance(data, OfBlock | OfBranch | OfResult | OfTold | OfTool | OfTry | OfTurn):
                 return "choose a turn, or something in one: a fork starts with the conversation up to it"
             if not calls_of(data):
                 return "no call was made in this turn yet"
@@ -260,6 +260,6 @@ def calls_of(data: object) -> list[str]:
             return list(data.turn.calls)
         case OfResult() | OfBranch():
             return list(data.tool.turn.calls)
-        case OfBlock() | OfTry():
+        case OfBlock() | OfTold() | OfTry():
             return [data.call]
     return []

@@ -9,6 +9,9 @@ from store.domain.limits import Usage
 Headers = tuple[tuple[str, str], ...]
 """Names and values in the order in which they came, repeated ones included."""
 
+SPEAKERS = frozenset({"assistant", "model"})
+"""Roles of the messages that a model itself has said."""
+
 
 @dataclass(frozen=True)
 class Call:
