@@ -1,5 +1,6 @@
 """A search as the operator has it before them: what was typed, what was found, and where they are in it. No screen."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING
 from app.screens.going import Goal
 from app.turning import told_key
 from store.domain.blocks import BlockKind
+from store.domain.marking import Mark, spans
 from store.domain.query import HELP, Query, parse
 from store.domain.secrets import shown_line
 from store.domain.tape import SPEAKERS
-from widgets.ink import Line, clean
+from widgets.ink import Line, clean, over
 from widgets.results import Result
 
 if TYPE_CHECKING:
@@ -138,6 +140,29 @@ def marked(found: "Excerpt") -> Line:
         at = end
     line.append((clean(found.line[at:]), "text"))
     return [(text.lstrip() if number == 0 else text, ink) for number, (text, ink) in enumerate(line)]
+
+
+def highlit(lines: Sequence[Line], query: Query) -> tuple[Sequence[Line], int | None]:
+    """A node's lines with what was searched for in an ink of its own, and the first line that has some of it."""
+    texts = ["".join(text for text, _ in line) for line in lines]
+    found = spans("\n".join(texts), query.terms) if query.terms else []
+    if not found:
+        return lines, None
+    result, first, at, marks = list(lines), None, 0, deque(found)
+    for number, text in enumerate(texts):
+        end = at + len(text)
+        inside: list[Mark] = []
+        while marks and marks[0][0] <= end:
+            inside.append((max(marks[0][0] - at, 0), min(marks[0][1], end) - at))
+            if marks[0][1] > end:
+                # A phrase may go on in the next line.
+                break
+            marks.popleft()
+        if inside:
+            result[number] = over(lines[number], inside, "match")
+            first = number if first is None else first
+        at = end + 1
+    return result, first
 
 
 def _faint(line: str) -> Line:

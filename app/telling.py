@@ -51,9 +51,8 @@ def broke_off(event: Event) -> Span:
 
 def lane_line(who: SubagentId, plan: LanePlan, note: str) -> Line:
     """A subagent that has not begun; `note` says what is particular about it."""
-    line: Line = [(f"{who.label} ", "strong"), _state(SubagentState.QUEUED), (shown_line(plan.strategy.name), "text")]
-    if plan.clean:
-        line.append((" · clean", "warn"))
+    line: Line = [(f"{who.label} ", "strong"), _state(SubagentState.QUEUED)]
+    line += [("clean · " if plan.clean else "", "warn"), (shown_line(plan.strategy.name), "text")]
     if note:
         line.append((f" {note}", "accent"))
     return line

@@ -124,6 +124,24 @@ def spread(left: Line, right: Line, cells: int, fill: Span = (" ", "text")) -> L
     return [*left, (fill[0] * max(cells - used - room, 0), fill[1]), *right]
 
 
+def over(line: Line, marks: Sequence[tuple[int, int]], ink: str) -> Line:
+    """The line with another ink from one character to another, for each of `marks`, which are in order."""
+    result: Line = []
+    at, left = 0, list(marks)
+    for text, own in line:
+        end, start = at + len(text), at
+        while left and left[0][0] < end:
+            first, last = max(left[0][0], start), min(left[0][1], end)
+            result += [(text[start - at : first - at], own), (text[first - at : last - at], ink)]
+            start = last
+            if left[0][1] > end:
+                break
+            left.pop(0)
+        result.append((text[start - at :], own))
+        at = end
+    return [span for span in result if span[0]]
+
+
 def wrap(text: str, cells: int) -> Iterator[str]:
     """Lines of at most `cells` cells, broken at blanks where possible. Indentation stays."""
     for line in text.split("\n"):

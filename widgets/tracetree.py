@@ -89,6 +89,10 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         self._hits = keys
         self.refresh()
 
+    def found(self, item: Item) -> bool:
+        """Whether a search found it."""
+        return item.key in self._hits and item.depth > 0
+
     def mark_wrong(self, rows: Sequence[int]) -> None:
         """The rows with something wrong, for the map at the right."""
         if rows != self._wrong:
@@ -152,7 +156,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         if item.blank:
             self._miss(item)
         fold = "  " if item.leaf else "▾ " if item.open else "▸ "
-        found = item.key in self._hits and item.depth > 0
+        found = self.found(item)
         left: Line = [("›" if found else "", "match"), (("  " * item.depth)[found:] + fold, "faint"), *item.line]
         line = spread(left, self._right(item, cells), cells - 1)
         here = item is self.cursor

@@ -85,10 +85,11 @@ class Worded(Message):
 
 @dataclass
 class Painted(Message):
-    """A node has been painted; `key` names it."""
+    """A node has been painted; `key` names it. `at` is the first line with what is searched for."""
 
-    key: tuple[str, bool]
-    lines: list[Line]
+    key: tuple[str, bool, int]
+    lines: Sequence[Line]
+    at: int | None = None
 
 
 @dataclass

@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 
 from app import actions, nodes, tracing
 from app.faults import Faults, place_of
+from app.finding import highlit
 from app.rollup import reckon
 from app.screens.base import NO_RUN, bindings
 from app.screens.going import Goal
@@ -23,6 +24,7 @@ from store.domain.ids import SubagentId
 from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
+from widgets.outline import Item
 from widgets.tracetree import TraceTree
 
 MARKED = 4000
@@ -113,18 +115,25 @@ class TracesScreen(Windowing, NodeActions, Searching):
         if item is None or track is None or item.blank:
             return
         shown, raw, board = nodes.shown(item.data), self.raw, track.board
-        key, now = (item.key, raw), self.until_when
+        key, now, query = self._node_key(item), self.until_when, self.search.query
 
         def read() -> None:
-            self.post_message(Painted(key, nodes.describe(self.studio.feed.store(), board, shown, raw=raw, now=now)))
+            lines = nodes.describe(self.studio.feed.store(), board, shown, raw=raw, now=now)
+            self.post_message(Painted(key, *highlit(lines, query)))
 
         self.studio.in_thread(read, group="node")
 
     @on(Painted)
     def _painted(self, message: Painted) -> None:
         cursor = self.cursor
-        if cursor is not None and message.key == (cursor.key, self.raw):
-            self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key))
+        if cursor is not None and message.key == self._node_key(cursor):
+            # What was searched for is gone to only where it was found: elsewhere one reads from the beginning.
+            at = message.at or 0 if self.treeview.found(cursor) else 0
+            self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key), at)
+
+    def _node_key(self, item: Item) -> tuple[str, bool, int]:
+        """What the node is of, how it is shown, and what is marked in it."""
+        return item.key, self.raw, self.search.number
 
     def _heads(self) -> None:
         cursor = self.cursor
@@ -164,9 +173,8 @@ class TracesScreen(Windowing, NodeActions, Searching):
         else:
             self._show_all()
             data = cursor.data if cursor is not None else None
-            if isinstance(data, OfFault) and data.event is not None:
-                turn, key = place_of(data.event)
-                self.go_to(Goal(data.who, key, turn, data.seq))
+            if isinstance(data, OfFault):
+                self._to_event(data.who, data.seq)
             elif cursor is not None and (there := trace.outline.find(cursor.key)) is not None:
                 tree.point(there)
         self.show_map()
@@ -197,8 +205,11 @@ class TracesScreen(Windowing, NodeActions, Searching):
         if found is None:
             self.studio.say("No more errors that way.", "warning")
             return
-        who, seq = found
-        run = trace.run
+        self._to_event(*found)
+
+    def _to_event(self, who: SubagentId, seq: int) -> None:
+        """Go to where an event is told of; it may have to be read first."""
+        run = self.studio.run_name or ""
 
         def read() -> None:
             for event in tracing.read_events(self.studio.feed.store(), run, [seq]):
