@@ -1,10 +1,10 @@
 """What the trace shows of one node, read from the record and painted as what it is. Runs in threads; draws nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from app import alerting
+from app import alerting, tooling
 from app.callnodes import as_of, exchanges, facts, reported_lines
 from app.callnodes import pairs as pairs
 from app.callnodes import title as title
@@ -224,26 +224,11 @@ def _block(block: Block) -> list[Line]:
         case BlockKind.TEXT:
             return paint.prose(block.text)
         case BlockKind.TOOL_CALL:
-            return _input(block.name, block.input)
+            return tooling.given(block.name, block.input)
         case BlockKind.IMAGE | BlockKind.DOCUMENT:
             return [[(f"({block.kind.value} {shown_line(block.name)}, not drawn here)", "faint")]]
         case _:
             return paint.guess(block.text)
-
-
-def _input(name: str, value: Any) -> list[Line]:
-    """A tool call's input as what it is."""
-    head: list[Line] = [[("› ", "tool"), (shown_line(name), "tool")]]
-    given: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    match name:
-        case "run" if isinstance(given.get("command"), str):
-            return [*head, *paint.code(given["command"], language="bash")]
-        case "edit" if all(isinstance(given.get(key), str) for key in ("path", "old", "new")):
-            return [*head, *paint.edit(given["path"], given["old"], given["new"])]
-        case "submit" if isinstance(given.get("summary"), str):
-            return [*head, *paint.prose(given["summary"])]
-        case _:
-            return [*head, *paint.as_json(value)]
 
 
 def output(store: "Store", tool: OfTool) -> str:
@@ -254,7 +239,11 @@ def output(store: "Store", tool: OfTool) -> str:
 
 def _tool(store: "Store", tool: OfTool) -> list[Line]:
     block = asked(store, tool)
-    lines = _input(block.name, block.input) if block else [[("› ", "tool"), (shown_line(tool.started.summary), "tool")]]
+    lines = (
+        tooling.given(block.name, block.input)
+        if block
+        else [[("› ", "tool"), (shown_line(tool.started.summary), "tool")]]
+    )
     return [*lines, [], *_result(store, tool)]
 
 
@@ -262,25 +251,17 @@ def _result(store: "Store", tool: OfTool) -> list[Line]:
     finished = tool.finished
     if finished is None:
         return [[("▶ runs", "accent")]]
-    path = _given(store, tool).get("path")
-    return _finished(store, finished, path if isinstance(path, str) else "")
+    block = asked(store, tool)
+    return _finished(store, finished, block.input if block else None)
 
 
-def _finished(store: "Store", finished: ToolFinished, path: str = "") -> list[Line]:
-    """What a tool gave back; `path` is that of the file that it read."""
+def _finished(store: "Store", finished: ToolFinished, given: object = None) -> list[Line]:
+    """What a tool gave back; `given` is what it was asked."""
     head: Line = [
         ("✗ failed", "bad") if went_wrong(finished) else ("✔ went well", "good"),
         (f"  {finished.seconds:.2f}s", "faint"),
     ]
-    text = blob(store, finished.result) or finished.summary
-    if finished.name == "read" and finished.ok and path:
-        return [head, *paint.numbered(text, path)]
-    return [head, *paint.guess(text)]
-
-
-def _given(store: "Store", tool: OfTool) -> Mapping[str, Any]:
-    block = asked(store, tool)
-    return block.input if block and isinstance(block.input, dict) else {}
+    return [head, *tooling.gave(blob(store, finished.result) or finished.summary, given)]
 
 
 def _event(store: "Store", event: Event) -> list[Line]:
