@@ -93,6 +93,9 @@ class StudioScreen(Screen[None]):
         found: Callable[[], object] | None = getattr(self, f"do_{action.replace('-', '_')}", None)
         return found
 
+    def note(self) -> None:
+        """Tell the app's `where` where the operator is on this screen."""
+
     def renew(self) -> None:
         """The settings are others: show everything anew."""
         self.query_one(TabBar).name_keys({name: actions.key(name) for name in actions.SCREENS})
