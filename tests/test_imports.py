@@ -1,9 +1,14 @@
 """What other programs recorded, brought in: real files of each, and hostile ones. What is rebuilt is what was sent."""
 
+import gzip
 import hashlib
+import io
 import json
+import os
 import shutil
 import sqlite3
+import tarfile
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -528,7 +533,15 @@ def test_what_can_not_be_read_is_refused_with_its_place(tmp_path: Path) -> None:
     assert "byte 0" in refused(path, b'{"messages": [')
     assert "has no end" in refused(path, b'[{"role": "user", "content": "a')
     assert "follows" in refused(path, json.dumps(TALK).encode() + b" x")
-    assert "none of the files" in refused(path, b"")
+    assert "it is empty" in refused(path, b"")
+    assert "packed (gzip): unpack it" in refused(path, gzip.compress(log))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("../../x.jsonl", log)
+    assert "packed (zip)" in refused(path, archive.getvalue())
+    with tarfile.open(fileobj=(archive := io.BytesIO()), mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("../x"))
+    assert "packed (tar)" in refused(path, archive.getvalue())
     assert "none of the files" in refused(path, b"\x7fELF" + bytes(100))
     assert "none of the files" in refused(path, b'{"a": 1}')
     assert "no conversation" in refused(path, b'[{"messages": [{"role": "user", "content": "a"}]}]')
@@ -666,3 +679,9 @@ def test_on_the_command_line(here: Here, tmp_path: Path) -> None:
     assert json.loads(out)["runs"][0]["run"] == run and json.loads(out)["changed"]
     code, out, err = here("--home", away, "import", str(Path(__file__)))
     assert code == 2 and "none of the files" in err
+    # What is no file is not waited for.
+    os.mkfifo(folder / "pipe")
+    code, out, err = here("--home", away, "import", str(folder / "pipe"))
+    assert code == 2 and "a pipe or a device: write it to a file first" in err
+    code, out, err = here("--home", away, "import", str(folder))
+    assert code == 2 and "is a folder: name one file in it" in err
