@@ -61,9 +61,9 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False, n
         case OfTry():
             return _one(store, shown.call, now)
         case OfBlock():
-            return _block(block(store, shown))
+            return worded(block(store, shown))
         case OfTold():
-            return _block(of_told(store, shown))
+            return worded(of_told(store, shown))
         case OfTool():
             return _tool(store, shown)
         case OfResult():
@@ -217,7 +217,8 @@ def check(result: CheckResult) -> list[Line]:
     return [head, *paint.indent(paint.guess(result.tail), 2)]
 
 
-def _block(block: Block) -> list[Line]:
+def worded(block: Block) -> list[Line]:
+    """A block of what was said or told."""
     match block.kind:
         case BlockKind.REASONING:
             return [[("reasoning", "faint")], *paint.plain(block.text, "reasoning")]
@@ -299,7 +300,7 @@ def _one(store: "Store", name: str, now: float, tries: Sequence[Call] = ()) -> l
         lines += [[], *paint.indent(facts(tried), 2)]
     lines += [*reported_lines(tapes.response(store, call)), []]
     for said_block in words_of(store, call):
-        lines += [*_block(said_block), []]
+        lines += [*worded(said_block), []]
     return lines
 
 

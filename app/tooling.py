@@ -67,6 +67,17 @@ def path_of(value: Any) -> str:
     return _first(value, PATHS)[1] if isinstance(value, dict) else ""
 
 
+def written(value: Any) -> str:
+    """What a tool call would put into files, "" where it puts nothing: what its one-line summary doesn't tell."""
+    if isinstance(value, str):
+        return value if _PATCH.search(value[:4000]) else ""
+    if not isinstance(value, dict):
+        return ""
+    members = {*CONTENTS, "edits", *(name for pair in EDITS for name in pair)} if path_of(value) else set()
+    own = {name: one for name, one in value.items() if name in members or (isinstance(one, str) and written(one))}
+    return json.dumps(own, sort_keys=True) if own else ""
+
+
 def _known(left: dict[str, Any]) -> list[Line]:
     """What is drawn in a way of its own; it is taken out."""
     path = path_of(left)

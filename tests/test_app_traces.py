@@ -122,7 +122,7 @@ async def test_two_tapes_stand_side_by_side(home: Home) -> None:
         view = side.query_one(SideBySide)
         await pilot.press("g", "n")
         assert view.cursor == 6
-        await pilot.press("tab")
+        await pilot.press("right_square_bracket")
         await until(pilot, lambda: side.right.label != "1.3" and side.rows is not None, "another tape")
         await pilot.press("g", "enter")
         await until(pilot, lambda: pilot.app.screen is not side, "the trace")

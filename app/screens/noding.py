@@ -1,5 +1,6 @@
 """What can be done with the node under the cursor, as a part of the Traces screen."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -167,7 +168,9 @@ class NodeActions(StudioScreen):
             if goal is not None:
                 self.go_to(goal)
 
-        self.studio.push_screen(SideScreen(track.board, who, counterparts(track.board, who)), answered)
+        played = self.studio.playback is not None
+        until, now = (max(self.world.flowed, track.board.seq), self.studio.now()) if played else (None, math.inf)
+        self.studio.push_screen(SideScreen(track.board, who, counterparts(track.board, who), until, now), answered)
 
     # Orders.
 
