@@ -296,6 +296,7 @@ def test_conversations_however_they_stand(home: Home, tmp_path: Path, text: str,
         assert len(told["subagents"]) == lanes
         done = [e.payload for e in events.read(store, run=told["run"]) if isinstance(e.payload, ToolFinished)]
         assert {one.summary for one in done} == {"two lines"}
+        assert not read_board(store, told["run"]).generations[1].spend.priced, "nobody knows what it cost"
         assert tapes.request(store, tapes.calls(store, run=told["run"])[0])["messages"] == TALK[:1]
         checked(home, store, told["run"])
 
@@ -353,7 +354,8 @@ def test_a_trajectory_of_swe_agent(home: Home, tmp_path: Path) -> None:
         assert [len(messages) for messages in asked(store, run)] == [3, 5]
         lane = read_board(store, run).generations[1].lanes[1]
         assert lane.ended is not None and lane.ended.spend.usage.input == 900 and lane.ended.spend.usd == 0.1
-        assert lane.spend.usage.total == 0, "of each call nothing is known"
+        # Of each call nothing is known, of all of them this.
+        assert (lane.spend.usage.total, lane.spend.usd, lane.spend.priced) == (980, 0.1, True)
         tools = [e.payload for e in events.read(store, run=run) if isinstance(e.payload, ToolStarted)]
         assert [tool.summary for tool in tools] == ["ls", "submit"]
         checked(home, store, run)

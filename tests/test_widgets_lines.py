@@ -307,4 +307,5 @@ def test_numbers_as_people_read_them() -> None:
     assert [words.duration(s) for s in (-1, 9, 252, 7500, 300_000)] == ["0s", "9s", "4m12s", "2h05m", "3d"]
     assert words.money(Spend(usd=0.0421)) == "$0.042"
     assert words.money(Spend(usd=1.2, priced=False)) == "≥$1.20"
+    assert words.money(Spend(priced=False)) == "$?"
     assert [words.age(s) for s in (3, 200, 7300, 90_000)] == ["now", "3m ago", "2h ago", "1d ago"]

@@ -189,6 +189,10 @@ class Lane:
             case SubagentEnded() as payload:
                 self.work.stop(event.at)
                 self.ended, self.tool = payload, ""
+                if not self.spend.usage.total:
+                    # A tape from elsewhere may know only what all of it took, or not even that.
+                    told = payload.spend
+                    self.spend = replace(self.spend, usage=told.usage, usd=told.usd, priced=told.priced)
                 self.state = SubagentState.KILLED if payload.ending is Ending.KILLED else SubagentState.CHECKING
             case SubagentChecked() as payload:
                 self.checked = payload
