@@ -19,13 +19,13 @@ FOLDER_VARIABLE = "MULTITRACK_STATE"
 KEPT = 50
 """Homes that are remembered; the ones that were left longest ago are forgotten."""
 MOST = 200
-"""Characters of a text, and marks, that are taken from a file."""
+"""Characters of a text that are taken from a file."""
 
 
 @dataclass(frozen=True)
 class GridWhere:
     """Of the grid. `order` and `mode` count for any run, all else for `run`; generation 0 follows the latest. `view` is
-    `panes`, `tape` or `beside`."""
+    `panes`, `tape` or `beside`. What was marked is not kept: orders would go to it."""
 
     run: str = ""
     generation: int = 0
@@ -34,7 +34,6 @@ class GridWhere:
     filter: str = ""
     order: str = ""
     mode: str = ""
-    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,10 @@ def _fill(default: _Where, said: object) -> _Where:
 def _value(default: Any, said: object) -> Any:
     """What is said, where it is of the default's kind."""
     match default:
-        case GridWhere() | TraceWhere():
+        case GridWhere():
             return _fill(default, said)
-        case tuple() if isinstance(said, list):
-            return tuple(one for one in said[:MOST] if type(one) is int)
+        case TraceWhere():
+            return _fill(default, said)
         case str() if isinstance(said, str):
             return said[:MOST]
         case bool() | int() if type(said) is type(default):

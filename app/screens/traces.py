@@ -14,6 +14,7 @@ from app.rollup import reckon
 from app.screens.base import NO_RUN, bindings
 from app.screens.going import Goal
 from app.screens.noding import NodeActions
+from app.screens.returning import note_trace, return_to_trace
 from app.screens.searching import Searching
 from app.screens.traced import Painted
 from app.screens.windowing import Windowing
@@ -41,6 +42,7 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def __init__(self) -> None:
         super().__init__()
         self.raw = False
+        self._returned = False
         self._goal: Goal | None = None
         self._mapped: tuple[object, ...] = ()
 
@@ -65,6 +67,13 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def opened(self) -> None:
         self._goal = None
         self.forget_hits()
+        if not self._returned:
+            self._returned = True
+            return_to_trace(self)
+
+    def note(self) -> None:
+        if self._returned:
+            note_trace(self)
 
     def update(self) -> None:
         track = self.track
