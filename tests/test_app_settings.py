@@ -108,6 +108,39 @@ async def test_a_theme_is_taken_again_when_its_file_changes(home: Home, folder: 
         await until(pilot, lambda: "dusk.toml:1: accent: 3 is no colour" in told(app), "what is wrong with it")
 
 
+async def test_settings_that_come_while_the_app_is_open_count(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.configured.ABSENT", 0.05)
+    later = tmp_path / "later"
+    app = studio(home, "grid", record.LIVE, configuration=Configuration(later))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        later.mkdir()
+        (later / "settings.toml").write_text('[keys]\ntraces = "f3"\n', "utf-8")
+        await until(pilot, lambda: " f3 Traces" in shown(pilot), "the other key")
+
+
+async def test_the_palette_has_every_theme_by_name(home: Home, folder: Path) -> None:
+    (folder / "themes" / "dusk.toml").write_text('name = "dusk [b]"\n', "utf-8")
+    app = studio(home, "grid", record.LIVE, configuration=settings(folder, ""))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+p", *"theme")
+        await until(pilot, lambda: "Theme multitrack-dark  (this one)" in shown(pilot), "the theme that it is")
+        await until(pilot, lambda: "Theme dusk [b]" in shown(pilot), "the operator's own")
+        await pilot.press("escape", "ctrl+p", *"theme", "space", *"light", "down", "enter")
+        await until(pilot, lambda: app.theme == "multitrack-light", "the light theme")
+
+
+async def test_the_palette_shows_brackets_as_the_keys_that_they_are(home: Home) -> None:
+    app = studio(home, "grid", record.GATE)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+p", *"earlier")
+        await until(pilot, lambda: "Earlier  ([)" in shown(pilot), "the bracket")
+
+
 async def test_t_shows_one_theme_after_the_other(home: Home) -> None:
     app = studio(home, "runs")
     async with app.run_test(size=(100, 30)) as pilot:

@@ -160,6 +160,24 @@ def test_the_command_prints_the_file_and_what_is_wrong_in_it(
     assert f"{tmp_path / 'settings.toml'}:2: keys.kill:" in capsys.readouterr().err
 
 
+def test_the_command_makes_the_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "not" / "yet"
+    monkeypatch.setenv("MULTITRACK_CONFIG", str(folder))
+    file = folder / "settings.toml"
+    assert main(["settings", "--write"]) == 0
+    assert f"{file} is made" in capsys.readouterr().err
+    assert read(file.read_text("utf-8")) == (Settings(), [])
+    file.write_text('[screen]\ntheme = "multitrack-light"\n', "utf-8")
+    assert main(["settings", "--write"]) == 0
+    assert "stays as it is" in capsys.readouterr().err
+    assert file.read_text("utf-8") == '[screen]\ntheme = "multitrack-light"\n'
+    monkeypatch.setenv("MULTITRACK_CONFIG", str(file))
+    assert main(["settings", "--write"]) == 3
+    assert "can't be written" in capsys.readouterr().err
+
+
 def test_themes_of_the_operators_own(tmp_path: Path) -> None:
     (tmp_path / "dusk.toml").write_text('accent = "#ffaa00"\n[variables]\nfaint = "#888888"\n', "utf-8")
     (tmp_path / "noon.toml").write_text('name = "midday"\ndark = false\n', "utf-8")

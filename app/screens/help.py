@@ -105,7 +105,7 @@ def text(screen: str, cells: int, *, playback: bool = False) -> list[Line]:
         *(line for name in actions.SCREENS if name != screen for line in of(name)),
         *section("Side by side", side, where(actions.SIDE)),
         [("Leaving stops nothing: engines are processes of their own. `multitrack` attaches again.", "faint")],
-        [("`multitrack settings`: keys, themes, ASCII, slow links. NO_COLOR=1 draws without colours.", "faint")],
+        [("`multitrack settings --write`: keys, themes, ASCII, slow links. NO_COLOR=1: no colours.", "faint")],
     ]
 
 
