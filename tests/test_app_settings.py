@@ -52,7 +52,7 @@ def place(app: Studio) -> str:
 
 
 async def test_rebound_keys_work_and_are_shown_everywhere(home: Home, folder: Path) -> None:
-    configuration = settings(folder, '[keys]\ntraces = "f3"\nkill = "K"\nrestart = "x"\npalette = "ctrl+k"\n')
+    configuration = settings(folder, '[keys]\ntraces = ["f3", "ö"]\nkill = "K"\nrestart = "x"\npalette = "ctrl+k"\n')
     app = studio(home, "grid", record.LIVE, configuration=configuration)
     async with app.run_test(size=(160, 50)) as pilot:
         await settled(pilot)
@@ -61,6 +61,11 @@ async def test_rebound_keys_work_and_are_shown_everywhere(home: Home, folder: Pa
         assert " x Restart" in shown(pilot)
         await pilot.press("3")
         assert place(app) == "grid"
+        await pilot.press("ö")
+        await until(pilot, lambda: place(app) == "traces", "the traces")
+        await pilot.press("2")
+        await until(pilot, lambda: place(app) == "grid", "the grid")
+        await settled(pilot)
         await pilot.press("K")
         await until(pilot, lambda: "Kill" in shown(pilot) and app.place is not app.screen, "the question")
         assert "End" in shown(pilot) or "Kill" in shown(pilot)
@@ -68,10 +73,10 @@ async def test_rebound_keys_work_and_are_shown_everywhere(home: Home, folder: Pa
         await until(pilot, lambda: isinstance(app.screen, Help), "the help")
         text = app.screen.query_one(DocView).text
         assert re.search(r"^  K +Kill ", text, re.MULTILINE)
-        assert re.search(r"^  f3 +Traces ", text, re.MULTILINE)
+        assert re.search(r"^  f3 ö +Traces ", text, re.MULTILINE)
         await pilot.press("escape", "ctrl+k")
         await until(pilot, lambda: "Who needs you  (a)" in shown(pilot), "the palette")
-        assert "Traces  (f3)" in shown(pilot)
+        assert "Traces  (f3 ö)" in shown(pilot)
         await pilot.press("escape", "f3")
         await until(pilot, lambda: place(app) == "traces", "the traces")
 

@@ -67,6 +67,10 @@ def test_mistakes_are_told_with_line_key_and_what_would_be_right(source: str, sa
     assert settings == Settings()
 
 
+def test_letters_of_other_keyboards_are_keys() -> None:
+    assert read('[keys]\nkill = "ö"\nearlier = "é"') == (Settings(keys={"kill": ("ö",), "earlier": ("é",)}), [])
+
+
 def test_one_mistake_leaves_the_rest() -> None:
     settings, problems = read('[screen]\nbell = 1\nlow_bandwidth = true\n[keys]\nkill = "p"\nsteer = "S"\n')
     assert settings == Settings(low_bandwidth=True, keys={"steer": ("S",)})
