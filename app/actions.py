@@ -65,6 +65,22 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("open", "Open", "Show the selected run's grid.", ("enter",), ("runs",)),
     Action(
+        "export",
+        "Export",
+        "Write the run to one file, secrets left out.",
+        ("w",),
+        ("runs",),
+        "multitrack export RUN --output FILE",
+    ),
+    Action(
+        "import",
+        "Import",
+        "Bring runs in from a file: a tape, or what another program recorded.",
+        ("i",),
+        ("runs",),
+        "multitrack import FILE",
+    ),
+    Action(
         "launch",
         "Launch",
         "Pass the gate: start the next generation.",
@@ -264,7 +280,7 @@ ACTIONS: tuple[Action, ...] = (
 ORDERS = frozenset(
     {
         *("launch", "launch-rest", "stop", "resume", "kill", "pause", "continue", "restart", "steer", "limits", "fork"),
-        *("edit", "save", "observe"),
+        *("edit", "save", "observe", "import"),
     }
 )
 """What an engine is asked to do: nothing of it can be done in a playback."""

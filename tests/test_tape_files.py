@@ -447,9 +447,12 @@ def test_a_file_that_unpacks_to_more_than_any_tape_is_refused_before_it_does(
         before = rows(store)
         unpacked: list[int] = []
         real = container._unpacked
-        monkeypatch.setattr(
-            container, "_unpacked", lambda bits, size, at: unpacked.append(size) or real(bits, size, at)
-        )
+
+        def noted(bits: bytes, size: int, where: str) -> bytes:
+            unpacked.append(size)
+            return real(bits, size, where)
+
+        monkeypatch.setattr(container, "_unpacked", noted)
         for data, told in (
             (once, "cut off"),
             (twice, r"would unpack to 1,\d+,\d+ bytes, from a file of \d+: no tape does"),

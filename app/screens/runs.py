@@ -14,8 +14,9 @@ from app import actions
 from app.disk import Recording, Weight
 from app.nodes import pairs
 from app.output import size
-from app.screens.base import StudioScreen, bindings, run_banner
+from app.screens.base import bindings, run_banner
 from app.screens.report import table
+from app.screens.taping import TapingScreen
 from app.world import Track
 from store.domain.secrets import shown_line
 from store.errors import StoreError
@@ -32,17 +33,13 @@ _WHAT = (
     "A run gives one hard bug to several subagents at once, generation after generation. What they learn is written "
     "down and given to the next generation. This screen will list every run, and how it converges."
 )
-_NOTHING: list[Line] = [
-    [("Nothing is recorded here yet.", "strong")],
-    [],
-    [(_WHAT, "text")],
-    [],
-    [("  multitrack demo", "accent"), ("   a practice bug, scripted model: no key, no network", "text")],
-    [("  multitrack init", "accent"), ("   a commented multitrack.toml for your own repository", "text")],
-    [("  multitrack run", "accent"), ("    the run that it describes", "text")],
-    [],
-    [("Start one in another terminal: it appears here by itself.", "faint")],
-]
+_BEGINNINGS = (
+    ("multitrack demo", "a practice bug, scripted model: no key, no network"),
+    ("multitrack init", "a commented multitrack.toml for your own repository"),
+    ("multitrack run", "the run that it describes"),
+    ("multitrack exec -- claude", "any agent as it is, recorded call by call"),
+    ("multitrack import FILE", "sessions of Claude Code, trajectories, tapes"),
+)
 SHORT = 30
 """Rows under which the list has the screen to itself."""
 _OPENING: list[Line] = [[("Opening the record …", "faint")]]
@@ -60,7 +57,7 @@ class Weighed(Message):
         self.weight, self.seconds = weight, seconds
 
 
-class RunsScreen(StudioScreen):
+class RunsScreen(TapingScreen):
     """The list. Enter opens a run's grid."""
 
     NAME: ClassVar[str] = "runs"
@@ -86,7 +83,7 @@ class RunsScreen(StudioScreen):
     def update(self) -> None:
         world = self.world
         if world.opened:
-            self.query_one("#empty", DocView).show(_NOTHING, "nothing")
+            self.query_one("#empty", DocView).show(nothing(), "nothing")
         elif world.problem:
             # The banner says what is wrong; nothing is being opened.
             self.query_one("#empty", DocView).show([], "nothing")
@@ -100,6 +97,9 @@ class RunsScreen(StudioScreen):
             rows.focus()
             if self.studio.run_name:
                 rows.point(self.studio.run_name)
+        if self.wanted in world.tracks:
+            rows.point(self.wanted)
+            self.wanted = ""
 
         track = world.tracks.get(rows.cursor)
         lines = about(track, self._weight) if track else []
@@ -150,11 +150,25 @@ class RunsScreen(StudioScreen):
     def why_not(self, action: str) -> str:
         if action in ("open", "stop", "resume") and not self.world.tracks:
             return "there is no run yet"
-        return ""
+        return super().why_not(action)
 
     def do_open(self) -> None:
         self.studio.show_run(self.query_one(RunList).cursor)
         self.studio.action_do("grid")
+
+
+def nothing() -> list[Line]:
+    """What there is to do while there is no run."""
+    return [
+        [("Nothing is recorded here yet.", "strong")],
+        [],
+        [(_WHAT, "text")],
+        [],
+        *([(f"  {command:<28}", "accent"), (what, "text")] for command, what in _BEGINNINGS),
+        [],
+        [("Start one in another terminal: it appears here by itself.", "faint")],
+        [(actions.key("import"), "key"), (" brings a file in from here.", "faint")],
+    ]
 
 
 def about(track: Track, weight: Weight | None = None) -> list[Line]:

@@ -179,7 +179,7 @@ def _part(stream: IO[bytes], head: dict[str, Any], at: int, size: int, room: int
             f"up to {where} it would unpack to {SLACK + FACTOR * size - room + head['size']:,} bytes, from a file of "
             f"{size:,}: no tape does"
         )
-    if rows > PART_BYTES:
+    if head["rows"] > PART_BYTES:
         raise TapeFileError(f"{where} says that it has {rows:,} rows: the file is damaged")
     if stream.tell() + packed + 1 > size:
         raise TapeFileError(f"{where} is longer than the file: it was cut off")
