@@ -45,6 +45,8 @@ class TracesScreen(Windowing, NodeActions, Searching):
         self._returned = False
         self._goal: Goal | None = None
         self._mapped: tuple[object, ...] = ()
+        self._known = ""
+        """The run whose board had been read when its node was painted last."""
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split", classes="full"):
@@ -92,6 +94,10 @@ class TracesScreen(Windowing, NodeActions, Searching):
             self._point_at(self.world.pointed)
             self.world.pointed = None
         self._catch_up(track, trace)
+        if track.read and self._known != track.id:
+            # The trace may be there first, and what is said of a run is on its board.
+            self._known = track.id
+            self.look()
         if reckon(trace, track.board, self.studio.now() if track.alive else track.board.at):
             self.treeview.refresh()
         self._want()
