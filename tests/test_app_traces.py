@@ -16,6 +16,7 @@ from app.spots import OfResult, OfTurn
 from bench import bigrun
 from store import commands
 from store.database import Store, open_store
+from store.domain.board import Board
 from store.domain.commands import EditObservations, Fork
 from store.domain.ids import SubagentId
 from store.home import Home
@@ -87,6 +88,24 @@ async def test_a_long_run_opens_with_what_is_in_sight(tmp_path: Path) -> None:
         await pilot.press("g", "right_curly_bracket")
         await until(pilot, lambda: isinstance(getattr(screen.cursor, "data", None), OfResult), "the first error")
         assert "exit code 1" in "".join(text for text, _ in screen.cursor.line)  # type: ignore[union-attr]
+
+
+async def test_a_run_is_described_also_where_its_trace_is_there_first(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = studio(home, "traces", record.SOLVED)
+    held: list[Board] = []
+    take = app.live.take
+    monkeypatch.setattr(app.live, "take", held.append)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: held and "run h9xpd" in shown(pilot), "the trace alone")
+        await until(pilot, lambda: not [one for one in app.workers if not one.is_finished], "the readers")
+        assert record.TASK.goal[:30] not in app.screen.query_one("#node", DocView).text
+        monkeypatch.undo()
+        for board in held:
+            take(board)
+        app.live.version += 1
+        await until(pilot, lambda: record.TASK.goal[:30] in app.screen.query_one("#node", DocView).text, "its goal")
 
 
 async def test_errors_only_has_a_row_for_each_and_leads_to_it(home: Home) -> None:
