@@ -101,28 +101,35 @@ ACTIONS: tuple[Action, ...] = (
         "zoom", "Zoom", "The selected subagent's whole tape, scrolling; again, or escape, goes back.", ("z",), ("grid",)
     ),
     Action("attend", "Who needs you", "Go to the next subagent that needs you.", ("a",), ("grid",)),
-    Action("pause", "Pause", "Hold it before its next turn.", ("p",), ("grid",), "multitrack pause RUN SUBAGENT"),
     Action(
-        "continue", "Continue", "Let it go on after a pause.", ("c",), ("grid",), "multitrack continue RUN SUBAGENT"
+        "pause", "Pause", "Hold it before its next turn.", ("p",), ("grid", "traces"), "multitrack pause RUN SUBAGENT"
+    ),
+    Action(
+        "continue",
+        "Continue",
+        "Let it go on after a pause.",
+        ("c",),
+        ("grid", "traces"),
+        "multitrack continue RUN SUBAGENT",
     ),
     Action(
         "steer",
         "Steer",
         "A message that it reads at its next turn.",
         ("m",),
-        ("grid",),
+        ("grid", "traces"),
         "multitrack steer RUN SUBAGENT TEXT",
     ),
-    Action("limits", "Limits", "Raise its limits.", ("plus",), ("grid",), "multitrack limits RUN SUBAGENT"),
+    Action("limits", "Limits", "Raise its limits.", ("plus",), ("grid", "traces"), "multitrack limits RUN SUBAGENT"),
     Action(
         "restart",
         "Restart",
         "Start it anew, with another strategy if you like.",
         ("s",),
-        ("grid",),
+        ("grid", "traces"),
         "multitrack restart RUN SUBAGENT",
     ),
-    Action("kill", "Kill", "End it now.", ("x",), ("grid",), "multitrack kill RUN SUBAGENT"),
+    Action("kill", "Kill", "End it now.", ("x",), ("grid", "traces"), "multitrack kill RUN SUBAGENT"),
     Action("mark", "Mark", "Mark it: orders go to all that are marked.", ("space",), ("grid",)),
     Action("mark-all", "Mark all", "Mark all that are shown, or none of them.", ("A",), ("grid",), footer=False),
     Action("filter", "Filter", "Show only some: by state, cost, turns, words.", ("slash",), ("grid",)),

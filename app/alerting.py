@@ -29,7 +29,7 @@ def lines(store: "Store", event: Event, alert: Alert) -> list[Line]:
     if alert.evidence:
         said += [[], [("What it rests on", "strong")], *(_place(store, event, one) for one in alert.evidence)]
     if event.subagent is not None:
-        keys: Line = [("On the grid  ", "faint")]
+        keys: Line = [("While it works  ", "faint")]
         for action in map(actions.find, _ORDERS):
             keys += [(f"{actions.key_name(action.keys[0])} ", "key"), (f"{action.title.lower()}  ", "faint")]
         said += [[], keys]

@@ -56,7 +56,9 @@ def terminal(
 ) -> Iterator[Terminal]:
     """A terminal with a program in it; both are gone at the end. The screen stays readable after the program's end."""
     socket = f"multitrack-{uuid.uuid4().hex[:8]}"
-    settings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **environ}
+    settings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}
+    # Where the operator was is kept by those alone that name a folder for it.
+    settings |= {"MULTITRACK_STATE": f"{os.devnull}/none", **environ}
     line = "exec env -i " + " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
     line += " TERM=tmux-256color " + shlex.join(command)
     server = ["tmux", "-L", socket, "-f", "/dev/null"]

@@ -15,6 +15,10 @@ NEARLY = 0.9
 """Share of a limit from which it is nearly used up."""
 
 
+STUCK = 1
+"""The rank of a need of who is stuck; a lower one is of who could not work at all."""
+
+
 @dataclass(frozen=True)
 class Seat:
     """A lane as the operator's view of it: `handled` counts the alerts that the operator has acted on, `open` says that
@@ -63,7 +67,7 @@ def need(seat: Seat) -> Need | None:
         return None
     if lane.alerts > seat.handled and lane.level is not AlertLevel.NOTE:
         shown = ALERT[lane.level]
-        rank = 1 if lane.level is AlertLevel.STUCK else 2
+        rank = STUCK if lane.level is AlertLevel.STUCK else STUCK + 1
         return Need(rank, alerted(lane.level, lane.alert), (shown.glyph, shown.ink))
     if lane.state is SubagentState.PAUSED:
         return Need(3, "paused")

@@ -127,12 +127,16 @@ class StudioScreen(Screen[None]):
         """What works on this screen, live or in a playback."""
         return actions.on(self.NAME, playback=self.studio.playback is not None)
 
+    def in_footer(self, action: actions.Action) -> bool:
+        """Whether the footer has room for an action when it can be done."""
+        return action.footer
+
     def show_keys(self) -> None:
         """Only what works here and now stands in the footer; the screens' own keys stand in the tabs."""
         works = [
             (action.id, actions.key_name(action.keys[0]), action.title)
             for action in self.offered()
-            if action.footer and action.id not in actions.SCREENS and not self.studio.why_not(action.id)
+            if self.in_footer(action) and action.id not in actions.SCREENS and not self.studio.why_not(action.id)
         ]
         self.query_one(KeyBar).show(works)
 

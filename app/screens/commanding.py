@@ -20,10 +20,10 @@ NAMED = 12
 class CommandingScreen(StudioScreen):
     """A screen from which subagents are given orders. What can't be undone is asked once, for all of them together."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.handled: dict[SubagentId, int] = {}
+    @property
+    def handled(self) -> dict[SubagentId, int]:
         """How many alerts of a subagent the operator had seen when the last order went to it."""
+        return self.world.handled
 
     @property
     def generation(self) -> Generation | None:

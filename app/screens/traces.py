@@ -1,5 +1,6 @@
 """Traces: the tapes of a run as a tree, and beside it the node under the cursor."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
@@ -7,20 +8,23 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
-from app import actions, nodes, tracing
+from app import actions, nodes, orders, tracing
 from app.faults import Faults, place_of
 from app.finding import highlit
 from app.rollup import reckon
 from app.screens.base import NO_RUN, bindings
+from app.screens.commanding import CommandingScreen
 from app.screens.going import Goal
-from app.screens.noding import NodeActions
+from app.screens.noding import NodeActions, lane_of
 from app.screens.returning import note_trace, return_to_trace
 from app.screens.searching import Searching
 from app.screens.traced import Painted
 from app.screens.windowing import Windowing
-from app.spots import OfFault, OfLane
+from app.spots import OfEvent, OfFault, OfLane
 from app.trace import PAGE
 from app.wrongs import next_wrong, wrong_rows
+from store.domain import board
+from store.domain.events import Alert
 from store.domain.ids import SubagentId
 from widgets.bars import Bar
 from widgets.docview import DocView
@@ -32,7 +36,7 @@ MARKED = 4000
 """Errors of one subagent that the map shows at most: it has as many cells as the screen has rows."""
 
 
-class TracesScreen(Windowing, NodeActions, Searching):
+class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
     """The tree is read in windows, as it is looked at; so are words, results and requests."""
 
     NAME: ClassVar[str] = "traces"
@@ -174,7 +178,27 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def why_not(self, action: str) -> str:
         if self.trace is None and action in ("errors", "search", "raw", "follow", "next-fault", "previous-fault"):
             return "there is no trace yet"
-        return self.why_not_search(action) or self.why_not_node(action)
+        return self.why_not_search(action) or self.why_not_node(action) or super().why_not(action)
+
+    # Orders to the subagent under the cursor.
+
+    @property
+    def chosen(self) -> Sequence[board.Lane]:
+        who = lane_of(self.cursor)
+        lane = self.world.lane(who) if who is not None else None
+        return [lane] if lane is not None else []
+
+    @property
+    def generation(self) -> board.Generation | None:
+        who = lane_of(self.cursor)
+        return self.track.generation(who.generation) if self.track and who else None
+
+    def in_footer(self, action: actions.Action) -> bool:
+        # Beside an alert stands what can be done about it; else the node's own keys need the room.
+        data = self.cursor.data if self.cursor is not None else None
+        event = data.event if isinstance(data, OfEvent | OfFault) else None
+        on_alert = event is not None and isinstance(event.payload, Alert)
+        return super().in_footer(action) and (on_alert or action.id not in orders.TO_SUBAGENTS)
 
     def do_errors(self) -> None:
         trace, tree = self.trace, self.treeview
