@@ -192,7 +192,7 @@ async def test_it_ends_quietly_when_nobody_reads_what_it_says(store: Store) -> N
         pass_fds=[theirs.fileno()],
     )
     theirs.close()
-    ours.sendall(wire.frame([wire.packed(start_of(0), end_of(start_of(0)), opened=False)]))
+    ours.sendall(wire.frame((False, [wire.packed(start_of(0), end_of(start_of(0)), opened=False)])))
     await asyncio.to_thread(ours.recv, 1, socket.MSG_PEEK)
     ours.close()
     assert (await child.communicate())[1] == b"" and child.returncode == 0
