@@ -3,9 +3,9 @@
 Taking a request apart, hashing, compressing and indexing it keeps the interpreter busy, and an event loop in the same
 process waits for that: on two cores a proxy that records in its own process passes on about half as many small calls.
 
-A call that is over is safe when it is in the journal (`store.journal`), and its client need not wait for more: the tape
-follows by some milliseconds. While the tape is in trouble, and where commits have to reach the disk, a call is safe
-when it is committed, so that who can't be recorded is told so.
+With a journal (`store.journal`) a call that is over is safe when it is in there, and its client need not wait for more:
+the tape follows by some milliseconds. Otherwise, while the tape is in trouble, and where commits have to reach the
+disk, a call is safe when it is committed; so who can't be recorded is told so.
 
 One group of calls is being written and one lies ready behind it; what comes meanwhile is the next. So the process never
 waits for the loop while there is work, and groups grow with the load, and with them what a transaction is shared by. It
@@ -67,10 +67,11 @@ class _Call:
 class Scribe:
     """The process as an event loop has it. Starts with the first call."""
 
-    def __init__(self, path: Path, *, durability: "Durability" = "process") -> None:
+    def __init__(self, path: Path, *, durability: "Durability" = "process", journal: bool = False) -> None:
+        """A `journal` is not for who reads the tape as soon as a call is over."""
         self._path = path
         self._durability = durability
-        self._journal = Journal(path) if durability == "process" else None
+        self._journal = Journal(path) if journal and durability == "process" else None
         self._line: _Line | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._beginning: asyncio.Task[None] | None = None
