@@ -32,6 +32,8 @@ _OPEN = (None, None, None, "", False, "", 0, 0, 0, 0, 0, None, None, None, "[]",
 
 INSERT = Insertion("calls", (*_START, *_REQUEST, "request_digest", *_ENDING, "notes", "answer"))
 _OPENED = "SELECT run, generation, lane, started, tail, ended, notes, conversation, parent FROM calls WHERE id = ?"
+_ENDED = 5
+"""Where in that row is when it ended."""
 _LEFT_OPEN = (
     "SELECT id, generation, lane, started, parent FROM calls WHERE run = ? AND ended IS NULL ORDER BY started, id"
 )
@@ -152,6 +154,15 @@ def put(connection: AnyConnection, start: CallStart, end: CallEnd | None, *, ope
             close_call(connection, end)
             return
     _record(connection, start, end, value)
+
+
+def ensure(connection: AnyConnection, start: CallStart, end: CallEnd | None) -> None:
+    """Put a call on the tape, inside a job, of which nobody knows how far it is there already."""
+    call = driver_of(connection).execute(_OPENED, (start.id,)).fetchone()
+    if call is None:
+        _record(connection, start, end, None)
+    elif end is not None and call[_ENDED] is None:
+        close_call(connection, end)
 
 
 def orphans(connection: AnyConnection, run: str, at: float) -> list[str]:
