@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from app import alerting, tooling
+from app import alerting, happening, tooling
 from app.callnodes import as_of, exchanges, facts, reported_lines
 from app.callnodes import pairs as pairs
 from app.callnodes import title as title
@@ -29,7 +29,6 @@ from app.spots import (
 from app.turning import told_word
 from store.domain.blocks import Block, BlockKind
 from store.domain.board import Board, Generation, Lane
-from store.domain.codec import encode_payload
 from store.domain.events import Alert, CallFinished, CheckResult, Event, SubagentChecked, ToolFinished
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
@@ -107,9 +106,10 @@ def path(data: object) -> str:
         case OfBlock():
             return f"{data.who.label} · turn {data.turn} · {data.kind.value.replace('_', ' ')}"
         case OfEvent():
-            return data.event.payload.kind
+            who = data.event.subagent
+            return f"{who.label if who else f'run {data.event.run}'} · {happening.called(data.event.payload)}"
         case OfFault():
-            return f"{data.who.label} · {data.event.payload.kind if data.event else '…'}"
+            return f"{data.who.label} · {happening.called(data.event.payload) if data.event else '…'}"
     return ""
 
 
@@ -276,8 +276,7 @@ def _event(store: "Store", event: Event) -> list[Line]:
         return [head, [], *_finished(store, payload)]
     if isinstance(payload, Alert):
         return alerting.lines(store, event, payload)
-    kind, data = encode_payload(payload)
-    return [[(kind, "strong")], *paint.as_json(data)]
+    return [*happening.lines(payload)]
 
 
 def _turn(store: "Store", turn: OfTurn, now: float) -> list[Line]:

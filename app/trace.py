@@ -44,7 +44,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import SubagentState
+from store.domain.states import COULD_NOT_WORK, SubagentState
 from store.domain.strategy import LanePlan
 from widgets.flow import verdict
 from widgets.ink import Line
@@ -369,7 +369,7 @@ class Trace:
                 lane.ended = payload
                 mark(lane.item, SubagentState.CHECKING)
                 said = f"ended: {payload.ending.value}" + (f", {shown_line(payload.detail)}" if payload.detail else "")
-                bad = int(payload.ending in turning.FAULTS)
+                bad = int(payload.ending in COULD_NOT_WORK)
                 self._note(lane, event, [(said, "bad" if bad else "faint")], bad)
             case SubagentChecked() as payload:
                 state = SubagentState.SOLVED if payload.solved else SubagentState.UNSOLVED

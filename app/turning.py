@@ -20,15 +20,12 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import AlertLevel, Ending
+from store.domain.states import COULD_NOT_WORK, AlertLevel
 from widgets import words
 from widgets.flow import named, went_wrong
 from widgets.ink import Line
 from widgets.outline import Figures, Item, Outline, Range
 from widgets.states import alert_span
-
-FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
-"""Ends through no fault of the approach."""
 
 
 def is_wrong(payload: Payload) -> bool:
@@ -40,7 +37,7 @@ def is_wrong(payload: Payload) -> bool:
             # A try is no error of the turn's: its call has gone on to the next one, or says so itself.
             return bool(payload.error) and not payload.parent
         case SubagentEnded():
-            return payload.ending in FAULTS
+            return payload.ending in COULD_NOT_WORK
         case SubagentChecked():
             return payload.result is not None and bool(payload.result.broken)
     return isinstance(payload, Alert) and payload.level is not AlertLevel.NOTE

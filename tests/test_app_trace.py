@@ -5,16 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from app import nodes
+from app import happening, nodes
 from app.spots import OfTold
 from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Trace
 from app.turning import label, speechless
 from store import events
 from store.database import Store, open_store
 from store.domain.board import Board
-from store.domain.events import CallFinished, CallStarted, Event, GenerationDesigned, Payload, TurnStarted
+from store.domain.events import (
+    CallFinished,
+    CallStarted,
+    Event,
+    GenerationDesigned,
+    Payload,
+    RunFinished,
+    SubagentEnded,
+    TurnStarted,
+)
 from store.domain.ids import SubagentId
-from store.domain.limits import Usage
+from store.domain.limits import Spend, Usage
+from store.domain.states import Ending, RunState
 from store.domain.strategy import LanePlan, Strategy
 from tests import record
 from widgets.flow import went_wrong
@@ -255,3 +265,15 @@ def test_a_turn_without_tools_says_how_it_begins() -> None:
     assert labels([turn]) == ["turn 1  All is well"]
     assert speechless(trace.turns()) == []
     assert who == turn.data.who
+
+
+def test_what_happened_is_said_in_words() -> None:
+    spend = Spend(4, Usage(1200, 30), 0.5, 61.0)
+    ended = Event(3, 0.0, "7k3ab", 2, 3, SubagentEnded(Ending.TIME, "It was still at `make`.", spend))
+    assert nodes.path(OfEvent(ended)) == "2.3 · end"
+    said = text(list(happening.lines(ended.payload)))
+    assert said.startswith("time limit\n\nIt was still at make.")
+    assert "1.2k" in said
+    over = RunFinished(RunState.SOLVED, "Solved in generation 3.", "/r/report.md")
+    assert "{" not in text(list(happening.lines(over)))
+    assert nodes.path(OfEvent(Event(9, 0.0, "7k3ab", None, None, over))) == "run 7k3ab · end of the run"

@@ -180,7 +180,7 @@ def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
         # Only the beginning is measured: a line may be megabytes long.
         head = (chop_cells(text[start : start + room + 1], room) or [""])[0] or text[start]
         blank = head.rfind(" ")
-        if blank > room // 2 and not head[:blank].isspace():
+        if blank > room // 4 and not head[:blank].isspace():
             yield start, start + blank
             start += blank + 1
         else:
