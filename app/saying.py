@@ -92,6 +92,18 @@ def gists(store: "Store", turns: Iterable[tuple[str, Sequence[str]]], now: float
     return found
 
 
+def words(store: "Store", call: str, node: str = "") -> str:
+    """The text of one message of a call, by its node; "" is that of its answer."""
+    from store import tapes
+
+    if node:
+        found: Iterable[Block] = blocks(tapes.node(store, node).message)
+    else:
+        last = tapes.answer(store, tapes.call(store, call))
+        found = blocks(last.message) if last is not None else ()
+    return "\n\n".join(block.text for block in found if block.kind is BlockKind.TEXT and block.text)
+
+
 def block(store: "Store", spot: OfBlock) -> Block:
     """A block of a call's answer."""
     return answer(store, spot.call)[spot.block]

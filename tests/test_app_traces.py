@@ -12,7 +12,7 @@ from app.faults import Faults
 from app.screens.form import Form
 from app.screens.side import SideScreen
 from app.screens.traces import TracesScreen
-from app.spots import OfResult, OfTurn
+from app.spots import OfResult, OfTold, OfTurn
 from bench import bigrun
 from store import commands
 from store.database import Store, open_store
@@ -205,6 +205,34 @@ async def test_a_subagent_is_forked_from_a_turn(home: Home, store: Store) -> Non
     assert isinstance(order, Fork)
     assert order.call.startswith("c7k3ab")
     assert order.text == "I look at the refund first."
+
+
+async def test_a_forks_words_are_there_to_be_edited_or_left(home: Home, store: Store) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 1, 1)
+        screen = traces(pilot)
+        screen.treeview.action_unfold()
+        await settled(pilot)
+        children = screen.cursor.children if screen.cursor is not None else []
+        screen.treeview.point(next(item for item in children if isinstance(item.data, OfTold) and not item.data.node))
+        await settled(pilot)
+        assert "a fork has a prompt of its own" in screen.why_not("fork")
+        first = next(item for item in children if isinstance(item.data, OfTold) and item.data.node)
+        screen.treeview.point(first)
+        for words in ("Begin.", "Begin with the refunds."):
+            await pilot.press("F")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Form), "the form")
+            area = pilot.app.screen.query_one(TextArea)
+            assert area.text == "Begin.", "its own words are there"
+            area.text = words
+            await pilot.press("enter")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Form), "the trace")
+        await until(pilot, lambda: len(commands.pending(store, record.LIVE)) == 2, "the orders")
+    left, edited = (one.command for one in commands.pending(store, record.LIVE))
+    assert isinstance(left, Fork) and isinstance(edited, Fork) and isinstance(first.data, OfTold)
+    assert (left.node, left.text) == (first.data.node, None)
+    assert (edited.node, edited.text) == (first.data.node, "Begin with the refunds.")
 
 
 async def test_the_screen_stands_at_every_size(home: Home) -> None:

@@ -158,14 +158,22 @@ def wrap_line(line: Line, cells: int) -> list[Line]:
     lead = _LEAD.match(text)
     indent = min(lead.end() if lead else 0, cells // 3)
     rows: list[Line] = []
+    # A line may have megabytes and be painted in as many pieces: each is looked at once for each row that has some of
+    # it, and no more.
+    first, began = 0, 0
     for start, stop in _rows(text, cells, indent):
+        while first < len(line) and began + len(line[first][0]) <= start:
+            began += len(line[first][0])
+            first += 1
         row: Line = [(" " * indent, "text")] if rows and indent else []
-        at = 0
-        for piece, ink in line:
-            inside = piece[max(start - at, 0) : max(stop - at, 0)]
+        number, at = first, began
+        while number < len(line) and at < stop:
+            piece, ink = line[number]
+            inside = piece[max(start - at, 0) : stop - at]
             if inside:
                 row.append((inside, ink))
             at += len(piece)
+            number += 1
         rows.append(row)
     return rows
 

@@ -6,11 +6,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import SuspendNotSupported
 
-from app import clipboard, giving, nodes, noting
+from app import clipboard, giving, nodes, noting, saying
 from app.alignment import counterparts
 from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
@@ -20,11 +21,13 @@ from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfT
 from store.domain.commands import EditObservations, Fork
 from store.domain.ids import SubagentId
 from store.domain.observations import Priority
-from store.domain.secrets import shown_line
+from store.domain.secrets import shown, shown_line
 from store.domain.states import RunState
 from widgets.ink import Line
 from widgets.outline import Item
 
+EDITED = 20_000
+"""Characters of a message that can be edited in a form."""
 ON_NODE = ("copy", "editor", "pager", "write", "observe", "fork")
 """The actions on a node."""
 
@@ -66,6 +69,10 @@ class NodeActions(StudioScreen):
         if action == "fork":
             if not isinstance(data, OfBlock | OfBranch | OfResult | OfTold | OfTool | OfTry | OfTurn):
                 return "choose a turn, or something in one: a fork starts with the conversation up to it"
+            if isinstance(data, OfTold) and not data.node:
+                return (
+                    "a fork has a prompt of its own: choose what it was told after that, or what it said"
+                )
             if not calls_of(data):
                 return "no call was made in this turn yet"
             if track.board.state is not RunState.RUNNING:
@@ -225,22 +232,37 @@ class NodeActions(StudioScreen):
         if not calls:
             return
         run, call, where = track.id, calls[-1], nodes.path(item.data)
+        node = item.data.node if isinstance(item.data, OfTold) else ""
+
+        def read() -> None:
+            words = saying.words(self.studio.feed.store(), call, node)
+            self.studio.call_from_thread(self._fork, run, Fork(call, node), where, words)
+
+        self.studio.in_thread(read, group="fork")
+
+    def _fork(self, run: str, order: Fork, where: str, words: str) -> None:
+        """Ask how; `words` are those that may be edited."""
+        # What is hidden or made visible on the screen would come back changed.
+        editable = len(words) <= EDITED and shown(words) == words
         said: list[Line] = [
             [("It joins the latest generation and starts with the conversation up to and with", "faint")],
-            [(shown_line(f"the answer of {where}."), "faint")],
-            [("Words below stand in the place of that answer; without any it stays as it was.", "faint")],
+            [(f"{'this' if order.node else 'the answer of this turn'}: {shown_line(where)}", "faint")],
+            [("Its words, to be edited or left as they are:" if editable else
+              "Words below stand in place of its own, which can't be edited here; without any they stay.", "faint")],
             [],
-        ]
+        ]  # fmt: skip
         fields = (
-            Field("text", "words", tall=True),
+            Field("text", "words", tall=True, value=words if editable else ""),
             Field("strategy", "strategy", "a strategy's name, or an approach in words; the same when empty"),
             Field("model", "model", "another model; the same when empty"),
         )
+        before = words.strip() if editable else ""
 
         def answered(answers: dict[str, str] | None) -> None:
             if answers is not None:
-                order = Fork(call, "", answers["text"] or None, answers["strategy"], answers["model"])
-                self.studio.order(run, order, f"fork a subagent from {where}")
+                text = None if answers["text"] == before else answers["text"]
+                asked = replace(order, text=text, strategy=answers["strategy"], model=answers["model"])
+                self.studio.order(run, asked, f"fork a subagent from {where}")
 
         self.studio.push_screen(Form(f"Fork a subagent from {where}", said, fields, "Fork it", lambda _: ""), answered)
 
