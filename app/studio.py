@@ -250,7 +250,7 @@ class Studio(Configured):
                 if board.state is not RunState.GATE:
                     return f"run {track.id} waits at no gate"
             case "stop":
-                if track is None or board is None or board.state.final or track.recording:
+                if track is None or board is None or not track.read or board.state.final or track.recording:
                     return "there is nothing to stop"
             case "resume":
                 if track is not None and track.recording:

@@ -231,15 +231,20 @@ def row(track: Track, now: float, recording: Recording | None = None) -> RunRow:
     generation = board.generation
     generations = [board.generations[number] for number in sorted(board.generations)]
     lanes = max((each.count(clean=False) for each in generations), default=0)
+    imported = board.order is not None and bool(board.order.imported)
     done = [each for each in generations if each.observed is not None]
     return RunRow(
         id=track.id,
         mark=track.mark,
         generation=f"{track.latest}/{track.planned}" if track.planned else "",
         solved=f"{generation.solved(clean=False)}/{generation.count(clean=False)}" if generation else "",
-        clean=f"{generation.solved(clean=True)}/{generation.count(clean=True)}" if generation else "",
+        # 0 of 0 would look like a control that failed.
+        clean=f"{generation.solved(clean=True)}/{count}"
+        if generation and (count := generation.count(clean=True))
+        else "",
         observations=str(board.known) if counted else "",
-        cost=words.money(spend) if counted or recording else "",
+        # A file from elsewhere may not say what it cost.
+        cost=words.money(spend) if (counted and (spend.usage.total or not imported)) or recording else "",
         curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
         age=words.age(now - track.created),
         title=shown_line(track.title),
