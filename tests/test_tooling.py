@@ -8,7 +8,7 @@ from hypothesis import given as over
 from hypothesis import strategies as st
 
 from app import tooling
-from widgets.ink import Line
+from widgets.ink import Line, wrap_line
 
 
 def text(lines: list[Line]) -> str:
@@ -108,3 +108,25 @@ def test_anything_at_all_is_drawn(name: str, value: object) -> None:
     lines = tooling.given(name, json.loads(json.dumps(value)))
     assert lines[0][0][0].startswith("›")
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text(lines).replace("\n", ""))
+
+
+def test_what_has_megabytes_on_one_line_is_cut_and_folded_in_time() -> None:
+    code = "var a=1;function b(c){return c+'x'};" * 60_000
+    for lines in (
+        tooling.given("Write", {"file_path": "a.js", "content": code}),
+        tooling.gave("\x1b[31mx\x1b[0m \u202e" * 300_000, {"path": "a.js"}),
+    ):
+        rows = [row for line in lines for row in wrap_line(line, 40)]
+        assert len(rows) < 20_000
+        assert "more characters are on the tape" in text(lines)
+        assert all(sum(len(piece) for piece, _ in row) <= 40 for row in rows)
+
+
+@over(
+    st.lists(st.tuples(st.text("ab \u3042", max_size=30), st.sampled_from(["text", "bad"])), max_size=12),
+    st.integers(2, 20),
+)
+def test_folding_keeps_each_character_in_its_ink(line: Line, cells: int) -> None:
+    inked = [(c, ink) for piece, ink in line for c in piece if c != " "]
+    rows = wrap_line(line, cells)
+    assert [(c, ink) for row in rows for piece, ink in row for c in piece if c != " "] == inked
