@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parent
 TAPE = FOLDER / "demo.tape"
 OTHERS = [path for form in ("*.jsonl", "*.traj.json") for path in sorted((ROOT / "tests/recorded/imports").glob(form))]
 """What other programs recorded: the list of runs has them, too."""
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds until a screen has to stand."""
 
 
@@ -79,6 +79,9 @@ async def settled(app: Studio, pilot: Pilot[None]) -> list[str]:
     while len(seen) < 5 or any(rows != seen[-1] for rows in seen[-5:]):
         await until(pilot, lambda: not [w for w in app.workers if not w.is_finished], "the readers")
         await pilot.pause(0.1)
+        if app.place is not None:
+            app.place.redraw()
+        await pilot.pause()
         seen.append([strip.text for strip in app.screen._compositor.render_strips()])
     return seen[-1]
 
