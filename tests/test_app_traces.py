@@ -127,6 +127,18 @@ async def test_errors_only_has_a_row_for_each_and_leads_to_it(home: Home) -> Non
         await until(pilot, lambda: screen.cursor is not None and screen.cursor.key.startswith("1.1 t4 "), "that before")
 
 
+async def test_errors_only_begins_at_the_error_next_to_where_one_reads(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 3, 5)
+        screen = traces(pilot)
+        assert isinstance(screen.cursor and screen.cursor.data, OfTurn)
+        # At once: what is not yet read leads there, too.
+        await pilot.press("e", "enter")
+        await until(pilot, lambda: isinstance(getattr(screen.cursor, "data", None), OfResult), "the error")
+        assert screen.cursor is not None and screen.cursor.key.startswith("2.3 t5 ")
+
+
 async def test_two_tapes_stand_side_by_side(home: Home) -> None:
     async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
         await settled(pilot)
