@@ -26,6 +26,11 @@ class Terminal:
         """What is on the screen."""
         return self._tmux("capture-pane", "-p", "-t", "main", *(["-e"] if colours else []))
 
+    @property
+    def title(self) -> str:
+        """What the program has set the terminal's title to."""
+        return self._tmux("display-message", "-p", "-t", "main", "#{pane_title}").strip()
+
     def resize(self, columns: int, rows: int) -> None:
         self._tmux("resize-window", "-t", "main", "-x", str(columns), "-y", str(rows))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 
 from app.screens.ask import Ask
 from app.screens.form import Form
@@ -186,6 +186,18 @@ async def test_a_filter_is_typed_and_cleared(home: Home) -> None:
         await pilot.press("w", "w")
         assert wall.listed
         assert "· list" in shown(pilot)
+
+
+async def test_a_filter_that_is_typed_all_at_once_counts(home: Home) -> None:
+    app = studio(home, "grid", record.LIVE)
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("slash")
+        app.screen.query_one("#filter", Input).value = "paused"
+        # The line is told before what has changed in it is.
+        grid(app).on_input_submitted(Input.Submitted(app.screen.query_one("#filter", Input), "paused"))
+        assert grid(app).order.lanes == (4,)
+        assert app.focused is grid(app).wall
 
 
 async def test_the_whole_tape_of_one_is_read_and_followed(home: Home, store: Store) -> None:
