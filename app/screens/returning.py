@@ -74,7 +74,8 @@ class Return:
 
 def note_trace(screen: "TracesScreen") -> None:
     """Tell the app where the operator is in the tree; nothing where none has been read."""
-    trace, cursor = screen.trace, screen.cursor
+    trace = screen.trace
+    cursor = screen.cursor if trace is not None else None
     if trace is None or cursor is None or trace.run != screen.studio.run_name:
         return
     goal = goal_of(cursor.data)

@@ -184,18 +184,19 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
 
     @property
     def chosen(self) -> Sequence[board.Lane]:
-        who = lane_of(self.cursor)
+        who = lane_of(self.cursor) if self.trace is not None else None
         lane = self.world.lane(who) if who is not None else None
         return [lane] if lane is not None else []
 
     @property
     def generation(self) -> board.Generation | None:
-        who = lane_of(self.cursor)
+        who = lane_of(self.cursor) if self.trace is not None else None
         return self.track.generation(who.generation) if self.track and who else None
 
     def in_footer(self, action: actions.Action) -> bool:
         # Beside an alert stands what can be done about it; else the node's own keys need the room.
-        data = self.cursor.data if self.cursor is not None else None
+        cursor = self.cursor if self.trace is not None else None
+        data = cursor.data if cursor is not None else None
         event = data.event if isinstance(data, OfEvent | OfFault) else None
         on_alert = event is not None and isinstance(event.payload, Alert)
         return super().in_footer(action) and (on_alert or action.id not in orders.TO_SUBAGENTS)
