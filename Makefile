@@ -9,11 +9,12 @@ COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hash
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench dist requirements setup setup-dev clean
+.PHONY: help demo images test soak lint bench dist requirements setup setup-dev clean
 
 help:
 	@echo 'make demo          set up, then work on a practice bug: live on a terminal, headless without one'
 	@echo 'make test          set up, then the whole test suite'
+	@echo 'make images        what the tests of agents need on a Docker engine, beforehand: minutes, once'
 	@echo 'make soak          the tests that take minutes to hours; FUZZ=600 fuzzes each target for so long, in seconds'
 	@echo 'make lint          formatting, lint, types, import contracts'
 	@echo 'make bench         the benchmarks'
@@ -24,6 +25,9 @@ help:
 
 demo: $(VENV)/.run
 	@$(BIN)/multitrack demo
+
+images: $(VENV)/.dev
+	@$(BIN)/python -m tests.images
 
 test: $(VENV)/.dev
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not soak'
@@ -39,7 +43,7 @@ lint: $(VENV)/.dev
 	@.ci/requirements
 
 bench: $(VENV)/.dev
-	@for name in startup long_conversation proxy docker; do $(BIN)/python -m bench.$$name || exit; done
+	@for name in startup long_conversation proxy docker panes tree search playback; do $(BIN)/python -m bench.$$name || exit; done
 
 dist: $(VENV)/.dev
 	@$(BIN)/python -m build --no-isolation --outdir dist .

@@ -8,6 +8,8 @@ from app.keynames import written
 EVERYWHERE = "*"
 PLAYBACK = "playback"
 """Not a screen: on all screens while a run is played, and only then."""
+SIDE = "side"
+"""Not a screen of its own either: two tapes side by side, over the trace; nothing else works there."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,22 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("open", "Open", "Show the selected run's grid.", ("enter",), ("runs",)),
     Action(
+        "export",
+        "Export",
+        "Write the run to one file, secrets left out.",
+        ("w",),
+        ("runs",),
+        "multitrack export RUN --output FILE",
+    ),
+    Action(
+        "import",
+        "Import",
+        "Bring runs in from a file: a tape, or what another program recorded.",
+        ("i",),
+        ("runs",),
+        "multitrack import FILE",
+    ),
+    Action(
         "launch",
         "Launch",
         "Pass the gate: start the next generation.",
@@ -83,28 +101,35 @@ ACTIONS: tuple[Action, ...] = (
         "zoom", "Zoom", "The selected subagent's whole tape, scrolling; again, or escape, goes back.", ("z",), ("grid",)
     ),
     Action("attend", "Who needs you", "Go to the next subagent that needs you.", ("a",), ("grid",)),
-    Action("pause", "Pause", "Hold it before its next turn.", ("p",), ("grid",), "multitrack pause RUN SUBAGENT"),
     Action(
-        "continue", "Continue", "Let it go on after a pause.", ("c",), ("grid",), "multitrack continue RUN SUBAGENT"
+        "pause", "Pause", "Hold it before its next turn.", ("p",), ("grid", "traces"), "multitrack pause RUN SUBAGENT"
+    ),
+    Action(
+        "continue",
+        "Continue",
+        "Let it go on after a pause.",
+        ("c",),
+        ("grid", "traces"),
+        "multitrack continue RUN SUBAGENT",
     ),
     Action(
         "steer",
         "Steer",
         "A message that it reads at its next turn.",
         ("m",),
-        ("grid",),
+        ("grid", "traces"),
         "multitrack steer RUN SUBAGENT TEXT",
     ),
-    Action("limits", "Limits", "Raise its limits.", ("plus",), ("grid",), "multitrack limits RUN SUBAGENT"),
+    Action("limits", "Limits", "Raise its limits.", ("plus",), ("grid", "traces"), "multitrack limits RUN SUBAGENT"),
     Action(
         "restart",
         "Restart",
         "Start it anew, with another strategy if you like.",
         ("s",),
-        ("grid",),
+        ("grid", "traces"),
         "multitrack restart RUN SUBAGENT",
     ),
-    Action("kill", "Kill", "End it now.", ("x",), ("grid",), "multitrack kill RUN SUBAGENT"),
+    Action("kill", "Kill", "End it now.", ("x",), ("grid", "traces"), "multitrack kill RUN SUBAGENT"),
     Action("mark", "Mark", "Mark it: orders go to all that are marked.", ("space",), ("grid",)),
     Action("mark-all", "Mark all", "Mark all that are shown, or none of them.", ("A",), ("grid",), footer=False),
     Action("filter", "Filter", "Show only some: by state, cost, turns, words.", ("slash",), ("grid",)),
@@ -169,6 +194,21 @@ ACTIONS: tuple[Action, ...] = (
         ("traces",),
         "multitrack compare RUN SUBAGENT",
     ),
+    Action("next-difference", "Next difference", "Go to the next turn that differs.", ("n",), (SIDE,)),
+    Action("previous-difference", "Difference before", "Go to the one before.", ("N",), (SIDE,), footer=False),
+    Action("parting", "Where they part", "Go to where the two tapes part.", ("p",), (SIDE,)),
+    Action("other-tape", "Another tape", "Set another tape beside it.", ("right_square_bracket",), (SIDE,)),
+    Action(
+        "previous-tape",
+        "The tape before",
+        "Go back to the other before.",
+        ("left_square_bracket",),
+        (SIDE,),
+        footer=False,
+    ),
+    Action("swap", "Swap", "Let the two tapes change sides.", ("s",), (SIDE,)),
+    Action("go-turn", "Go to the turn", "Leave, and go to the turn in the trace.", ("enter",), (SIDE,)),
+    Action("leave-side", "Back", "Back to the trace.", ("escape", "d", "q"), (SIDE,)),
     Action("copy", "Copy", "Copy the node's text.", ("y",), ("traces",)),
     Action("pager", "Page", "Read the node in $PAGER.", ("o",), ("traces",), footer=False),
     Action("editor", "Open", "Open a copy of the node in $EDITOR.", ("O",), ("traces",), footer=False),
@@ -247,7 +287,7 @@ ACTIONS: tuple[Action, ...] = (
 ORDERS = frozenset(
     {
         *("launch", "launch-rest", "stop", "resume", "kill", "pause", "continue", "restart", "steer", "limits", "fork"),
-        *("edit", "save", "observe"),
+        *("edit", "save", "observe", "import"),
     }
 )
 """What an engine is asked to do: nothing of it can be done in a playback."""
@@ -294,6 +334,8 @@ def find(action: str) -> Action:
 def on(screen: str, *, playback: bool = False) -> tuple[Action, ...]:
     """What works on a screen, in the registry's order. In a playback its own actions come first, and have their keys
     to themselves."""
+    if screen == SIDE:
+        return tuple(action for action in in_force() if SIDE in action.where)
     here = tuple(action for action in in_force() if screen in action.where or EVERYWHERE in action.where)
     if not playback:
         return here

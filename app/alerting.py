@@ -7,14 +7,13 @@ from store.domain.blocks import BlockKind, blocks
 from store.domain.events import Alert, Event, Reference, SubagentEnded, SubagentLaunched, ToolFinished
 from store.domain.foreign import gist
 from store.domain.secrets import shown_line
-from store.domain.states import AlertLevel
 from store.domain.stuck import RULES
 from widgets.ink import Line
+from widgets.states import ALERT
 
 if TYPE_CHECKING:
     from store.database import Store
 
-INKS = {AlertLevel.NOTE: "faint", AlertLevel.WARNING: "warn", AlertLevel.STUCK: "bad"}
 _ORDERS = ("steer", "pause", "limits", "restart", "kill")
 
 
@@ -22,7 +21,7 @@ def lines(store: "Store", event: Event, alert: Alert) -> list[Line]:
     """All of it. StoreError."""
     rule = next((rule for rule in RULES if rule.name == alert.rule), None)
     said: list[Line] = [
-        [(f"⚠ {alert.level}", INKS[alert.level]), (f"  {shown_line(alert.rule)}", "faint")],
+        [ALERT[alert.level].span, (f"  {shown_line(alert.rule)}", "faint")],
         [(shown_line(alert.text), "strong")],
     ]
     if rule is not None:
@@ -30,7 +29,7 @@ def lines(store: "Store", event: Event, alert: Alert) -> list[Line]:
     if alert.evidence:
         said += [[], [("What it rests on", "strong")], *(_place(store, event, one) for one in alert.evidence)]
     if event.subagent is not None:
-        keys: Line = [("On the grid  ", "faint")]
+        keys: Line = [("While it works  ", "faint")]
         for action in map(actions.find, _ORDERS):
             keys += [(f"{actions.key_name(action.keys[0])} ", "key"), (f"{action.title.lower()}  ", "faint")]
         said += [[], keys]

@@ -35,6 +35,15 @@ class Used:
     summary: str
     wrong: bool | None = None
     result: str = ""
+    output: str = ""
+    """The blob with all of that."""
+    writes: str = ""
+    """A digest of what it was to write, "" where that is nothing, or not known."""
+
+    @property
+    def asked(self) -> tuple[str, str, str]:
+        """What it was to do."""
+        return self.name, self.summary, self.writes
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,9 @@ class Step:
     error: str = ""
 
     @property
-    def asked(self) -> tuple[tuple[str, str], ...]:
+    def asked(self) -> tuple[tuple[str, str, str], ...]:
         """What its tools were to do."""
-        return tuple((tool.name, tool.summary) for tool in self.tools)
+        return tuple(tool.asked for tool in self.tools)
 
     @property
     def came(self) -> tuple[tuple[bool | None, str], ...]:
@@ -132,11 +141,27 @@ def steps(events: Iterable[Event]) -> list[Step]:
             case ToolFinished() as done if f"t{done.turn}" in own:
                 at = own[f"t{done.turn}"]
                 tools = tuple(
-                    replace(tool, wrong=went_wrong(done), result=done.summary) if tool.id == done.tool_call else tool
+                    replace(tool, wrong=went_wrong(done), result=done.summary, output=done.result)
+                    if tool.id == done.tool_call
+                    else tool
                     for tool in found[at].tools
                 )
                 found[at] = replace(found[at], tools=tools)
     return found
+
+
+def shared(left: Step, right: Step) -> frozenset[tuple[object, ...]]:
+    """What tools did in both, with the same result."""
+    return frozenset(map(_done, left.tools)) & frozenset(map(_done, right.tools))
+
+
+def is_shared(tool: Used, both: frozenset[tuple[object, ...]]) -> bool:
+    """Whether a tool call is among those."""
+    return _done(tool) in both
+
+
+def _done(tool: Used) -> tuple[object, ...]:
+    return *tool.asked, tool.wrong, tool.result
 
 
 def align(left: Sequence[Step], right: Sequence[Step]) -> Alignment:

@@ -224,7 +224,7 @@ async def _serve(order: Order, store: "Store", run: str, line: socket.socket) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     upstreams = _upstreams(order.providers)
-    scribe = Scribe(store.path, durability=store.durability)
+    scribe = Scribe(store.path, durability=store.durability, journal=True)
     try:
         try:
             routes = [parse(text) for text in order.routes]

@@ -1,10 +1,12 @@
 """When the operator is called: a bell as something begins to need them, and a mark in the title as long as it does.
 Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from app.orders import is_open
 from app.world import Track, World
-from store.domain.states import AlertLevel, SubagentState
+from store.domain.ids import SubagentId
+from widgets.lanes import STUCK, Seat, need
 
 TITLE = "multitrack"
 SAVE, BACK = "\x1b[22;2t", "\x1b[23;2t"
@@ -12,21 +14,23 @@ SAVE, BACK = "\x1b[22;2t", "\x1b[23;2t"
 
 
 def needing(world: World) -> frozenset[str]:
-    """What needs the operator, each by a name: gates that wait, and subagents at work that an alert says are stuck."""
-    return frozenset(name for track in world.tracks.values() if track.alive and not track.played for name in _of(track))
+    """What needs the operator, each by a name: gates that wait, runs that lost their engine while the app looked, and
+    subagents that could not work, or are at work and stuck and were given no order since."""
+    return frozenset(name for track in world.tracks.values() if not track.played for name in _of(track, world.handled))
 
 
-def _of(track: Track) -> Iterable[str]:
+def _of(track: Track, handled: Mapping[SubagentId, int]) -> Iterable[str]:
+    if track.interrupted and track.lived:
+        yield f"{track.id} engine"
     generation = track.board.generation
+    if not track.alive or generation is None:
+        return
     if track.waiting:
         yield f"{track.id} gate {track.latest}"
-    for lane in generation.lanes.values() if generation is not None else ():
-        if lane.level is AlertLevel.STUCK and lane.alert and not _over(lane.state):
-            yield f"{lane.id} {lane.alerts}"
-
-
-def _over(state: SubagentState) -> bool:
-    return state.final or state is SubagentState.CHECKING
+    for lane in generation.lanes.values():
+        needed = need(Seat(lane, 0.0, handled=handled.get(lane.id, 0), open=is_open(generation, track.latest)))
+        if needed is not None and needed.rank <= STUCK:
+            yield f"{lane.id} {lane.attempt} {lane.alerts}"
 
 
 class Calling:

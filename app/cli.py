@@ -171,7 +171,7 @@ def _open_app(context: Context, parser: ArgumentParser) -> int:
         return Exit.USAGE
     from app.studio import Studio
 
-    studio = Studio(context.home, configuration=context.configuration)
+    studio = Studio(context.home, configuration=context.configuration, kept=context.kept)
     studio.run()
     return Exit.FAULT if studio.return_code else Exit.FINE
 

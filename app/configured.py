@@ -22,6 +22,8 @@ SLOW_TICK = 1.0
 """The same on a slow link."""
 SLOW_CLOCK = 30.0
 """Seconds in which the times on the screens go on there."""
+ABSENT = 2.0
+"""Seconds between two looks for a configuration folder that is not there."""
 SAID = 3
 """Problems that are told one by one."""
 
@@ -79,17 +81,26 @@ class Configured(Playing):
         if self.settings.bell:
             super().bell()
 
+    @property
+    def theme_names(self) -> list[str]:
+        """Ours and the operator's own."""
+        return list(self._themes)
+
+    def choose_theme(self, name: str) -> None:
+        """Show another theme."""
+        self.theme = name
+        self.say(f"Theme {name}.")
+
     def next_theme(self) -> None:
         """Show the theme that comes after this one."""
-        names = list(self._themes)
+        names = self.theme_names
         at = names.index(self.theme) if self.theme in names else -1
-        self.theme = names[(at + 1) % len(names)]
-        self.say(f"Theme {self.theme}.")
+        self.choose_theme(names[(at + 1) % len(names)])
 
     def begin_configured(self) -> None:
         """The screens stand: say what is wrong in the settings, and watch them from now on."""
         self._tell()
-        if self.configuration is not None and self.configuration.folder.is_dir():
+        if self.configuration is not None:
             folder = self.configuration.folder
             threading.Thread(
                 target=watch, args=(folder, self._watch_ends, lambda: self.post_message(Changed())), daemon=True
@@ -149,7 +160,13 @@ class Configured(Playing):
 
 
 def watch(folder: Path, ends: threading.Event, changed: Callable[[], object]) -> None:
-    """Tell whenever a file in the folder has become another, until it ends. For a thread of its own."""
+    """Tell whenever a file in the folder has become another, until it ends; a folder that is not there may come. For a
+    thread of its own."""
+    if not folder.is_dir():
+        while not folder.is_dir():
+            if ends.wait(ABSENT):
+                return
+        changed()
     from watchfiles import watch as changes
 
     try:

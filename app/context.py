@@ -11,6 +11,7 @@ from app.failure import CommandError, Exit
 
 if TYPE_CHECKING:
     from app.settings import Configuration
+    from app.whereabouts import Kept
     from store.database import Store
     from store.domain.board import Board
     from store.home import Home
@@ -45,6 +46,13 @@ class Context:
         from app.settings import Configuration
 
         return Configuration.default(self.environ)
+
+    @cached_property
+    def kept(self) -> "Kept":
+        """Where the app notes where the operator was."""
+        from app.whereabouts import Kept
+
+        return Kept.default(self.environ, self.home)
 
     @property
     def empty(self) -> bool:

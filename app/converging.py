@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
+from app import actions
 from store.domain.convergence import Arm, Convergence, Outcome, Point, Tally
 from store.domain.effect import Comparison, Verdict
 from store.domain.effect_words import between, points
@@ -72,15 +73,15 @@ def nothing(numbers: Convergence) -> list[Line]:
             [("This screen draws how a run converges: observations and solved subagents, by generation.", "text")],
             [],
             [("  multitrack demo", "accent"), ("   makes one in a minute: no key, no network", "text")],
-            [("  1", "key"), ("                 lists the runs there are", "text")],
+            [(f"  {actions.key('runs'):<18}", "key"), ("lists the runs there are", "text")],
         ]
     return [
         [("No generation has been designed yet.", "strong")],
         [],
         [("The lines begin with the first generation, and are drawn as its subagents get their verdicts.", "text")],
         [],
-        [("  2", "key"), ("  the grid shows how far it is", "text")],
-        [("  a", "key"), ("  adds the other runs of the same task, then all runs", "text")],
+        [(f"  {actions.key('grid')}", "key"), ("  the grid shows how far it is", "text")],
+        [(f"  {actions.key('scope')}", "key"), ("  adds the other runs of the same task, then all runs", "text")],
     ]
 
 

@@ -22,6 +22,7 @@ from store.domain.safe_text import safe_line
 from store.domain.task import Dirt, SandboxKind, Task
 
 if TYPE_CHECKING:
+    from backends.sandboxes.docker import Host
     from store.home import Home
 
 GIT_SECONDS = 20.0
@@ -187,9 +188,26 @@ def _sandboxes(environ: Mapping[str, str], task: Task | None) -> Iterator[Findin
             looked = ready(settings, environ, hosts=answering)
             yield from (Finding(Level(one.level), one.name, one.said, one.todo) for one in looked)
             yield Finding(Level.OK, "sandboxes", f"docker ({containers.made_of(settings)})")
+        yield from (finding for host in answering if (finding := _images(host)) is not None)
     finally:
         for host in hosts:
             host.close()
+
+
+def _images(host: "Host") -> Finding | None:
+    """What the images take that were built for runs, where there are any."""
+    from backends.sandboxes import SandboxError
+    from backends.sandboxes.docker import built_images
+
+    try:
+        images = built_images(host)
+    except SandboxError as error:
+        return Finding(Level.WARN, "images", str(error))
+    if not images:
+        return None
+    said = f"{counted(len(images), 'image')} built for runs, at least {size(sum(one.own for one in images))}"
+    where, here = (f" (on {host})", f" --host {shlex.quote(host.name)}") if host.name else ("", "")
+    return Finding(Level.OK, "images", said + where, f"`multitrack prune --images{here}` removes what no run uses")
 
 
 def _key(environ: Mapping[str, str], task: Task | None) -> Finding:

@@ -1,8 +1,9 @@
 """What went wrong in a run, and nothing else: under each subagent a row for each error, read when it is looked at."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from app.spots import OfFault, OfGeneration, OfLane
+from app.spots import OfEvent, OfFault, OfGeneration, OfLane, OfTurn
 from app.trace import Lane, Trace
 from store.domain.events import (
     Alert,
@@ -18,6 +19,7 @@ from store.domain.secrets import shown_line
 from widgets.flow import named, verdict
 from widgets.ink import Line
 from widgets.outline import Item, Outline, Range
+from widgets.states import alert_span
 
 
 class Faults:
@@ -84,12 +86,32 @@ class Faults:
                     child.data = OfFault(data.who, caught.seq, caught)
 
     def item_of(self, other: Item | None) -> Item:
-        """Where to stand on coming from an item of the whole trace."""
+        """Where to stand on coming from an item of the whole trace, or of an earlier outline: at what went wrong there,
+        or next after it."""
+        seq = _seq(other)
         while other is not None:
             if (found := self.outline.find(other.key)) is not None:
-                return found
+                return self._next(found, seq) if isinstance(found.data, OfLane) and seq else found
             other = other.parent
         return self.outline.roots[0]
+
+    def _next(self, lane: Item, seq: int) -> Item:
+        assert isinstance(lane.data, OfLane)
+        wrong = self._trace.lanes[lane.data.who].wrong
+        count = lane.range.count if lane.range else 0
+        return self.outline.child(lane, min(bisect_left(wrong, seq), count - 1)) if count else lane
+
+
+def _seq(item: Item | None) -> int:
+    """The event that an item is about, or that its turn begins with; 0 for what is above all turns."""
+    while item is not None:
+        match item.data:
+            case OfTurn(seq=seq) | OfFault(seq=seq):
+                return seq
+            case OfEvent(event=event):
+                return event.seq
+        item = item.parent
+    return 0
 
 
 def place_of(event: Event) -> tuple[int | None, str]:
@@ -110,7 +132,7 @@ def _line(event: Event, asked: Mapping[tuple[SubagentId | None, int, str], str])
             status = f" {payload.status}" if payload.status else ""
             return [(f"✗ call failed{status}: {shown_line(payload.error)}", "bad")]
         case Alert() as payload:
-            return [(f"⚠ {shown_line(payload.text)}", "warn")]
+            return [alert_span(payload.level, shown_line(payload.text))]
         case SubagentEnded() as payload:
             detail = f", {shown_line(payload.detail)}" if payload.detail else ""
             return [(f"✗ ended: {payload.ending.value}{detail}", "bad")]

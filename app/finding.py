@@ -1,14 +1,18 @@
 """A search as the operator has it before them: what was typed, what was found, and where they are in it. No screen."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.screens.going import Goal
+from app.turning import told_key
 from store.domain.blocks import BlockKind
+from store.domain.marking import Mark, spans
 from store.domain.query import HELP, Query, parse
 from store.domain.secrets import shown_line
-from widgets.ink import Line, clean
+from store.domain.tape import SPEAKERS
+from widgets.ink import Line, clean, over
 from widgets.results import Result
 
 if TYPE_CHECKING:
@@ -138,6 +142,29 @@ def marked(found: "Excerpt") -> Line:
     return [(text.lstrip() if number == 0 else text, ink) for number, (text, ink) in enumerate(line)]
 
 
+def highlit(lines: Sequence[Line], query: Query) -> tuple[Sequence[Line], int | None]:
+    """A node's lines with what was searched for in an ink of its own, and the first line that has some of it."""
+    texts = ["".join(text for text, _ in line) for line in lines]
+    found = spans("\n".join(texts), query.terms) if query.terms else []
+    if not found:
+        return lines, None
+    result, first, at, marks = list(lines), None, 0, deque(found)
+    for number, text in enumerate(texts):
+        end = at + len(text)
+        inside: list[Mark] = []
+        while marks and marks[0][0] <= end:
+            inside.append((max(marks[0][0] - at, 0), min(marks[0][1], end) - at))
+            if marks[0][1] > end:
+                # A phrase may go on in the next line.
+                break
+            marks.popleft()
+        if inside:
+            result[number] = over(lines[number], inside, "match")
+            first = number if first is None else first
+        at = end + 1
+    return result, first
+
+
 def _faint(line: str) -> Line:
     return [(clean(line.rstrip()), "faint")]
 
@@ -155,5 +182,6 @@ def goal(hit: "Hit") -> Goal | None:
             return Goal(who, tool, hit.turn, hit.seq or None)
         case _ if hit.seq:
             return Goal(who, f"e{hit.seq}", None, hit.seq)
-    # What it was told has no item of its own: the turn has.
-    return Goal(who, f"{hit.call} b{hit.block}" if hit.role == "assistant" else "", hit.turn or None)
+    said = hit.role in SPEAKERS
+    key = f"{hit.call} b{hit.block}" if said else told_key(who, hit.turn or 0, hit.node, hit.block)
+    return Goal(who, key, hit.turn or None)

@@ -229,8 +229,10 @@ def _lane_line(lane: Lane) -> str:
     detail = shown_line(lane.ended.detail, 80) if lane.ended and lane.state is SubagentState.FAILED else ""
     spend = f"{counted(lane.turn, 'turn')}, {money(lane.spend.usd, priced=lane.spend.priced)}"
     told = counted(len(lane.injected), "observation") if lane.injected else ""
-    idle = "changed nothing" if lane.checked and not lane.checked.patch else ""
-    parts = [part for part in (str(lane.state), failures, idle, ending, told, spend, detail) if part]
+    broken = result.broken if result else ""
+    idle = "changed nothing" if lane.checked and not lane.checked.patch and not broken else ""
+    unchecked = shown_line(f"the check could not be run: {broken}", 160) if broken else ""
+    parts = [part for part in (str(lane.state), failures, idle, ending, told, spend, detail, unchecked) if part]
     return f"  {lane.id.label}  {name:<{NAME_WIDTH}}  " + ", ".join(parts)
 
 

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app import nodes
-from app.spots import OfBlock, OfBranch, OfFault, OfResult, OfTool, OfTry, OfTurn, Shown
+from app import nodes, saying
+from app.spots import OfBlock, OfBranch, OfFault, OfResult, OfTold, OfTool, OfTry, OfTurn, Shown
 from store.domain.blocks import Block, BlockKind
 from store.domain.board import Board
 from store.domain.events import ToolFinished
@@ -27,13 +27,15 @@ def text(store: "Store", board: Board, spot: Shown, *, raw: bool = False) -> str
     screen says of it. StoreError."""
     if not raw:
         match spot:
+            case OfTold():
+                return shown(_words(saying.of_told(store, spot)))
             case OfBlock():
-                return shown(_words(nodes.block(store, spot)))
+                return shown(_words(saying.block(store, spot)))
             case OfResult():
                 return shown(_SGR.sub("", nodes.output(store, spot.tool)))
             case OfTool() | OfBranch():
                 tool = spot.tool if isinstance(spot, OfBranch) else spot
-                asked = nodes.asked(store, tool)
+                asked = saying.asked(store, tool)
                 output = _SGR.sub("", nodes.output(store, tool))
                 return shown("\n\n".join(filter(None, (_words(asked) if asked else "", output))))
             case OfFault() if spot.event is not None and isinstance(spot.event.payload, ToolFinished):
@@ -59,6 +61,9 @@ def file_name(spot: Shown, *, raw: bool = False) -> str:
         case OfBlock():
             name += [f"turn-{spot.turn}", spot.kind.value.replace("_", "-")]
             end = "md" if spot.kind in (BlockKind.TEXT, BlockKind.REASONING) else end
+        case OfTold():
+            name += [f"turn-{spot.turn}", "".join(c for c in spot.role if c.isalnum())[:20]]
+            end = "md"
         case OfTool() | OfBranch() | OfResult():
             tool = spot if isinstance(spot, OfTool) else spot.tool
             name += [f"turn-{tool.turn.turn}", "".join(c for c in tool.started.name if c.isalnum() or c in "-_")[:40]]

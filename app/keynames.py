@@ -72,6 +72,6 @@ def textual(text: str) -> str:
         base = textual(match[2])
         return f"{match[1]}+{base}" if base else ""
     if len(text) == 1:
-        return text if text.isascii() and text.isalnum() else _TEXTUAL.get(text, "")
+        return text if text.isalnum() else _TEXTUAL.get(text, "")
     name = text.lower()
     return _TEXTUAL.get(name) or (name if name in _WRITTEN or name in _NAMED else "")

@@ -1,13 +1,16 @@
 """What the trace shows of one node, read from the record and painted as what it is. Runs in threads; draws nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from app import alerting
+from app import alerting, happening, tooling
 from app.callnodes import as_of, exchanges, facts, reported_lines
 from app.callnodes import pairs as pairs
 from app.callnodes import title as title
+from app.saying import asked, block, of_told, words_of
+from app.saying import said as said
+from app.saying import told as told
 from app.spots import (
     OfBlock,
     OfBranch,
@@ -17,14 +20,15 @@ from app.spots import (
     OfLane,
     OfResult,
     OfRun,
+    OfTold,
     OfTool,
     OfTry,
     OfTurn,
     Shown,
 )
-from store.domain.blocks import Block, BlockKind, blocks
+from app.turning import told_word
+from store.domain.blocks import Block, BlockKind
 from store.domain.board import Board, Generation, Lane
-from store.domain.codec import encode_payload
 from store.domain.events import Alert, CallFinished, CheckResult, Event, SubagentChecked, ToolFinished
 from store.domain.secrets import shown_line
 from store.domain.tape import Call
@@ -56,7 +60,9 @@ def describe(store: "Store", board: Board, shown: Shown, *, raw: bool = False, n
         case OfTry():
             return _one(store, shown.call, now)
         case OfBlock():
-            return _block(block(store, shown))
+            return worded(block(store, shown))
+        case OfTold():
+            return worded(of_told(store, shown))
         case OfTool():
             return _tool(store, shown)
         case OfResult():
@@ -95,37 +101,16 @@ def path(data: object) -> str:
             return f"{tool.who.label} · turn {tool.turn.turn} · {shown_line(tool.started.name)} · result"
         case OfBranch():
             return f"{data.who.label} · turn {data.tool.turn.turn} · a subagent of its own"
+        case OfTold():
+            return f"{data.who.label} · turn {data.turn} · {told_word(data.role, data.node)}"
         case OfBlock():
             return f"{data.who.label} · turn {data.turn} · {data.kind.value.replace('_', ' ')}"
         case OfEvent():
-            return data.event.payload.kind
+            who = data.event.subagent
+            return f"{who.label if who else f'run {data.event.run}'} · {happening.called(data.event.payload)}"
         case OfFault():
-            return f"{data.who.label} · {data.event.payload.kind if data.event else '…'}"
+            return f"{data.who.label} · {happening.called(data.event.payload) if data.event else '…'}"
     return ""
-
-
-def said(store: "Store", turn: OfTurn, now: float = math.inf) -> list[tuple[str, tuple[Block, ...]]]:
-    """The words of a turn's calls that have finished; in a playback, by the recorded time that it is `now`."""
-    from store import tapes
-
-    found: list[tuple[str, tuple[Block, ...]]] = []
-    for name in turn.calls:
-        call = as_of(tapes.call(store, name), now)
-        if call.ended is not None:
-            found.append((name, _blocks_of(store, call)))
-    return found
-
-
-def _answer(store: "Store", call: str) -> tuple[Block, ...]:
-    from store import tapes
-
-    return _blocks_of(store, tapes.call(store, call))
-
-
-def _blocks_of(store: "Store", call: Call) -> tuple[Block, ...]:
-    from store import tapes
-
-    return tuple(block for answer in tapes.answers(store, call) for block in blocks(answer.message))
 
 
 def blob(store: "Store", digest: str) -> str:
@@ -232,38 +217,19 @@ def check(result: CheckResult) -> list[Line]:
     return [head, *paint.indent(paint.guess(result.tail), 2)]
 
 
-def _block(block: Block) -> list[Line]:
+def worded(block: Block) -> list[Line]:
+    """A block of what was said or told."""
     match block.kind:
         case BlockKind.REASONING:
             return [[("reasoning", "faint")], *paint.plain(block.text, "reasoning")]
         case BlockKind.TEXT:
             return paint.prose(block.text)
         case BlockKind.TOOL_CALL:
-            return _input(block.name, block.input)
+            return tooling.given(block.name, block.input)
         case BlockKind.IMAGE | BlockKind.DOCUMENT:
             return [[(f"({block.kind.value} {shown_line(block.name)}, not drawn here)", "faint")]]
         case _:
             return paint.guess(block.text)
-
-
-def _input(name: str, value: Any) -> list[Line]:
-    """A tool call's input as what it is."""
-    head: list[Line] = [[("› ", "tool"), (shown_line(name), "tool")]]
-    given: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    match name:
-        case "run" if isinstance(given.get("command"), str):
-            return [*head, *paint.code(given["command"], language="bash")]
-        case "edit" if all(isinstance(given.get(key), str) for key in ("path", "old", "new")):
-            return [*head, *paint.edit(given["path"], given["old"], given["new"])]
-        case "submit" if isinstance(given.get("summary"), str):
-            return [*head, *paint.prose(given["summary"])]
-        case _:
-            return [*head, *paint.as_json(value)]
-
-
-def block(store: "Store", spot: OfBlock) -> Block:
-    """A block of a call's answer."""
-    return _answer(store, spot.call)[spot.block]
 
 
 def output(store: "Store", tool: OfTool) -> str:
@@ -272,18 +238,13 @@ def output(store: "Store", tool: OfTool) -> str:
     return "" if finished is None else blob(store, finished.result) or finished.summary
 
 
-def asked(store: "Store", tool: OfTool) -> Block | None:
-    """The block of the answer that asked for a tool."""
-    for name in reversed(tool.turn.calls):
-        for block in _answer(store, name):
-            if block.kind is BlockKind.TOOL_CALL and block.id == tool.started.tool_call:
-                return block
-    return None
-
-
 def _tool(store: "Store", tool: OfTool) -> list[Line]:
     block = asked(store, tool)
-    lines = _input(block.name, block.input) if block else [[("› ", "tool"), (shown_line(tool.started.summary), "tool")]]
+    lines = (
+        tooling.given(block.name, block.input)
+        if block
+        else [[("› ", "tool"), (shown_line(tool.started.summary), "tool")]]
+    )
     return [*lines, [], *_result(store, tool)]
 
 
@@ -291,25 +252,17 @@ def _result(store: "Store", tool: OfTool) -> list[Line]:
     finished = tool.finished
     if finished is None:
         return [[("▶ runs", "accent")]]
-    path = _given(store, tool).get("path")
-    return _finished(store, finished, path if isinstance(path, str) else "")
+    block = asked(store, tool)
+    return _finished(store, finished, block.input if block else None)
 
 
-def _finished(store: "Store", finished: ToolFinished, path: str = "") -> list[Line]:
-    """What a tool gave back; `path` is that of the file that it read."""
+def _finished(store: "Store", finished: ToolFinished, given: object = None) -> list[Line]:
+    """What a tool gave back; `given` is what it was asked."""
     head: Line = [
         ("✗ failed", "bad") if went_wrong(finished) else ("✔ went well", "good"),
         (f"  {finished.seconds:.2f}s", "faint"),
     ]
-    text = blob(store, finished.result) or finished.summary
-    if finished.name == "read" and finished.ok and path:
-        return [head, *paint.numbered(text, path)]
-    return [head, *paint.guess(text)]
-
-
-def _given(store: "Store", tool: OfTool) -> Mapping[str, Any]:
-    block = asked(store, tool)
-    return block.input if block and isinstance(block.input, dict) else {}
+    return [head, *tooling.gave(blob(store, finished.result) or finished.summary, given)]
 
 
 def _event(store: "Store", event: Event) -> list[Line]:
@@ -323,8 +276,7 @@ def _event(store: "Store", event: Event) -> list[Line]:
         return [head, [], *_finished(store, payload)]
     if isinstance(payload, Alert):
         return alerting.lines(store, event, payload)
-    kind, data = encode_payload(payload)
-    return [[(kind, "strong")], *paint.as_json(data)]
+    return [*happening.lines(payload)]
 
 
 def _turn(store: "Store", turn: OfTurn, now: float) -> list[Line]:
@@ -346,8 +298,8 @@ def _one(store: "Store", name: str, now: float, tries: Sequence[Call] = ()) -> l
     for tried in tries:
         lines += [[], *paint.indent(facts(tried), 2)]
     lines += [*reported_lines(tapes.response(store, call)), []]
-    for block in _blocks_of(store, call):
-        lines += [*_block(block), []]
+    for said_block in words_of(store, call):
+        lines += [*worded(said_block), []]
     return lines
 
 
@@ -359,7 +311,7 @@ def _raw(store: "Store", shown: Shown, now: float) -> list[Line]:
             return exchanges(store, shown.turn.calls, now)
         case OfResult() | OfBranch():
             return exchanges(store, shown.tool.turn.calls, now)
-        case OfBlock() | OfTry():
+        case OfBlock() | OfTry() | OfTold():
             return exchanges(store, [shown.call], now)
         case OfEvent() | OfFault() if shown.event is not None:
             return _event(store, shown.event)

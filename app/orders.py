@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from app import actions
 from store.domain.board import Generation, Lane
 from store.domain.commands import Command, Continue, Kill, Pause
 from store.domain.states import SubagentState
@@ -22,7 +23,7 @@ def refusal(action: str, lane: Lane, *, open: bool) -> str:  # noqa: A002 - the 
     if state.final or state is SubagentState.CHECKING:
         return f"subagent {label} has ended its work"
     if action == "pause" and state is SubagentState.PAUSED:
-        return f"subagent {label} is paused already; c lets it go on"
+        return f"subagent {label} is paused already; {actions.key('continue')} lets it go on"
     if action == "continue" and state is not SubagentState.PAUSED:
         return f"subagent {label} is not paused"
     return ""

@@ -59,7 +59,7 @@ def counted(count: int, thing: str, things: str = "") -> str:
 
 def money(usd: float | None, *, priced: bool = True) -> str:
     """US dollars as people read them; `priced` is false when some of it has no known price."""
-    if usd is None:
+    if usd is None or not (priced or usd):
         return "unknown"
     digits = 2 if usd >= 0.01 or usd <= 0 else 1 - math.floor(math.log10(usd))
     text = f"${usd:,.{digits}f}"

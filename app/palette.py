@@ -1,9 +1,12 @@
-"""The command palette: the registry's actions, by name."""
+"""The command palette: the registry's actions, by name, and the themes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from app import actions
 
@@ -11,28 +14,45 @@ if TYPE_CHECKING:
     from app.studio import Studio
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One line of it: what it is called, what stands behind that, what it does."""
+
+    name: str
+    beside: str
+    help: str
+    run: Callable[[], object]
+
+    @property
+    def shown(self) -> Content:
+        """Never as markup: a key may be a bracket, and a theme is called as its file says."""
+        return Content(f"{self.name}  ({self.beside})" if self.beside else self.name)
+
+
 class Palette(Provider):
     """What can be done on the screen below."""
 
     async def discover(self) -> Hits:
-        for title, action, run in self._commands():
-            yield DiscoveryHit(title, run, text=action.title, help=action.help)
+        for entry in self._entries():
+            yield DiscoveryHit(entry.shown, entry.run, text=entry.name, help=entry.help)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for title, action, run in self._commands():
+        for entry in self._entries():
             # What an action is called counts for more than what is said of it.
-            score = max(matcher.match(action.title), matcher.match(action.help) / 4)
+            score = max(matcher.match(entry.name), matcher.match(entry.help) / 4)
             if score > 0:
-                yield Hit(score, title, run, text=action.title, help=action.help)
+                yield Hit(score, entry.shown, entry.run, text=entry.name, help=entry.help)
 
-    def _commands(self) -> Iterator[tuple[str, actions.Action, Callable[[], None]]]:
+    def _entries(self) -> Iterator[Entry]:
         studio = cast("Studio", self.app)
         for action in studio.place.offered() if studio.place else actions.on(""):
             if action.id != "palette" and not studio.why_not(action.id):
                 keys = " ".join(actions.key_name(key) for key in action.keys)
-
-                def run(action_id: str = action.id) -> None:
-                    studio.action_do(action_id)
-
-                yield f"{action.title}  ({keys})", action, run
+                yield Entry(action.title, keys, action.help, partial(studio.action_do, action.id))
+        # Going through them by a key is for two or three.
+        for name in studio.theme_names:
+            now = "this one" if name == studio.theme else ""
+            yield Entry(
+                f"Theme {name}", now, "Draw with it until the app is closed.", partial(studio.choose_theme, name)
+            )

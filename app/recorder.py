@@ -189,7 +189,7 @@ async def _serve(home: Home, store: "Store", run: str, settings: Settings) -> bo
     for number in ends:
         loop.add_signal_handler(number, signalled.set)
     tape = None if settings.replay is None else Tape(store, settings.replay, into=run)
-    scribe = Scribe(store.path, durability=store.durability)
+    scribe = Scribe(store.path, durability=store.durability, journal=True)
     try:
         proxy = Proxy(
             store,

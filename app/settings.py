@@ -223,10 +223,11 @@ def _keys(found: Found, problems: list[Problem]) -> dict[str, tuple[str, ...]]:
 def clashing(keys: Mapping[str, tuple[str, ...]]) -> tuple[str, str, str] | None:
     """A rebound action that has a key in common with another that works in the same place: both, and the key."""
     everyone = actions.with_keys(keys)
-    for place in (*actions.SCREENS, actions.PLAYBACK):
+    for place in (*actions.SCREENS, actions.PLAYBACK, actions.SIDE):
         holder: dict[str, str] = {}
         for action in everyone:
-            if place not in action.where and actions.EVERYWHERE not in action.where:
+            everywhere = actions.EVERYWHERE in action.where and place != actions.SIDE
+            if place not in action.where and not everywhere:
                 continue
             for key in action.keys:
                 other = holder.setdefault(key, action.id)

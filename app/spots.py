@@ -46,6 +46,10 @@ class OfTurn:
     """Of its calls and its tools."""
     tools: list[str] = field(default_factory=list)
     seq: int = 0
+    over: int = 0
+    """Calls that have ended, tries aside."""
+    says: str | None = None
+    """The beginning of what it said, where it asked for no tool; None while that is not read."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,18 @@ class OfTry:
     turn: int
     call: str
     model: str
+
+
+@dataclass(frozen=True)
+class OfTold:
+    """A block of what a call was told; `node` is that of its message, "" for the system prompt."""
+
+    who: SubagentId
+    turn: int
+    call: str
+    node: str
+    block: int
+    role: str
 
 
 @dataclass(frozen=True)
@@ -117,4 +133,6 @@ class OfFault:
     event: Event | None = None
 
 
-Shown = OfRun | OfGeneration | OfLane | OfTurn | OfTry | OfBlock | OfTool | OfResult | OfBranch | OfEvent | OfFault
+Shown = (
+    OfRun | OfGeneration | OfLane | OfTurn | OfTry | OfTold | OfBlock | OfTool | OfResult | OfBranch | OfEvent | OfFault
+)

@@ -51,7 +51,7 @@ def _left(seats: Mapping[int, Seat], cells: int) -> Line:
         if room < 16:
             break
         said = shown_line(need.words, min(room - 10, 36))
-        line += [(f"  {seat.lane.id.label}", "strong"), (f" {said}", "warn")]
+        line += [(f"  {seat.lane.id.label}", "strong"), (f" {said}", need.mark[1])]
     return line
 
 

@@ -3,9 +3,11 @@
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.console import RenderableType
 from rich.text import Text
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
@@ -17,9 +19,10 @@ from app import actions, calling, terminal
 from app.configured import Configured
 from app.disk import Weigh, weigh
 from app.playback.feed import Start
-from app.playback.playing import NO_ORDERS
+from app.playback.playing import no_orders
 from app.screens.base import StudioScreen
 from app.settings import Configuration
+from app.whereabouts import Kept, Whereabouts
 from app.world import Track
 from store.domain.commands import Command, Launch, Stop
 from store.domain.events import CommandSettled
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 StartEngine = Callable[[str], object]
 """Starts an engine for a run and returns when it works. Whatever it raises is told to the operator."""
+
+NOTED = 5.0
+"""Seconds after which it is noted where the operator is: a terminal may be closed at any time."""
 
 Answered = Callable[[bool], object]
 """Told whether an order was applied."""
@@ -86,8 +92,15 @@ class Studio(Configured):
         ascii_only: bool | None = None,
         low_bandwidth: bool | None = None,
         play: Start | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        """`play` has a run played from the start."""
+        """`play` has a run played from the start. `kept` says where the operator was, and is told where they are; a
+        `run` goes before what it says."""
+        self._kept = kept
+        self.where = kept.read() if kept else Whereabouts()
+        self._returning = self.where.run if run is None else ""
+        if run is None and self.where.screen in actions.SCREENS:
+            run, screen = self.where.run or None, self.where.screen
         super().__init__(
             home, run, clock, configuration=configuration, ascii_only=ascii_only, low_bandwidth=low_bandwidth
         )
@@ -108,6 +121,7 @@ class Studio(Configured):
         self.begin_watching()
         self.push_screen(self._first)
         self.set_interval(self.tick_seconds, self._tick)
+        self.set_interval(NOTED, self.note)
         self.call_after_refresh(self.begin_configured)
 
     async def on_unmount(self) -> None:
@@ -126,6 +140,11 @@ class Studio(Configured):
             # The record's libraries are imported when the first screen stands.
             self.follow()
             self.place.tick()
+            if self.live.opened and self._returning:
+                if self._returning not in self.live.tracks:
+                    # It was deleted: what there was to come back to is gone.
+                    self.go("runs")
+                self._returning = ""
             if self.live.opened and all(track.read for track in self.live.tracks.values()):
                 self._call()
 
@@ -142,6 +161,18 @@ class Studio(Configured):
         if sequence and self._driver is not None:
             self._driver.write(sequence)
 
+    def note(self) -> None:
+        """Note where the operator is, for when the app is opened again. A playback is no place to come back to."""
+        if self.playback is None and self.place is not None:
+            self.place.note()
+            self.where = replace(self.where, screen=self.place.NAME, run=self.run_name or "")
+            if self._kept is not None:
+                self._kept.write(self.where)
+
+    def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        self.note()
+        super().exit(result, return_code, message)
+
     def gate_opened(self, track: Track) -> None:
         self.say(
             f"Run {track.id} waits at the gate after generation {track.latest}. "
@@ -154,7 +185,7 @@ class Studio(Configured):
     def order(self, run: str, command: Command, what: str, done: Answered | None = None) -> None:
         """Issue an order; its outcome is told when the engine has answered, unless `what` is "", and `done` called."""
         if self.playback is not None:
-            self.say(f"{what or command.name}: {NO_ORDERS}.", "warning")
+            self.say(f"{what or command.name}: {no_orders()}.", "warning")
             return
 
         def issue() -> None:
@@ -219,7 +250,7 @@ class Studio(Configured):
                 if board.state is not RunState.GATE:
                     return f"run {track.id} waits at no gate"
             case "stop":
-                if track is None or board is None or board.state.final or track.recording:
+                if track is None or board is None or not track.read or board.state.final or track.recording:
                     return "there is nothing to stop"
             case "resume":
                 if track is not None and track.recording:
@@ -252,6 +283,7 @@ class Studio(Configured):
         """Show another screen."""
         place = self.place
         if place is not None and place is self.screen and screen != place.NAME:
+            self.note()
             self.switch_screen(screen)
 
     def open_tape(self, subagent: SubagentId) -> None:
@@ -323,7 +355,7 @@ class Studio(Configured):
     def do_help(self) -> None:
         from app.screens.help import Help
 
-        self.push_screen(Help(self.place.NAME if self.place else "", self.size.width))
+        self.push_screen(Help(self.place.NAME if self.place else "", playback=self.playback is not None))
 
     async def action_quit(self) -> None:
         """Textual's own key for it leaves as ours does."""

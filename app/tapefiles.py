@@ -37,6 +37,14 @@ def read_file(home: Home, store: "Store", path: Path) -> "tuple[str, Sequence[Im
     from store.portable.incoming import SOURCE, import_run
 
     try:
+        if path.is_dir():
+            raise CommandError(
+                f"{path} is a folder: name one file in it. Sessions of Claude Code are those that end in .jsonl.",
+                Exit.USAGE,
+            )
+        if path.exists() and not path.is_file():
+            # It would be read more than once, and what is no file may have no end.
+            raise CommandError(f"{path} is no file but a pipe or a device: write it to a file first.", Exit.USAGE)
         with path.open("rb") as stream:
             head = stream.read(256)
         if is_tape(head):

@@ -92,6 +92,8 @@ class _Reader:
 
     def task(self, document: dict[str, Any]) -> Task | None:
         """The task; None when there were mistakes, which are in `problems` then."""
+        if isinstance(kind := document.get("sandbox"), str):
+            document = {**document, "sandbox": {"kind": kind}}
         self._unknown_tables(document)
         plain = [name for name in TABLES if name not in ARRAYS and "." not in name]
         values = {name: self._table(document.get(name, {}), name, (name,)) for name in plain}
@@ -189,6 +191,8 @@ class _Reader:
         near = get_close_matches(name, keys, 1)
         if near:
             right = f"did you mean {near[0]}?"
+        elif name == "sandbox":
+            right = "write it above all tables, or [sandbox] with a kind"
         elif elsewhere:
             right = f"it belongs under [{elsewhere[0]}]"
         else:

@@ -58,7 +58,7 @@ TABLES: dict[str, str] = {
     "model": "Who thinks.",
     "limits": "The most that each subagent may use.",
     "run_limits": "The most that the whole run may use.",
-    "sandbox": "Where the subagents' commands run.",
+    "sandbox": 'Where the subagents\' commands run. `sandbox = "docker"`, above all tables, is short for its `kind`.',
     "docker": "The subagents' containers, where they have any. Each limit is for one of them.",
     "observer": "What is carried from one generation to the next. The limits are its model's, in each generation.",
     "finish": "What happens at the end.",

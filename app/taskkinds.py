@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
-from store.domain.docker import DockerSettings
+from store.domain.docker import KEEPER, DockerSettings
 from store.domain.route import Deployment, deployment
 
 NO_LIMIT = "none"
@@ -246,7 +246,7 @@ def user() -> Kind:
             raise UnfitError(f"is {_shown(value)}") from error
         return str(value)
 
-    return Kind("numbers of a user and a group that are not root's", read)
+    return Kind(f"numbers of a user and a group that are not root's, the user not {KEEPER}", read)
 
 
 def address(*, empty: bool = True) -> Kind:

@@ -14,6 +14,8 @@ from widgets.states import SUBAGENT
 
 PAGE = 64
 """Turns that are read at once."""
+WORD = 8
+"""Cells for a subagent's state: most words fit."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,13 @@ def broke_off(event: Event) -> Span:
 
 def lane_line(who: SubagentId, plan: LanePlan, note: str) -> Line:
     """A subagent that has not begun; `note` says what is particular about it."""
-    line: Line = [(f"{who.label} ", "strong"), (shown_line(plan.strategy.name), "text")]
-    if plan.clean:
-        line.append((" · clean", "warn"))
+    line: Line = [(f"{who.label} ", "strong")]
+    if who.lane != OBSERVER:
+        line.append(_state(SubagentState.QUEUED))
+    line += [("clean · " if plan.clean else "", "warn"), (shown_line(plan.strategy.name), "text")]
     if note:
         line.append((f" {note}", "accent"))
-    if who.lane == OBSERVER:
-        return line
-    state_mark = SUBAGENT[SubagentState.QUEUED]
-    return [*line, (f"  {state_mark.glyph} {state_mark.word}", state_mark.ink)]
+    return line
 
 
 def asked_plan(model: str) -> LanePlan:
@@ -67,5 +67,10 @@ def asked_plan(model: str) -> LanePlan:
 
 def mark(lane: Item, state: SubagentState) -> None:
     """Show a subagent's state."""
+    lane.line = [lane.line[0], _state(state), *lane.line[2:]]
+
+
+def _state(state: SubagentState) -> Span:
+    """Before the strategy, which may be cut off: what has come of it is what one looks for."""
     state_mark = SUBAGENT[state]
-    lane.line = [*lane.line[:-1], (f"  {state_mark.glyph} {state_mark.word}", state_mark.ink)]
+    return f"{state_mark.glyph} {state_mark.word:<{WORD}}  ", state_mark.ink

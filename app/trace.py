@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from app import turning
+from app.saying import Told
 from app.spots import (
     OfBlock,
     OfBranch,
@@ -44,12 +45,12 @@ from store.domain.events import (
 )
 from store.domain.ids import OBSERVER, SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import SubagentState
+from store.domain.states import COULD_NOT_WORK, SubagentState
 from store.domain.strategy import LanePlan
 from widgets.flow import verdict
 from widgets.ink import Line
-from widgets.outline import Item, Outline, Range
-from widgets.states import SUBAGENT
+from widgets.outline import Item, Outline, Range, within
+from widgets.states import SUBAGENT, alert_span
 
 __all__ = [
     "PAGE",
@@ -231,7 +232,7 @@ class Trace:
         if lane.places is not None and 0 < item.place <= len(lane.places):
             earlier = lane.places[item.place - 1]
         for broke in lane.breaks:
-            key = f"e{broke.seq} break"
+            key = f"e{broke.seq}{turning.BREAK}"
             if earlier < broke.seq < event.seq and self.outline.find(key) is None:
                 self.outline.add(Item(key, [broke_off(broke)], leaf=True, data=OfEvent(broke)), item)
         return item
@@ -262,6 +263,10 @@ class Trace:
         """A turn by its number, when it is there."""
         return self._turns.get((who, number))
 
+    def turns(self) -> list[Item]:
+        """The turns that are there."""
+        return list(self._turns.values())
+
     def lane(self, who: SubagentId) -> Item | None:
         """A subagent's item."""
         lane = self.lanes.get(who)
@@ -269,15 +274,15 @@ class Trace:
 
     def newest(self, under: Item | None = None) -> Item | None:
         """The last turn that began; under an item, or anywhere."""
-        lanes = [lane for lane in self.lanes.values() if lane.turns and (under is None or _under(lane.item, under))]
+        lanes = [lane for lane in self.lanes.values() if lane.turns and (under is None or within(lane.item, under))]
         if not lanes:
             return None
         lane = max(lanes, key=lambda lane: (lane.who.generation, lane.turns, lane.who.lane))
         return self.outline.child(lane.item, lane.turns - 1)
 
-    def fill(self, turn: Item, said: Sequence[tuple[str, Sequence[Block]]]) -> None:
-        """Put in what a turn's calls said."""
-        turning.fill(self.outline, turn, said)
+    def fill(self, turn: Item, said: Sequence[tuple[str, Sequence[Block]]], told: Sequence[Told] = ()) -> None:
+        """Put in what a turn's calls were told and said."""
+        turning.fill(self.outline, turn, said, told)
 
     def _lane_of(self, item: Item) -> Lane | None:
         parent = item.parent
@@ -299,7 +304,7 @@ class Trace:
         elif who is not None and (lane := self.lanes.get(who)) is not None:
             self._of_lane(event, lane)
         elif who is None and isinstance(payload, Alert):
-            line = [(f"⚠ {shown_line(payload.text)}", "warn")]
+            line = [alert_span(payload.level, shown_line(payload.text))]
             self.outline.add(Item(f"e{event.seq}", line, leaf=True, data=OfEvent(event)), self.outline.roots[0])
 
     def _generation(self, number: int, plans: Sequence[LanePlan]) -> None:
@@ -367,7 +372,7 @@ class Trace:
                 lane.ended = payload
                 mark(lane.item, SubagentState.CHECKING)
                 said = f"ended: {payload.ending.value}" + (f", {shown_line(payload.detail)}" if payload.detail else "")
-                bad = int(payload.ending in turning.FAULTS)
+                bad = int(payload.ending in COULD_NOT_WORK)
                 self._note(lane, event, [(said, "bad" if bad else "faint")], bad)
             case SubagentChecked() as payload:
                 state = SubagentState.SOLVED if payload.solved else SubagentState.UNSOLVED
@@ -375,7 +380,8 @@ class Trace:
                 broken = int(payload.result is not None and bool(payload.result.broken))
                 self._note(lane, event, [(f"{SUBAGENT[state].glyph} {verdict(payload)}", SUBAGENT[state].ink)], broken)
             case Alert() as payload if lane.turning.last is None and not lane.turns:
-                self._note(lane, event, [(f"⚠ {shown_line(payload.text)}", "warn")], 1)
+                told = alert_span(payload.level, shown_line(payload.text))
+                self._note(lane, event, [told], int(turning.is_wrong(payload)))
             case _:
                 lane.turning.apply(event)
 
@@ -389,10 +395,3 @@ class Trace:
         item = Item(f"e{event.seq}", line, leaf=True, bad=bad, data=OfEvent(event))
         if self.outline.find(item.key) is None:
             self.outline.add(item, lane.item)
-
-
-def _under(item: Item, other: Item) -> bool:
-    above: Item | None = item
-    while above is not None and above is not other:
-        above = above.parent
-    return above is other

@@ -1,8 +1,9 @@
 """A subagent's turns folded from its events: what happened in each, under the item that stands for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from app.spots import OfBlock, OfBranch, OfEvent, OfResult, OfTool, OfTry, OfTurn
+from app.saying import SYSTEM, Told
+from app.spots import OfBlock, OfBranch, OfEvent, OfLane, OfResult, OfTold, OfTool, OfTry, OfTurn
 from store.domain.blocks import Block, BlockKind
 from store.domain.events import (
     Alert,
@@ -19,14 +20,12 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import AlertLevel, Ending
+from store.domain.states import COULD_NOT_WORK, AlertLevel
 from widgets import words
 from widgets.flow import named, went_wrong
 from widgets.ink import Line
 from widgets.outline import Figures, Item, Outline, Range
-
-FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
-"""Ends through no fault of the approach."""
+from widgets.states import alert_span
 
 
 def is_wrong(payload: Payload) -> bool:
@@ -38,10 +37,14 @@ def is_wrong(payload: Payload) -> bool:
             # A try is no error of the turn's: its call has gone on to the next one, or says so itself.
             return bool(payload.error) and not payload.parent
         case SubagentEnded():
-            return payload.ending in FAULTS
+            return payload.ending in COULD_NOT_WORK
         case SubagentChecked():
             return payload.result is not None and bool(payload.result.broken)
     return isinstance(payload, Alert) and payload.level is not AlertLevel.NOTE
+
+
+BREAK = " break"
+"""How the keys end of items that say where a tape broke off."""
 
 
 class Turning:
@@ -77,7 +80,8 @@ class Turning:
             case ToolFinished() as payload:
                 return self._tool_finished(payload)
             case Alert() as payload if self.last is not None:
-                return self._note(event, self.last, f"⚠ {shown_line(payload.text)}", "warn", bad=int(is_wrong(payload)))
+                span = alert_span(payload.level, shown_line(payload.text))
+                return self._note(event, self.last, *span, bad=int(is_wrong(payload)))
             case SubagentSteered() as payload if self.last is not None:
                 return self._note(event, self.last, f"» told: {shown_line(payload.text)}", "accent")
             case _:
@@ -155,6 +159,7 @@ class Turning:
             self._try_finished(payload)
         else:
             data.seconds += payload.seconds
+            data.over += 1
             turn.loaded = False
             if payload.error:
                 status = f" {payload.status}" if payload.status else ""
@@ -227,11 +232,18 @@ def blank_turn(key: str, who: SubagentId) -> Item:
     return Item(key, [("turn …", "faint")], loaded=False, blank=True, data=OfTurn(who, 0))
 
 
-def fill(outline: Outline, turn: Item, said: Sequence[tuple[str, Sequence[Block]]]) -> None:
-    """Put in what a turn's calls said: (call, the blocks of its answer), oldest call first."""
+def fill(outline: Outline, turn: Item, said: Sequence[tuple[str, Sequence[Block]]], told: Sequence[Told] = ()) -> None:
+    """Put in what a turn's calls were told, and what they said: (call, the blocks of its answer), oldest call first."""
     data = _turn_data(turn)
+    at = 1 + max((at for at, child in enumerate(turn.children) if _leads(child, OfTold)), default=-1)
+    for one in told:
+        key = told_key(data.who, data.turn, one.node, one.index)
+        if outline.find(key) is None:
+            shown = OfTold(data.who, data.turn, one.call, one.node, one.index, one.role)
+            outline.add(Item(key, _was_told(one), leaf=True, data=shown), turn, at)
+            at += 1
     # The tries came before what was said.
-    at = 1 + max((at for at, child in enumerate(turn.children) if isinstance(child.data, OfTry)), default=-1)
+    at = 1 + max((at for at, child in enumerate(turn.children) if _leads(child, OfTold, OfTry)), default=-1)
     for call, blocks in said:
         for index, block in enumerate(blocks):
             key = block_key(data, call, index, block)
@@ -239,10 +251,15 @@ def fill(outline: Outline, turn: Item, said: Sequence[tuple[str, Sequence[Block]
             if there is not None and there.parent is turn:
                 at = turn.children.index(there) + 1
             elif there is None and (block.kind is BlockKind.TOOL_CALL or block.text.strip() or _seen(block)):
-                shown = OfBlock(data.who, data.turn, block.kind, call, index)
-                outline.add(Item(key, _said(block), leaf=True, data=shown), turn, at)
+                shown_block = OfBlock(data.who, data.turn, block.kind, call, index)
+                outline.add(Item(key, _said(block), leaf=True, data=shown_block), turn, at)
                 at += 1
     turn.loaded = len(said) >= len(data.calls)
+
+
+def _leads(child: Item, *kinds: type) -> bool:
+    """Whether it stands before what was said: of these kinds, or where the tape broke off or others were forked."""
+    return isinstance(child.data, (OfLane, *kinds)) or child.key.endswith(BREAK)
 
 
 def _seen(block: Block) -> bool:
@@ -252,6 +269,11 @@ def _seen(block: Block) -> bool:
 def block_key(turn: OfTurn, call: str, index: int, block: Block) -> str:
     """The key of a block's item: a tool call that ran has one of its own."""
     return tool_key(turn, block.id) if block.kind is BlockKind.TOOL_CALL else f"{call} b{index}"
+
+
+def told_key(who: SubagentId, turn: int, node: str, index: int) -> str:
+    """The key of the item of what it was told."""
+    return f"{who.label} t{turn} » {node} {index}"
 
 
 def tool_key(turn: OfTurn, tool_call: str) -> str:
@@ -268,8 +290,20 @@ def label(turn: Item) -> None:
     if data.tools:
         more = f" +{len(data.tools) - 1}" if len(data.tools) > 1 else ""
         turn.line.append((f"  {data.tools[0]}{more}", "tool"))
+    elif data.says:
+        turn.line.append((f"  {data.says}", "faint"))
     if data.usage.total or data.seconds:
         turn.figures = Figures(data.usage.total, data.usd, data.seconds, data.priced)
+
+
+def speechless(turns: Iterable[Item]) -> list[Item]:
+    """Turns whose calls have ended, that asked for no tool, and of which it is yet to be read what they said."""
+    found = ((turn, turn.data) for turn in turns)
+    return [
+        turn
+        for turn, data in found
+        if isinstance(data, OfTurn) and data.says is None and not data.tools and 0 < len(data.calls) <= data.over
+    ]
 
 
 def _turn_data(turn: Item) -> OfTurn:
@@ -279,6 +313,16 @@ def _turn_data(turn: Item) -> OfTurn:
 
 def _try(shown: OfTry) -> Line:
     return [("→ ", "faint"), (shown_line(shown.model, 60) or "a try", "text")]
+
+
+def told_word(role: str, node: str) -> str:
+    """What it is that was told, in a word or two."""
+    return "system prompt" if role == SYSTEM or not node else f"told by the {shown_line(role, 20)}"
+
+
+def _was_told(told: Told) -> Line:
+    words = shown_line(told.block.text or f"{told.block.kind.value} {told.block.name}", 200)
+    return [("» ", "accent"), (f"{shown_line(told.role, 20)}  ", "accent"), (words, "faint")]
 
 
 def _said(block: Block) -> Line:

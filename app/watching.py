@@ -119,6 +119,7 @@ class Watching(App[None]):
     def _alive(self, message: feeds.Alive) -> None:
         for track in message.world.tracks.values():
             track.alive = track.id in message.runs
+            track.lived |= track.alive
         message.world.version += 1
 
     @on(feeds.Happened)

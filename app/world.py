@@ -25,6 +25,8 @@ class Track:
     alive: bool = False
     read: bool = False
     version: int = 0
+    lived: bool = False
+    """An engine held it while the app looked."""
     played: bool = False
     """It is seen again, as it was then: nothing can be asked of it."""
 
@@ -81,6 +83,8 @@ class World:
     """The last event that the flows have; 0 until the watched run's past has been read."""
     past: list[Event] = field(default_factory=list)
     """Every event of the watched run so far."""
+    handled: dict[SubagentId, int] = field(default_factory=dict)
+    """How many alerts of a subagent the operator had seen when the last order went to it."""
     version: int = 0
     """Changes with every message."""
     pointed: SubagentId | None = None

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -30,6 +31,7 @@ from backends.harness.played import Played
 from backends.harness.ports import Consult, Ports
 from backends.harness.strategies import PORTFOLIO
 from backends.leaving import until_signalled
+from backends.leftovers import over, swept
 from backends.observer import cited, observe
 from backends.observer.model.consulting import Consultant
 from backends.practice import MODEL, other_memory
@@ -38,7 +40,7 @@ from backends.providers import others
 from backends.proxy import Prices, Proxy, Tape, Upstream, serve
 from backends.rules import watched
 from backends.sandboxes import SandboxError, Sandboxes
-from store import blobs, commands, events, runs, tapes
+from store import blobs, commands, events, tapes
 from store.database import Store, StoreError, open_store
 from store.domain.board import Board
 from store.domain.events import (
@@ -47,7 +49,6 @@ from store.domain.events import (
     EngineStopped,
     FinishRan,
     FinishStarted,
-    RunFinished,
     SandboxesPrepared,
     SandboxesPreparing,
 )
@@ -91,7 +92,7 @@ class Engine:
 
     def __init__(self, home: Home, store: Store, run: str, *, key: str, version: str) -> None:
         self._store, self._key, self._version = store, key, version
-        self._folder = home.folder(run)
+        self._home, self._folder = home, home.folder(run)
         self._journal = Journal(store, run, time.time)
         self._board = self._journal.board
         if self._board.order is None:
@@ -104,7 +105,12 @@ class Engine:
     async def work(self) -> RunState:
         """Work on the run until it is over. Cancelled, it leaves the run so that another engine can go on."""
         try:
-            async with self._sandboxes() as (sandboxes, prepare):
+            task = self._order.task
+            swept_here = (task.docker.hosts or ("",)) if task.sandbox is SandboxKind.DOCKER else ()
+            async with (
+                swept(self._home, self._store, os.environ, but=swept_here),
+                self._sandboxes() as (sandboxes, prepare),
+            ):
                 await self._within(sandboxes, prepare)
         except asyncio.CancelledError:
             await self._journal.record(EngineStopped("It was told to leave; the run can be resumed."))
@@ -141,7 +147,7 @@ class Engine:
 
         def on(host: Host) -> DockerSandboxes:
             return DockerSandboxes(
-                run, folder.sandboxes, folder.mirror, settings, os.environ, host=host, over=self._over
+                run, folder.sandboxes, folder.mirror, settings, os.environ, host=host, over=partial(over, self._store)
             )
 
         async def told(sentence: str) -> None:
@@ -160,20 +166,9 @@ class Engine:
         finally:
             await placed.close()
 
-    def _over(self, run: str) -> bool:
-        """Whether nothing more will come of a run of this home."""
-        if all(row.id != run for row in runs.runs(self._store)):
-            return True
-        return any(isinstance(event.payload, RunFinished) for event in events.read(self._store, run=run))
-
     async def _prepared(self, prepare: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
         """Make sandboxes ready, and record how far that is."""
         lines: deque[str] = deque(maxlen=PREPARING)
-
-        def heard(line: str) -> None:
-            # What containers and images a build makes on its way tells nobody how far it is.
-            if not line.lstrip().startswith(("--->", "Removing intermediate container")):
-                lines.append(line)
 
         began = time.monotonic()
 
@@ -183,7 +178,7 @@ class Engine:
 
         telling = asyncio.create_task(every(FLUSH, tell))
         try:
-            await prepare(heard)
+            await prepare(lines.append)
         finally:
             telling.cancel()
             await asyncio.wait([telling])

@@ -78,7 +78,7 @@ async def stand_between(way: str, provider: int, folder: Path) -> None:
 
     store.write(prepare)
     upstreams = {"anthropic": Upstream(f"http://127.0.0.1:{provider}", "real")}
-    scribe = Scribe(store.path) if way == "scribe" else None
+    scribe = Scribe(store.path, journal=True) if way == "scribe" else None
     if way == "relay":
         proxy: Proxy = Relay(store, upstreams=upstreams)
     else:

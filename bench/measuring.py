@@ -88,6 +88,9 @@ async def _answer(reader: asyncio.StreamReader) -> None:
 
 _numbers = itertools.count()
 
+_SETTLING = 0.25
+"""Seconds for what a way does behind its answers: it costs that way, and not the next one."""
+
 
 async def measure(case: Case, way: Way, seconds: float) -> Result:
     """One round of a case: as many clients as are at once, each asking again and again, at least once, until the time
@@ -110,6 +113,7 @@ async def measure(case: Case, way: Way, seconds: float) -> Result:
     until = begin + seconds
     await asyncio.gather(*(client() for _ in range(case.at_once)))
     passed = time.perf_counter() - begin
+    await asyncio.sleep(_SETTLING)
     used = way.used() - used
     taken.sort()
     return Result(

@@ -211,7 +211,8 @@ def keys_cost(root: Path, panes: int, seconds: float, *, talking: bool) -> Keys:
         raise RuntimeError("another process holds the run")
     taken: list[float] = []
     try:
-        environ = {"MULTITRACK_HOME": str(root), "MULTITRACK_ASCII": "0"}
+        # It begins anew each time, not where it was left.
+        environ = {"MULTITRACK_HOME": str(root), "MULTITRACK_ASCII": "0", "MULTITRACK_STATE": f"{os.devnull}/none"}
         with in_a_terminal(sys.executable, "-m", "app", environ=environ) as terminal:
             terminal.until(b"bench")
             terminal.press(b"2")

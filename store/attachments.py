@@ -1,8 +1,9 @@
-"""Images, documents and other data that messages carry in base64, each kept once as a blob of its own.
+"""Images, documents and other data that requests carry in base64, each kept once as a blob of its own.
 
 It is taken out of what a node stores, and put back when that is read; the node key covers the whole message. So an
 image that comes again under another parent, in a fork of the conversation or on another subagent's tape, is no second
-image, and what a node stores stays small.
+image, and what a node stores stays small. The same goes for what is beside the messages: system prompt, tools and
+parameters.
 """
 
 import re
@@ -20,7 +21,7 @@ the index and in the node. That is 5 % of the 3 KiB that these characters hold; 
 _HEAD = re.compile(r"data:[^,]{0,200};base64,")
 
 Attachment = tuple[list[Any], str]
-"""Where in a message data stood, and the blob that it is."""
+"""Where in a message, or in the parts beside them, data stood, and the blob that it is."""
 
 
 def take(message: dict[str, Any]) -> tuple[dict[str, Any], list[Attachment], dict[str, bytes]]:

@@ -18,7 +18,13 @@ CHECKPOINT_PAGES = 4000
 copying waits twice for the disk, and a page that changed often is copied once."""
 
 
-def connect(path: Path, *, durability: Durability = "process", query_only: bool = False) -> Gathering:
+def connect(
+    path: Path,
+    *,
+    durability: Durability = "process",
+    query_only: bool = False,
+    checkpoint_pages: int = CHECKPOINT_PAGES,
+) -> Gathering:
     """A plain connection to a store that exists; the caller begins and ends transactions. sqlite3.Error."""
     # Opened as a URI so that a missing file is an error, not a new store. An explicit check_same_thread, because a
     # connection goes from thread to thread, one at a time.
@@ -29,7 +35,7 @@ def connect(path: Path, *, durability: Durability = "process", query_only: bool 
     try:
         driver.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         driver.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-        driver.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        driver.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
         driver.execute("PRAGMA temp_store = MEMORY")
         if query_only:
             driver.execute("PRAGMA query_only = ON")

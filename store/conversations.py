@@ -17,6 +17,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from store import jsonwalk, overlay
+from store.attachments import Attachment
 from store.dag import Kept, Tape, keep
 from store.domain.canonical import DIGEST_SIZE, InexactError, canonical, digest, kept_key
 from store.domain.kept import join_unit, split_unit, units
@@ -36,13 +37,14 @@ _ALL = 3000
 """About the bytes that a conversation takes in memory beside its own, and its messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a request beside its messages: its JSON, the blob it goes into, the digests of the body's members."""
+class Part(NamedTuple):
+    """A part of a request beside its messages: its JSON, the blob it goes into, the digests of the body's members.
+    `attached` is large data that has blobs of its own."""
 
     data: bytes
     blob: str
     members: dict[str, str | list[str]]
+    attached: Sequence[Attachment] = ()
 
 
 class Mark(NamedTuple):
@@ -62,8 +64,7 @@ class Mark(NamedTuple):
         return Mark(count, self.before, state)
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """Messages that were taken apart, as one node holds them: what that keeps, its key, the messages' digests as JSON,
     what it leaves out as JSON, and where they end in the body."""
 
@@ -157,8 +158,7 @@ class Conversation:
         return str(state.hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A body next to a conversation: how many nodes they share, where the list begins in the body, what the body has
     behind the shared nodes, read anew, and whether all is the same but for the messages."""
 

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from store import journal
 from store.connecting import Durability, connect
 from store.errors import StoreError, explain
 from store.lock import open_lock, try_lock
@@ -113,7 +114,7 @@ class Store:
 
 
 def open_store(path: Path, *, durability: Durability = "process") -> Store:
-    """Open the store, made and migrated as needed.
+    """Open the store, made and migrated as needed, with all that a recorder which is gone has left in its journal.
 
     StoreError when the file is none of ours, or of a newer version, or can't be read or written, or when it needs a
     migration while an engine holds it.
@@ -123,6 +124,10 @@ def open_store(path: Path, *, durability: Durability = "process") -> Store:
         if not _ready(path):
             _bring_to_head(path)
         _make_private(path)
+        if any(True for _ in journal.left(path)):
+            from store.recovering import recover
+
+            recover(path)
     except StoreError:
         raise
     except Exception as error:

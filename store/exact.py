@@ -44,6 +44,12 @@ def trimmed(data: bytes) -> bytes:
 
 def loads(data: bytes) -> Any:
     """Back from `dumps`, exactly."""
+    try:
+        value = orjson.loads(data)
+        if orjson.dumps(value) == data:
+            return value
+    except (ValueError, TypeError):
+        pass
     return json.loads(data)
 
 

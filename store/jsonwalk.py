@@ -6,8 +6,7 @@ no JSON. Positions are in bytes.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,8 +15,7 @@ from store.domain.canonical import InexactError, decoder
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """Objects of a list, where each ends, and where the bracket stands that closes it."""
 
     items: list[dict[str, Any]]

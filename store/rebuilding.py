@@ -50,16 +50,26 @@ def request(connection: Connection, call: Call) -> Any:
         return _lenient(blobs.load(connection, call.body))
     if call.tail is None or call.parameters is None:
         return None
-    body: dict[str, Any] = {}
-    for name, blob in ((SYSTEM[call.conversation], call.system), ("tools", call.tools)):
-        if blob is not None:
-            body[name] = loads(blobs.load(connection, blob))
+    body = {
+        name: part(connection, call, column)
+        for column, name in (("system", SYSTEM[call.conversation]), ("tools", "tools"))
+        if getattr(call, column) is not None
+    }
     overlays = overlay.read(connection, call.overlay) if call.overlay is not None else {}
     items: list[Any] = []
     for index, message in enumerate(messages(connection, call.tail, call.base)):
         items += join_unit(bare(message.message), overlays.get(index))
     body[call.conversation] = items[0]["content"] if overlays.get(0, {}).get("bare") else items
-    return {**loads(blobs.load(connection, call.parameters)), **body}
+    return {**part(connection, call, "parameters"), **body}
+
+
+def part(connection: Connection, call: Call, column: str) -> Any:
+    """What a request has beside its messages, by the column of its call. KeyError when some of it is missing."""
+    value = loads(blobs.load(connection, getattr(call, column)))
+    if call.attachments is None:
+        return value
+    own = [[path, name] for path, name in jsontext.loads(call.attachments) if path[0] == column]
+    return attachments.put_back({column: value}, own, lambda name: blobs.load(connection, name))[column]
 
 
 def _lenient(body: bytes) -> Any:

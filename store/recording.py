@@ -21,7 +21,7 @@ _START = (
     *("id", "run", "generation", "lane", "provider", "method", "path", "model", "stream", "started"),
     *("request_headers", "protocol", "conversation", "parent", "thread", "source", "tail", "base"),
 )
-_REQUEST = ("overlay", "system", "tools", "parameters", "body")
+_REQUEST = ("overlay", "system", "tools", "parameters", "attachments", "body")
 _ENDING = (
     *("first_byte", "ended", "status", "error", "complete", "stop_reason"),
     *("input", "output", "cache_read", "cache_write", "reasoning", "usd"),
@@ -32,6 +32,8 @@ _OPEN = (None, None, None, "", False, "", 0, 0, 0, 0, 0, None, None, None, "[]",
 
 INSERT = Insertion("calls", (*_START, *_REQUEST, "request_digest", *_ENDING, "notes", "answer"))
 _OPENED = "SELECT run, generation, lane, started, tail, ended, notes, conversation, parent FROM calls WHERE id = ?"
+_ENDED = 5
+"""Where in that row is when it ended."""
 _LEFT_OPEN = (
     "SELECT id, generation, lane, started, parent FROM calls WHERE run = ? AND ended IS NULL ORDER BY started, id"
 )
@@ -154,6 +156,15 @@ def put(connection: AnyConnection, start: CallStart, end: CallEnd | None, *, ope
     _record(connection, start, end, value)
 
 
+def ensure(connection: AnyConnection, start: CallStart, end: CallEnd | None) -> None:
+    """Put a call on the tape, inside a job, of which nobody knows how far it is there already."""
+    call = driver_of(connection).execute(_OPENED, (start.id,)).fetchone()
+    if call is None:
+        _record(connection, start, end, None)
+    elif end is not None and call[_ENDED] is None:
+        close_call(connection, end)
+
+
 def orphans(connection: AnyConnection, run: str, at: float) -> list[str]:
     """Close the calls that a dead engine left open, inside a job; their ids. For the run's one engine, before it makes
     calls of its own."""
@@ -270,4 +281,6 @@ def _notes(*notes: str) -> str:
 
 def _text(value: Any) -> str:
     """Text that SQLite can hold: it has no form for a lone surrogate."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -21,7 +21,7 @@ EVENTS = "data"
 """The payload of an event may name blobs in any of its fields: whatever looks like a digest is taken for one."""
 
 ATTACHMENTS = "attachments"
-"""The column of `nodes` with a JSON list of [path, blob]."""
+"""The column of `nodes` and of `calls` with a JSON list of [path, blob]."""
 
 _calls = metadata.tables["calls"].c
 _events = metadata.tables["events"].c
@@ -37,8 +37,11 @@ Where = ColumnElement[bool]
 def of_calls(connection: Connection, where: Where) -> Iterator[str]:
     """Blobs that these calls name, and those which their overlays are changes of."""
     seen: set[str] = set()
-    for row in connection.execute(select(*(_calls[name] for name in CALLS)).where(where)):
-        yield from filter(None, row)
+    for row in connection.execute(select(*(_calls[name] for name in (*CALLS, ATTACHMENTS))).where(where)):
+        *named, attachments = row
+        yield from filter(None, named)
+        if attachments is not None:
+            yield from attached(attachments)
         if row.overlay is not None and row.overlay not in seen:
             yield from _bases(connection, row.overlay, seen)
 
@@ -68,7 +71,7 @@ def of_nodes(connection: Connection, where: Where) -> Iterator[str]:
 
 
 def attached(data: str) -> Iterator[str]:
-    """The blobs in a node's list of attachments."""
+    """The blobs in a list of attachments."""
     entries: list[Any] = json.loads(data)
     for _, blob in entries:
         yield blob

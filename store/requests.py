@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from store import blobs, conversations, dag, jsonwalk, overlay
+from store import attachments, blobs, conversations, dag, jsontext, jsonwalk, overlay
 from store.conversations import Conversation, Fresh, Memory, Part
 from store.domain.canonical import digest, digest_of_members, member_digest, request_digest, value_digest
 from store.domain.safe_text import safe_line
@@ -150,7 +150,7 @@ def _begun(
     )
     fresh = conversations.take_apart(rest.items, rest.ends, member, base)
     if string:
-        fresh = [replace(fresh[0], overlay=form({**loads(fresh[0].overlay or b"{}"), "bare": True}))]
+        fresh = [fresh[0]._replace(overlay=form({**loads(fresh[0].overlay or b"{}"), "bare": True}))]
     conversation = Conversation(body, [start], rest.close)
     conversation.model, conversation.stream = _told(members)
     last = memory.last(tape, member) if not (string or elsewhere) else None
@@ -183,15 +183,19 @@ def _written(
 ) -> Request:
     """Write what a request has beside its nodes. `whole` is the digest of a conversation that is no list."""
     before, parts = conversation.written, conversation.parts
-    wanted = [part.blob for part in parts.values()] + ([before.blob] if before else [])
+    wanted = [name for part in parts.values() for name in _names(part)] + ([before.blob] if before else [])
     there = blobs.existing(connection, wanted)
     columns: dict[str, str | None] = {}
     members: dict[str, str | list[str]] = {}
     for name, part in parts.items():
-        if part.blob not in there:
-            blobs.put_new(connection, part.blob, part.data)
+        if not there.issuperset(_names(part)):
+            for blob, data in _stored(name, part).items():
+                if blob not in there:
+                    blobs.put_new(connection, blob, data)
         columns[name] = part.blob
         members.update(part.members)
+    attached = [attachment for part in parts.values() for attachment in part.attached]
+    columns["attachments"] = jsontext.dumps(attached) if attached else None
     written = overlay.write(connection, conversation.overlays, conversation.overlaid, changed, before, there)
     conversation.written = written
     columns["overlay"] = written.blob if written else None
@@ -257,8 +261,25 @@ def _parts(members: dict[str, Any], member: str, known: Mapping[str, Part]) -> d
         if form(loads(data)) != form(value):
             raise ValueError(f"{column} would not come back as they are")
         digests = {name: member_digest(name, item) for name, item in digested.items()}
-        parts[column] = Part(trimmed(data), digest(data), digests)
+        left, attached = data, list[attachments.Attachment]()
+        if len(data) >= attachments.LEAST:
+            without, attached, _ = attachments.take({column: value})
+            left = dumps(without[column]) if attached else data
+        parts[column] = Part(trimmed(data), digest(left), digests, attached)
     return parts
+
+
+def _names(part: Part) -> list[str]:
+    """The blobs of a part."""
+    return [part.blob, *(blob for _, blob in part.attached)]
+
+
+def _stored(column: str, part: Part) -> dict[str, bytes]:
+    """What these blobs hold."""
+    if not part.attached:
+        return {part.blob: part.data}
+    without, _, found = attachments.take({column: loads(part.data)})
+    return {part.blob: dumps(without[column]), **found}
 
 
 def _base(connection: AnyConnection, tape: dag.Tape, previous: str) -> tuple[str | None, int, list[str]]:

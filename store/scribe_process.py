@@ -1,12 +1,15 @@
 """The process that a `store.scribe.Scribe` begins: it writes each group of calls that comes in one transaction, and
 says so when that is committed.
 
+Where its engine was killed it also puts on the tape what is in the engine's journal, and ends.
+
 It loads what recording needs and nothing more: a third of what a process with SQLAlchemy and an event loop takes.
 
     python -m store.scribe_process STORE DURABILITY DESCRIPTOR
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,12 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from store import wire
+from store import recovering, wire
+from store.checkpoints import BACKSTOP, Checkpoints
 from store.commits import Committer, Failed, Plain
 from store.connecting import Durability, connect
 from store.errors import StoreError
 from store.gathering import Gathering
-from store.recording import put
+from store.recording import ensure, put
 from store.settling import settle
 
 log = logging.getLogger("multitrack.store")
@@ -30,14 +34,29 @@ def main(path: Path, durability: Durability, descriptor: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     settle()
-    committer: Committer[Gathering] = Committer(path, lambda: Plain(connect(path, durability=durability)))
+    engine = os.getppid()
+    checkpoints = Checkpoints(path)
+
+    def link() -> Plain:
+        return Plain(connect(path, durability=durability, checkpoint_pages=BACKSTOP))
+
+    committer: Committer[Gathering] = Committer(path, link)
     with socket.socket(fileno=descriptor) as line:
         while (data := _frame(line)) is not None:
-            outcomes = committer.commit([_job(call) for call in wire.group(data)])
+            again, calls = wire.group(data)
+            outcomes = committer.commit([_job(call, again=again) for call in calls])
+            if os.getppid() != engine:
+                # Whoever opened the store since may have put on the tape what is in the engine's journal.
+                for place, outcome in enumerate(outcomes):
+                    if isinstance(outcome, Failed):
+                        outcomes[place : place + 1] = committer.commit([_job(calls[place], again=True)])
             # Who asked may be gone; what it asked for is written all the same.
             with suppress(OSError):
                 line.sendall(wire.frame([_reply(outcome) for outcome in outcomes]))
+            checkpoints.wrote(len(outcomes), len(data))
+    checkpoints.close()
     committer.close()
+    recovering.recover(path)
 
 
 def _frame(line: socket.socket) -> bytearray | None:
@@ -56,10 +75,13 @@ def _exactly(line: socket.socket, size: int) -> bytearray | None:
     return data if came == size else None
 
 
-def _job(call: bytes) -> Callable[[Gathering], None]:
+def _job(call: bytes, *, again: bool) -> Callable[[Gathering], None]:
     def job(connection: Gathering) -> None:
         start, end, opened = wire.unpacked(call)
-        put(connection, start, end, opened=opened)
+        if again:
+            ensure(connection, start, end)
+        else:
+            put(connection, start, end, opened=opened)
 
     return job
 

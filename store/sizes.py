@@ -125,4 +125,7 @@ def named_blobs() -> str:
         "SELECT tape_nodes.run, json_extract(value, '$[1]') FROM nodes, tape_nodes, json_each(nodes.attachments) "
         "WHERE attachments IS NOT NULL AND tape_nodes.node = nodes.key"
     )
+    named.append(
+        "SELECT run, json_extract(value, '$[1]') FROM calls, json_each(attachments) WHERE attachments IS NOT NULL"
+    )
     return " UNION ALL ".join(named)

@@ -103,7 +103,8 @@ class Call(SQLModel, table=True):
     """One HTTP exchange with a model.
 
     The request is `tail` (the last node of its messages), `overlay` (a blob: what the node keys left out), and the
-    blobs `system`, `tools` and `parameters`; a body that could not be taken apart is the blob `body` instead.
+    blobs `system`, `tools` and `parameters`, from which `attachments` were taken out, as from a node (a path begins
+    with the column); a body that could not be taken apart is the blob `body` instead.
     `protocol` is that of who read it, `conversation` the body's member that holds the messages ("" for none), and
     `base` the node after which the request's own messages begin, where the provider keeps those before it.
     `answer` is the last node of the answer. `response` is the blob of the bytes as received, `timing` the blob of when
@@ -166,6 +167,7 @@ class Call(SQLModel, table=True):
     source: str = _later("")
     response_id: str = _later("")
     reasoning: int = _later(0)
+    attachments: str | None = None
 
 
 class Event(SQLModel, table=True):

@@ -18,9 +18,10 @@ from sqlalchemy import (
 )
 
 from store import blobs, rebuilding
+from store.domain.blocks import blocks
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
-from store.domain.tape import Call, Headers, Message
+from store.domain.tape import SPEAKERS, Call, Headers, Message
 from store.domain.timing import decode
 from store.recording import (
     DIED,
@@ -63,7 +64,9 @@ __all__ = [
     "response",
     "spend",
     "standing",
+    "system",
     "timing",
+    "told",
     "verify",
 ]
 
@@ -193,6 +196,31 @@ def answers(store: "Store", call: Call) -> list[Message]:
     """The nodes of a call's answer, as far as it came: most protocols' have one message, some several items."""
     with store.read() as connection:
         return rebuilding.messages(connection, call.answer, call.tail)
+
+
+def told(store: "Store", call: Call) -> list[Message]:
+    """What a call's model was told since it last spoke: the request's last messages, oldest first. All of them where it
+    had not spoken yet."""
+    found: list[Message] = []
+    with store.read() as connection:
+        key = call.tail
+        while key is not None and key != call.base:
+            message = rebuilding.node(connection, key)
+            if message.role in SPEAKERS:
+                break
+            found.append(message)
+            key = message.parent
+    return found[::-1]
+
+
+def system(store: "Store", call: Call) -> str:
+    """The words of a request's system prompt, where the protocol has a place of its own for it; else ""."""
+    if call.system is None:
+        return ""
+    with store.read() as connection:
+        value = rebuilding.part(connection, call, "system")
+    message = value if isinstance(value, dict) else {"content": value}
+    return "\n\n".join(block.text for block in blocks(message) if block.text)
 
 
 def timing(store: "Store", call: Call) -> list[tuple[int, float]]:

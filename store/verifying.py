@@ -16,7 +16,7 @@ from store.domain.canonical import canonical, digest_of_members, kept_key, membe
 from store.domain.kept import Overlay, bare, join_unit, role_of
 from store.domain.tape import Call, Message
 from store.domain.timing import decode
-from store.exact import form, loads
+from store.exact import form
 from store.requests import SYSTEM, body_digest
 
 _ON_TAPES = text("SELECT generation, lane, node FROM tape_nodes WHERE run = :run")
@@ -49,7 +49,7 @@ class Verifier:
         self._connection = connection
         self._nodes: dict[str, _Node] = {}
         self._changed: dict[tuple[str, bytes], list[str]] = {}
-        self._members: dict[str, dict[str, str | list[str]]] = {}
+        self._members: dict[tuple[str, str, str | None], dict[str, str | list[str]]] = {}
         self._overlays: OrderedDict[str, dict[int, Overlay]] = OrderedDict()
         self._sound: set[str] = set()
         self._on_tapes = {tuple(row) for row in connection.execute(_ON_TAPES, {"run": run})}
@@ -146,9 +146,9 @@ class Verifier:
         if overlays.get(0, {}).get("bare"):
             (whole,) = join_unit(bare(rebuilding.node(self._connection, own[0]).message), overlays[0])
             members[call.conversation] = value_digest(whole["content"])
-        for name, blob in ((SYSTEM[call.conversation], call.system), ("tools", call.tools), ("", call.parameters)):
-            if blob is not None:
-                members.update(self._part(name, blob))
+        for column, name in (("system", SYSTEM[call.conversation]), ("tools", "tools"), ("parameters", "")):
+            if getattr(call, column) is not None:
+                members.update(self._part(call, column, name))
         return digest_of_members(members)
 
     def _joined(self, key: str, left_out: Overlay) -> list[str]:
@@ -159,14 +159,14 @@ class Verifier:
             self._changed[known] = [value_digest(item) for item in join_unit(message, left_out)]
         return self._changed[known]
 
-    def _part(self, name: str, blob: str) -> dict[str, str | list[str]]:
+    def _part(self, call: Call, column: str, name: str) -> dict[str, str | list[str]]:
         """The digests of the members in a part of a request; of the one of that name, or of all."""
-        digests = self._members.get(name + blob)
+        known = (name, getattr(call, column), call.attachments)
+        digests = self._members.get(known)
         if digests is None:
-            value: Any = loads(blobs.load(self._connection, blob))
+            value = rebuilding.part(self._connection, call, column)
             members = {name: value} if name else value
-            digests = {member: member_digest(member, item) for member, item in members.items()}
-            self._members[name + blob] = digests
+            digests = self._members[known] = {member: member_digest(member, item) for member, item in members.items()}
         return digests
 
     def _overlay(self, blob: str | None) -> dict[int, Overlay]:

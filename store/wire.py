@@ -1,7 +1,7 @@
 """Calls on their way to the process that records them, and what became of each on its way back: frames on a socket.
 
-A frame is a group of calls, or their replies in the same order. Both ends are one interpreter, and nobody else is on
-the line, so marshal will do, which is several times as quick as pickle.
+A frame is a group of calls, with whether they may be on the tape already, or their replies in the same order. Both
+ends are one interpreter, and nobody else is on the line, so marshal will do, which is several times as quick as pickle.
 """
 
 import marshal
@@ -47,13 +47,13 @@ def unpacked(call: bytes) -> tuple[CallStart, CallEnd | None, bool]:
     return start, CallEnd(*ended), opened
 
 
-def frame(of: list[bytes] | list[Reply]) -> bytes:
-    """Calls or replies as they go out."""
+def frame(of: tuple[bool, list[bytes]] | list[Reply]) -> bytes:
+    """Calls, with whether some may be there already, or replies, as they go out."""
     data = marshal.dumps(of)
     return SIZE.pack(len(data)) + data
 
 
-def group(data: bytes | bytearray | memoryview) -> list[Any]:
+def group(data: bytes | bytearray | memoryview) -> Any:
     """Back from `frame`, without its size."""
-    of: list[Any] = marshal.loads(data)  # noqa: S302 - from our own process alone
+    of: Any = marshal.loads(data)  # noqa: S302 - from our own process alone
     return of

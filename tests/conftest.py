@@ -1,6 +1,7 @@
 """What tests of several modules share, because it takes long to begin; and in which order modules begin."""
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 # A `python3` that is a shell script, as pyenv's, takes as long to begin as what it begins takes to check a practice
 # bug, a thousand times.
 os.environ["PATH"] = f"{Path(sys.base_prefix, 'bin')}:{os.environ.get('PATH', os.defpath)}"
+
+# What a shell begins in the background, or under nohup, ignores these, and so would all that it begins: tests send them
+# to programs. A handler of ours is none in a program that is begun.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda *_: None)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 FIRST = (
     "test_demo.py",

@@ -123,15 +123,16 @@ def on_disk(home: Path) -> bytes:
 
 
 def recorders(home: Path) -> list[int]:
-    """The recorders' processes, by the store that they have open."""
-    found, inside = [], str(home)
+    """The recorders' processes, by the store that they have open. What one of them begins is for a moment a copy of it,
+    and is none."""
+    found, inside = dict[int, int](), str(home)
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if b"app.attached" not in (folder / "cmdline").read_bytes():
                 continue
             if any(str(each.readlink()).startswith(inside) for each in (folder / "fd").iterdir()):
-                found.append(int(folder.name))
-    return found
+                found[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    return [number for number, parent in found.items() if parent not in found]
 
 
 async def no_recorder(home: Path) -> None:

@@ -36,6 +36,7 @@ from store.domain.states import Ending, RunState, Validity
 from store.domain.task import Check, Task
 from store.events import read
 from store.home import Home
+from tests.waiting import pauses
 
 PATIENCE = 60.0
 """Seconds after which something that should have happened counts as hung."""
@@ -154,10 +155,8 @@ class Rig:
         return answer
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < end, f"waited in vain for {what}"
-            await asyncio.sleep(0.005)
+        for pause in pauses(condition, what, PATIENCE):
+            await asyncio.sleep(pause)
 
     async def state(self, state: RunState) -> Board:
         await self.until(lambda: self.board.state is state, str(state))

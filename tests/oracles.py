@@ -11,7 +11,16 @@ from urllib.parse import unquote_plus
 from store.domain.canonical import InexactError
 
 HOP_BY_HOP = {
-    *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+    *(
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    ),
     *(b"proxy-authenticate", b"proxy-authorization"),
 }
 PROVIDERS = {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"}

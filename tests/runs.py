@@ -18,6 +18,7 @@ from store.domain.events import Event
 from store.domain.task import Task
 from store.events import read
 from store.home import Home
+from tests.waiting import pauses
 
 DEADLINE = 240.0
 """Seconds after which a run that should have come on counts as hung; far above what it takes."""
@@ -72,10 +73,8 @@ def log(home: Home, run: str, *, after: int = 0) -> list[Event]:
 
 def until(condition: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
     """Wait for a condition; AssertionError that says what when it doesn't come."""
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.005)
+    for pause in pauses(condition, what, deadline):
+        time.sleep(pause)
 
 
 def until_event(store: Store, run: str, kind: str, *, after: int, process: "subprocess.Popen[bytes]") -> Event:

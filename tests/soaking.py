@@ -181,7 +181,7 @@ async def stand_between(path: Path, provider: int, port: int, *, with_scribe: bo
     store.write(lambda connection: tapes.orphans(connection, RUN, at=time.time()))
     names = sorted({recording.protocol for recording in RECORDINGS.values()})
     upstreams = {name: Upstream(f"http://127.0.0.1:{provider}", "real", name) for name in names}
-    scribe = Scribe(path) if with_scribe else None
+    scribe = Scribe(path, journal=True) if with_scribe else None
     async with serve(Proxy(store, upstreams=upstreams, scribe=scribe), port=port):
         print("ready", flush=True)
         await asyncio.Event().wait()

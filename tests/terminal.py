@@ -26,6 +26,11 @@ class Terminal:
         """What is on the screen."""
         return self._tmux("capture-pane", "-p", "-t", "main", *(["-e"] if colours else []))
 
+    @property
+    def title(self) -> str:
+        """What the program has set the terminal's title to."""
+        return self._tmux("display-message", "-p", "-t", "main", "#{pane_title}").strip()
+
     def resize(self, columns: int, rows: int) -> None:
         self._tmux("resize-window", "-t", "main", "-x", str(columns), "-y", str(rows))
 
@@ -56,7 +61,9 @@ def terminal(
 ) -> Iterator[Terminal]:
     """A terminal with a program in it; both are gone at the end. The screen stays readable after the program's end."""
     socket = f"multitrack-{uuid.uuid4().hex[:8]}"
-    settings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **environ}
+    settings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}
+    # Where the operator was is kept by those alone that name a folder for it.
+    settings |= {"MULTITRACK_STATE": f"{os.devnull}/none", **environ}
     line = "exec env -i " + " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
     line += " TERM=tmux-256color " + shlex.join(command)
     server = ["tmux", "-L", socket, "-f", "/dev/null"]

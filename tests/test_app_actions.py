@@ -17,7 +17,7 @@ def test_keys_avoid_what_terminals_and_shells_take() -> None:
 
 @pytest.mark.parametrize("playback", [False, True])
 def test_on_no_screen_a_key_means_two_things(playback: bool) -> None:
-    for screen in actions.SCREENS:
+    for screen in (*actions.SCREENS, *(() if playback else (actions.SIDE,))):
         keys = [key for action in actions.on(screen, playback=playback) for key in action.keys]
         assert len(keys) == len(set(keys)), screen
 
@@ -46,6 +46,7 @@ def test_every_action_is_somewhere_and_somebody_carries_it_out() -> None:
         *actions.SCREENS,
         actions.EVERYWHERE,
         actions.PLAYBACK,
+        actions.SIDE,
     }
 
 
@@ -61,15 +62,41 @@ def test_every_key_is_bound_where_its_action_works() -> None:
                 assert action.id in {getattr(binding, "id", None) for binding in bindings(where)}
 
 
-def test_help_names_every_action_with_its_key_and_its_twin() -> None:
-    for beside in (True, False):
-        lines = ["".join(text for text, _ in line) for line in help_screen.text("grid", beside=beside)]
-        whole = "\n".join(lines)
-        for action in actions.ACTIONS:
+def help_of(screen: str, cells: int, *, playback: bool = False) -> list[str]:
+    return ["".join(text for text, _ in line) for line in help_screen.text(screen, cells, playback=playback)]
+
+
+@pytest.mark.parametrize("cells", [80, 100, 132, 200])
+def test_help_names_every_action_with_its_key_and_its_twin(cells: int) -> None:
+    lines = help_of("grid", cells)
+    whole = " ".join(" ".join(lines).split())
+    for action in actions.ACTIONS:
+        assert action.title in whole
+        assert action.twin in whole
+        assert any(actions.key_name(action.keys[0]) in line and action.title in line for line in lines)
+        if not action.twin:
             assert action.help in whole
-            assert action.twin in whole
-            assert any(actions.key_name(action.keys[0]) in line and action.title in line for line in lines)
-        assert whole.index("Kill") < whole.index("Errors only")
+    assert whole.index("Kill") < whole.index("Errors only")
+    assert max(len(line) for line in lines) <= max(cells - help_screen.FRAME, 90)
+
+
+def test_help_folds_under_what_it_began_with() -> None:
+    lines = help_of("grid", 80)
+    at = next(number for number, line in enumerate(lines) if "Zoom" in line)
+    column = lines[at].index("The selected")
+    assert lines[at + 1][:column].strip() == "" and lines[at + 1][column] != " "
+
+
+def test_help_of_a_playback_has_its_keys_first_and_only_what_can_be_done() -> None:
+    lines = help_of("grid", 120, playback=True)
+    whole = "\n".join(lines)
+    assert whole.index("Playback") < whole.index("Grid") < whole.index("Everywhere")
+    for gone in ("Launch", "Steer", "Kill", "Restart", "Mark it:", "multitrack steer"):
+        assert gone not in whole
+    for there in ("Play, pause", "Zoom", "Side by side", "Errors only", "multitrack search QUERY"):
+        assert there in whole
+    keys = [line[2:13].strip() for line in lines[: lines.index("")] if line.startswith("  ")]
+    assert len(keys) == len(set(keys))
 
 
 def test_ids_are_unique() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import alignment
+from app import alignment, beside
 from app.alignment import Kind, Step, Used, align, counterparts, steps
 from app.cli import main
 from store import events
@@ -104,7 +104,9 @@ def test_steps_are_the_subagents_own_turns_since_it_last_began() -> None:
         (1, ("c1",), 15, ""),
         (3, ("c3",), 0, "overloaded"),
     ]
-    assert found[0].tools == (Used("x", "task", "task look", wrong=True, result="exit code 2"),)
+    assert found[0].tools == (
+        Used("x", "task", "task look", wrong=True, result="exit code 2", output=found[0].tools[0].output),
+    )
 
 
 def test_a_subagent_is_compared_with_its_strategy_in_other_generations_first(tmp_path: Path) -> None:
@@ -134,3 +136,38 @@ def test_from_the_command_line(
     assert (facts["left"], facts["right"]) == ("2.3", "1.1")
     assert len(facts["rows"]) == sum(facts["counts"].values())
     assert facts["counts"][Kind.SAME.value] < len(facts["rows"])
+
+
+def test_edits_of_one_file_are_the_same_only_when_they_write_the_same() -> None:
+    def edits(*writes: str) -> list[Step]:
+        return [
+            Step(number, number, tools=(Used(f"t{number}", "edit", "a.py", wrong=False, result="edited", writes=one),))
+            for number, one in enumerate(writes, 1)
+        ]
+
+    assert align(edits("x", "y"), edits("x", "y")).parts is None
+    assert align(edits("x", "y"), edits("x", "z")).parts == 1
+
+
+def test_what_two_turns_have_in_common_is_what_came_to_the_same() -> None:
+    left = Step(1, 1, tools=(Used("a", "run", "ls", wrong=False, result="fine"), Used("b", "run", "make", True, "1")))
+    right = Step(4, 9, tools=(Used("c", "run", "make", False, "0"), Used("d", "run", "ls", wrong=False, result="fine")))
+    both = alignment.shared(left, right)
+    assert [alignment.is_shared(tool, both) for tool in left.tools] == [True, False]
+
+
+def test_a_tapes_steps_know_what_they_wrote(tmp_path: Path) -> None:
+    with record.recorded(tmp_path) as home, open_store(home.store) as store:
+        ours = beside.read(store, SubagentId(record.LIVE, 1, 3))
+        wrote = [tool for step in ours for tool in step.tools if tool.writes]
+        assert {tool.name for tool in wrote} == {"edit"}
+        edit = next(step for step in ours if any(tool.writes for tool in step.tools))
+        one, other = beside.turns(store, edit, None)
+        assert other == []
+        said = "\n".join("".join(text for text, _ in line) for line in one)
+        assert said.index("@@") < said.index("first byte"), "what was done comes before what it took"
+        alone, _ = beside.turns(store, edit, edit)
+        assert "@@" not in "".join(text for line in alone for text, _ in line), "of what is the same a line is enough"
+        none, _ = beside.turns(store, edit, None, now=0.0)
+        assert "@@" not in "".join(text for line in none for text, _ in line), "it is still to come"
+        assert beside.read(store, SubagentId(record.LIVE, 1, 3), until=edit.seq)[-1].turn == edit.turn

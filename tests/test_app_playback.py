@@ -1,5 +1,6 @@
 """Playback on the screens: keys, mouse, what is refused, and the way back."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -254,7 +255,7 @@ async def test_a_trace_knows_nothing_of_what_comes_later(home: Home) -> None:
         await settled(pilot)
         await pilot.press("f")
         await settled(pilot)
-        assert "2.1 reproduce-first  ▶ running" in shown(pilot)
+        assert re.search("2\\.1 .*▶ running", shown(pilot))
         assert "number of concurrent requests" not in shown(pilot)
         await pilot.press("full_stop")
         await until(pilot, lambda: "number of concurrent requests" in shown(pilot), "what the call said")

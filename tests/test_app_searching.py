@@ -7,13 +7,16 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from app.finding import highlit
 from app.playback.feed import Start
 from app.playback.where import where
 from app.screens.traces import TracesScreen
+from store.domain.query import parse
 from store.home import Home
 from tests import record
 from tests.driving import settled, shown, studio, until
 from widgets.docview import DocView
+from widgets.ink import Line
 from widgets.results import Results
 
 SIZE = (120, 40)
@@ -104,3 +107,29 @@ async def test_it_stands_at_every_size(home: Home, size: tuple[int, int]) -> Non
             await pilot.press(key)
         await settled(pilot)
         assert screen.query_one("#search", Input).region.height == 1
+
+
+def test_what_matched_is_marked_in_the_node_and_found_over_a_line_break() -> None:
+    lines: list[Line] = [[("nothing", "text")], [("the lock ", "text"), ("times", "code-name"), (" out", "text")], []]
+    marked, first = highlit(lines, parse("lock time*"))
+    assert first == 1
+    assert [text for text, ink in marked[1] if ink == "match"] == ["lock", "time"]
+    assert ["".join(text for text, _ in line) for line in marked] == ["".join(text for text, _ in x) for x in lines]
+    split, first = highlit([[("a lock", "text")], [("timeout b", "text")]], parse('"lock timeout"'))
+    assert [[text for text, ink in line if ink == "match"] for line in split] == [["lock"], ["timeout"]]
+    assert first == 0
+    assert highlit(lines, parse("error:")) == (lines, None)
+
+
+async def test_a_long_text_begins_where_the_match_is(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=(120, 24)) as pilot:
+        await settled(pilot)
+        node = traces(pilot).query_one("#node", DocView)
+        lines: list[Line] = [[(f"line {number} {'folded ' * 20}", "text")] for number in range(200)]
+        node.show(lines, "a text", 150)
+        await pilot.pause()
+        assert "line 150 " in shown(pilot)
+        at = node.scroll_offset.y
+        node.show([*lines, [("more", "text")]], "a text", 10)
+        await pilot.pause()
+        assert node.scroll_offset.y == at, "the same text stays where it is read"

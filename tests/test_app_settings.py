@@ -1,5 +1,6 @@
 """The app with settings: other keys, themes that change while it runs, slow links, jump mode."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def place(app: Studio) -> str:
 
 
 async def test_rebound_keys_work_and_are_shown_everywhere(home: Home, folder: Path) -> None:
-    configuration = settings(folder, '[keys]\ntraces = "f3"\nkill = "K"\nrestart = "x"\npalette = "ctrl+k"\n')
+    configuration = settings(folder, '[keys]\ntraces = ["f3", "ö"]\nkill = "K"\nrestart = "x"\npalette = "ctrl+k"\n')
     app = studio(home, "grid", record.LIVE, configuration=configuration)
     async with app.run_test(size=(160, 50)) as pilot:
         await settled(pilot)
@@ -60,17 +61,22 @@ async def test_rebound_keys_work_and_are_shown_everywhere(home: Home, folder: Pa
         assert " x Restart" in shown(pilot)
         await pilot.press("3")
         assert place(app) == "grid"
+        await pilot.press("ö")
+        await until(pilot, lambda: place(app) == "traces", "the traces")
+        await pilot.press("2")
+        await until(pilot, lambda: place(app) == "grid", "the grid")
+        await settled(pilot)
         await pilot.press("K")
         await until(pilot, lambda: "Kill" in shown(pilot) and app.place is not app.screen, "the question")
         assert "End" in shown(pilot) or "Kill" in shown(pilot)
         await pilot.press("escape", "question_mark")
         await until(pilot, lambda: isinstance(app.screen, Help), "the help")
         text = app.screen.query_one(DocView).text
-        assert f"  {'K':<9}Kill" in text
-        assert f"  {'f3':<9}Traces" in text
+        assert re.search(r"^  K +Kill ", text, re.MULTILINE)
+        assert re.search(r"^  f3 ö +Traces ", text, re.MULTILINE)
         await pilot.press("escape", "ctrl+k")
         await until(pilot, lambda: "Who needs you  (a)" in shown(pilot), "the palette")
-        assert "Traces  (f3)" in shown(pilot)
+        assert "Traces  (f3 ö)" in shown(pilot)
         await pilot.press("escape", "f3")
         await until(pilot, lambda: place(app) == "traces", "the traces")
 
@@ -105,6 +111,39 @@ async def test_a_theme_is_taken_again_when_its_file_changes(home: Home, folder: 
         await until(pilot, lambda: app.theme == "multitrack-light" and "f3 Traces" in shown(pilot), "other settings")
         path.write_text("accent = 3\n", "utf-8")
         await until(pilot, lambda: "dusk.toml:1: accent: 3 is no colour" in told(app), "what is wrong with it")
+
+
+async def test_settings_that_come_while_the_app_is_open_count(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.configured.ABSENT", 0.05)
+    later = tmp_path / "later"
+    app = studio(home, "grid", record.LIVE, configuration=Configuration(later))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        later.mkdir()
+        (later / "settings.toml").write_text('[keys]\ntraces = "f3"\n', "utf-8")
+        await until(pilot, lambda: " f3 Traces" in shown(pilot), "the other key")
+
+
+async def test_the_palette_has_every_theme_by_name(home: Home, folder: Path) -> None:
+    (folder / "themes" / "dusk.toml").write_text('name = "dusk [b]"\n', "utf-8")
+    app = studio(home, "grid", record.LIVE, configuration=settings(folder, ""))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+p", *"theme")
+        await until(pilot, lambda: "Theme multitrack-dark  (this one)" in shown(pilot), "the theme that it is")
+        await until(pilot, lambda: "Theme dusk [b]" in shown(pilot), "the operator's own")
+        await pilot.press("escape", "ctrl+p", *"theme", "space", *"light", "down", "enter")
+        await until(pilot, lambda: app.theme == "multitrack-light", "the light theme")
+
+
+async def test_the_palette_shows_brackets_as_the_keys_that_they_are(home: Home) -> None:
+    app = studio(home, "grid", record.GATE)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+p", *"earlier")
+        await until(pilot, lambda: "Earlier  ([)" in shown(pilot), "the bracket")
 
 
 async def test_t_shows_one_theme_after_the_other(home: Home) -> None:

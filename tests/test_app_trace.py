@@ -5,12 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from app import nodes
+from app import happening, nodes
+from app.spots import OfTold
 from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Trace
+from app.turning import label, speechless
 from store import events
 from store.database import Store, open_store
 from store.domain.board import Board
+from store.domain.events import (
+    CallFinished,
+    CallStarted,
+    Event,
+    GenerationDesigned,
+    Payload,
+    RunFinished,
+    SubagentEnded,
+    TurnStarted,
+)
 from store.domain.ids import SubagentId
+from store.domain.limits import Spend, Usage
+from store.domain.states import Ending, RunState
+from store.domain.strategy import LanePlan, Strategy
 from tests import record
 from widgets.flow import went_wrong
 from widgets.ink import Line
@@ -203,3 +218,62 @@ def test_a_subagent_shows_its_strategy_its_verdict_and_its_patch(store: Store) -
         "valid",
     ):
         assert said in shown
+
+
+def test_a_turn_shows_what_it_was_told_before_what_it_said(store: Store) -> None:
+    trace, board = folded(store)
+    turn = trace.turn(SubagentId(record.LIVE, 2, 1), 1)
+    assert turn is not None
+    assert isinstance(turn.data, OfTurn)
+    said, told = nodes.said(store, turn.data), nodes.told(store, turn.data)
+    trace.fill(turn, said, told)
+    kinds = [type(item.data) for item in turn.children]
+    assert OfTold in kinds
+    assert kinds == sorted(kinds, key=lambda kind: kind is not OfTold), "what was told comes first"
+    before = labels(turn.children)
+    trace.fill(turn, said, told)
+    assert labels(turn.children) == before
+    prompt = next(item.data for item in turn.children if isinstance(item.data, OfTold) and not item.data.node)
+    assert nodes.path(prompt) == "2.1 · turn 1 · system prompt"
+    assert "subagent" in text(nodes.describe(store, board, prompt))
+
+
+def test_what_is_told_between_stands_in_its_turn_and_results_do_not(store: Store) -> None:
+    trace, _ = folded(store)
+    later = trace.turn(SubagentId(record.LIVE, 2, 1), 2)
+    assert later is not None
+    assert isinstance(later.data, OfTurn)
+    assert nodes.told(store, later.data) == []
+
+
+def test_a_turn_without_tools_says_how_it_begins() -> None:
+    who = SubagentId("r", 1, 1)
+    trace = Trace("r", "a title")
+    plan = LanePlan(1, Strategy("talk", "Talk."), False)
+    payloads: list[Payload] = [
+        GenerationDesigned((plan,)),
+        TurnStarted(1),
+        CallStarted("c1", "m"),
+        CallFinished("c1", 200, "end_turn", Usage(), 0.0, 0.1),
+    ]
+    trace.apply(Event(seq, 0.0, "r", 1, 1 if seq > 1 else None, payload) for seq, payload in enumerate(payloads, 1))
+    (turn,) = trace.turns()
+    assert speechless(trace.turns()) == [turn]
+    assert isinstance(turn.data, OfTurn)
+    turn.data.says = "All is well"
+    label(turn)
+    assert labels([turn]) == ["turn 1  All is well"]
+    assert speechless(trace.turns()) == []
+    assert who == turn.data.who
+
+
+def test_what_happened_is_said_in_words() -> None:
+    spend = Spend(4, Usage(1200, 30), 0.5, 61.0)
+    ended = Event(3, 0.0, "7k3ab", 2, 3, SubagentEnded(Ending.TIME, "It was still at `make`.", spend))
+    assert nodes.path(OfEvent(ended)) == "2.3 · end"
+    said = text(list(happening.lines(ended.payload)))
+    assert said.startswith("time limit\n\nIt was still at make.")
+    assert "1.2k" in said
+    over = RunFinished(RunState.SOLVED, "Solved in generation 3.", "/r/report.md")
+    assert "{" not in text(list(happening.lines(over)))
+    assert nodes.path(OfEvent(Event(9, 0.0, "7k3ab", None, None, over))) == "run 7k3ab · end of the run"

@@ -10,12 +10,13 @@ from textual.widgets import Input, TextArea
 
 from app.faults import Faults
 from app.screens.form import Form
-from app.screens.side import Side
+from app.screens.side import SideScreen
 from app.screens.traces import TracesScreen
-from app.spots import OfResult, OfTurn
+from app.spots import OfResult, OfTold, OfTurn
 from bench import bigrun
 from store import commands
 from store.database import Store, open_store
+from store.domain.board import Board
 from store.domain.commands import EditObservations, Fork
 from store.domain.ids import SubagentId
 from store.home import Home
@@ -89,6 +90,24 @@ async def test_a_long_run_opens_with_what_is_in_sight(tmp_path: Path) -> None:
         assert "exit code 1" in "".join(text for text, _ in screen.cursor.line)  # type: ignore[union-attr]
 
 
+async def test_a_run_is_described_also_where_its_trace_is_there_first(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = studio(home, "traces", record.SOLVED)
+    held: list[Board] = []
+    take = app.live.take
+    monkeypatch.setattr(app.live, "take", held.append)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: held and "run h9xpd" in shown(pilot), "the trace alone")
+        await until(pilot, lambda: not [one for one in app.workers if not one.is_finished], "the readers")
+        assert record.TASK.goal[:30] not in app.screen.query_one("#node", DocView).text
+        monkeypatch.undo()
+        for board in held:
+            take(board)
+        app.live.version += 1
+        await until(pilot, lambda: record.TASK.goal[:30] in app.screen.query_one("#node", DocView).text, "its goal")
+
+
 async def test_errors_only_has_a_row_for_each_and_leads_to_it(home: Home) -> None:
     async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
         await settled(pilot)
@@ -108,21 +127,33 @@ async def test_errors_only_has_a_row_for_each_and_leads_to_it(home: Home) -> Non
         await until(pilot, lambda: screen.cursor is not None and screen.cursor.key.startswith("1.1 t4 "), "that before")
 
 
+async def test_errors_only_begins_at_the_error_next_to_where_one_reads(home: Home) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 3, 5)
+        screen = traces(pilot)
+        assert isinstance(screen.cursor and screen.cursor.data, OfTurn)
+        # At once: what is not yet read leads there, too.
+        await pilot.press("e", "enter")
+        await until(pilot, lambda: isinstance(getattr(screen.cursor, "data", None), OfResult), "the error")
+        assert screen.cursor is not None and screen.cursor.key.startswith("2.3 t5 ")
+
+
 async def test_two_tapes_stand_side_by_side(home: Home) -> None:
     async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await at_turn(pilot, 3, 6)
         await pilot.press("d")
         await until(
-            pilot, lambda: isinstance(pilot.app.screen, Side) and pilot.app.screen.rows is not None, "both tapes"
+            pilot, lambda: isinstance(pilot.app.screen, SideScreen) and pilot.app.screen.rows is not None, "both tapes"
         )
-        side = cast("Side", pilot.app.screen)
+        side = cast("SideScreen", pilot.app.screen)
         assert (side.left.label, side.right.label) == ("2.3", "1.3")
         await until(pilot, lambda: "2.3 goes on alone" in shown(pilot), "where they part")
         view = side.query_one(SideBySide)
         await pilot.press("g", "n")
         assert view.cursor == 6
-        await pilot.press("tab")
+        await pilot.press("right_square_bracket")
         await until(pilot, lambda: side.right.label != "1.3" and side.rows is not None, "another tape")
         await pilot.press("g", "enter")
         await until(pilot, lambda: pilot.app.screen is not side, "the trace")
@@ -186,6 +217,34 @@ async def test_a_subagent_is_forked_from_a_turn(home: Home, store: Store) -> Non
     assert isinstance(order, Fork)
     assert order.call.startswith("c7k3ab")
     assert order.text == "I look at the refund first."
+
+
+async def test_a_forks_words_are_there_to_be_edited_or_left(home: Home, store: Store) -> None:
+    async with studio(home, "traces", record.LIVE).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await at_turn(pilot, 1, 1)
+        screen = traces(pilot)
+        screen.treeview.action_unfold()
+        await settled(pilot)
+        children = screen.cursor.children if screen.cursor is not None else []
+        screen.treeview.point(next(item for item in children if isinstance(item.data, OfTold) and not item.data.node))
+        await settled(pilot)
+        assert "a fork has a prompt of its own" in screen.why_not("fork")
+        first = next(item for item in children if isinstance(item.data, OfTold) and item.data.node)
+        screen.treeview.point(first)
+        for words in ("Begin.", "Begin with the refunds."):
+            await pilot.press("F")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Form), "the form")
+            area = pilot.app.screen.query_one(TextArea)
+            assert area.text == "Begin.", "its own words are there"
+            area.text = words
+            await pilot.press("enter")
+            await until(pilot, lambda: not isinstance(pilot.app.screen, Form), "the trace")
+        await until(pilot, lambda: len(commands.pending(store, record.LIVE)) == 2, "the orders")
+    left, edited = (one.command for one in commands.pending(store, record.LIVE))
+    assert isinstance(left, Fork) and isinstance(edited, Fork) and isinstance(first.data, OfTold)
+    assert (left.node, left.text) == (first.data.node, None)
+    assert (edited.node, edited.text) == (first.data.node, "Begin with the refunds.")
 
 
 async def test_the_screen_stands_at_every_size(home: Home) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from app.feeds import Alive, Feed, Flowed, Happened, Listed, Read, read_flows
-from app.world import World
+from app.screens.runs import row
+from app.world import Track, World
 from store import events
 from store.database import open_store
 from store.domain.board import Board
@@ -116,3 +117,16 @@ def test_a_run_that_is_opened_has_the_words_of_its_last_calls(tmp_path: Path) ->
     text = " ".join("".join(piece for piece, _ in row) for row in rows)
     assert "Who else changes the count without a lock?" in text
     assert flowed.seq == flowed.events[-1].seq
+
+
+def test_a_row_of_runs_says_nothing_of_what_is_not_there() -> None:
+    def shown(*, clean: bool, imported: str) -> tuple[str, str]:
+        track = Track("abcde", "a title", 1.0, Board("abcde"), read=True)
+        plans = PLAN, LanePlan(2, PLAN.strategy, clean=clean)
+        track.board.apply(Event(1, 1.0, "abcde", None, None, RunCreated(TASK, "t", "r", 1, imported=imported)))
+        track.board.apply(Event(2, 1.0, "abcde", 1, None, GenerationDesigned(plans)))
+        found = row(track, 2.0)
+        return found.clean, found.cost
+
+    assert shown(clean=True, imported="") == ("0/1", "$0.00")
+    assert shown(clean=False, imported="openai") == ("", ""), "no control, and nobody said what it cost"

@@ -143,3 +143,18 @@ def test_a_deletion_is_told_as_json(here: Here) -> None:
     assert (code, told["runs"]) == (Exit.FINE, [RUN])
     assert told["freed"].keys() == {"store", "files", "kept", "unnamed"}
     assert left(here) == {OTHER}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--host", "big"), Exit.USAGE, "goes with --images"),
+        (("--images", "--keep-solved"), Exit.USAGE, "doesn't go with --images"),
+        (("--images", "--host=-x"), Exit.USAGE, "--host -x is neither a Docker context nor an address"),
+        (("--images", "--host", "unix:///nosuch"), Exit.ENVIRONMENT, "no Docker engine answers at unix:///nosuch"),
+    ],
+)
+def test_images_are_somewhere(here: Here, options: tuple[str, ...], code: Exit, said: str) -> None:
+    found, out, err = here("prune", *options)
+    assert (found, out, said in err) == (code, "", True), err
+    assert left(here) == {RUN, OTHER}

@@ -194,6 +194,42 @@ def test_a_node_that_two_subagents_share_is_one(more: Here) -> None:
     assert [node["key"] for node in listed(more, "nodes", RUN, "1.2")] == [nodes[0]["key"]]
 
 
+def test_nodes_that_only_a_routes_tries_have_are_marked(more: Here) -> None:
+    """The client spoke Anthropic's protocol; one try OpenAI's, one the same, which was on the tape before it."""
+    me = SubagentId(RUN, 1, 3)
+    asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Is it the ledger?"}]}
+    there = {**asked, "messages": [{"role": "system", "content": "Be brief."}, *asked["messages"]]}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "It is."}]}
+    calls = (
+        ("t1", "/v1/chat/completions", there, "c9"),
+        ("t2", "/v1/messages", asked, "c9"),
+        ("c9", "/v1/messages", asked, None),
+    )
+    with open_store(more.home.store) as store:
+        for number, (call, path, body, parent) in enumerate(calls):
+            data = json.dumps(body).encode()
+            start = CallStart(call, NOW + 30 + number, RUN, me, "p", "POST", path, data, parent=parent)
+            answer = {"role": "assistant", "content": "It is."} if call == "t1" else said
+            end = CallEnd(call, NOW + 40, 200, complete=True, messages=[answer])
+            store.write(lambda connection, start=start, end=end: tapes.record_call(connection, start, end))  # type: ignore[misc] # mypy can't infer a lambda with defaults
+    marks = [(node["role"], node["try"]) for node in listed(more, "nodes", RUN, "1.3")]
+    assert sorted(marks) == [
+        ("assistant", False),
+        ("assistant", True),
+        ("system", True),
+        ("user", False),
+        ("user", True),
+    ]
+    assert [node["try"] for node in listed(more, "nodes", "c9")] == [False, False]
+    assert [node["try"] for node in listed(more, "nodes", "t1")] == [True, True, True]
+    assert [node["try"] for node in listed(more, "nodes", "t2")] == [False, False]
+    assert sum(node["try"] for node in listed(more, "nodes")) == 3
+    head, first, *_ = more("nodes", "t1")[1].splitlines()
+    assert head.split() == ["NODE", "PARENT", "DEPTH", "ROLE", "TRY", "TAPES", "SAYS"]
+    assert first.split()[2:4] == ["system", "try"]
+    assert "TRY" not in more("nodes", RUN, "1.1")[1].splitlines()[0]
+
+
 def test_search_hides_keys(more: Here) -> None:
     _, out, _ = more("search", "ledger", "--run", OTHER)
     assert SECRET not in out and "ledger" in out

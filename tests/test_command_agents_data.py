@@ -84,12 +84,11 @@ WHOLE = Seen(3, 3)
         (127, "sh: claude: not found", Seen(), None, Ending.NEVER_STARTED, "isn't there in the sandbox"),
         (126, "", Seen(), None, Ending.NEVER_STARTED, "can't be run in the sandbox"),
         (1, "bad config", Seen(), None, Ending.NEVER_STARTED, "exit code 1 without a model call: bad config"),
-        (None, "", Seen(), None, Ending.NEVER_STARTED, "it ended without a model call"),
         (1, "Invalid API key · Please run /login", Seen(), None, Ending.LOGIN_LOST, "/login"),
         (1, "429 Too Many Requests", Seen(), None, Ending.RATE_LIMITED, "429"),
         (1, "x", Seen(2, 1, 401, "authentication_error: no"), None, Ending.LOGIN_LOST, "HTTP 401 authentication_error"),
         (0, "x", Seen(2, 1, 429, "rate_limit_error: slow"), None, Ending.RATE_LIMITED, "HTTP 429 rate_limit_error"),
-        (0, "x", Seen(2, 1, 429, "insufficient_quota: pay"), None, Ending.RATE_LIMITED, "insufficient_quota"),
+        (0, "x", Seen(2, 1, 429, "insufficient_quota: pay"), None, Ending.LOGIN_LOST, "insufficient_quota"),
         (1, "x", Seen(2, 1, 403, "permission_error: no"), None, Ending.LOGIN_LOST, "permission_error"),
         (1, "x", Seen(2, 1, 400, "invalid_request_error: prompt is too long"), None, Ending.TOKENS, "too long"),
         (1, "x", Seen(2, 1, 500, "api_error: oops"), None, Ending.PROVIDER, "HTTP 500 api_error: oops"),
@@ -98,9 +97,7 @@ WHOLE = Seen(3, 3)
         (1, "x", Seen(2, 1, 200, HUNG_UP), None, Ending.PROVIDER, "it was cut off: the client hung up: x"),
     ],
 )
-def test_how_it_ended(
-    code: int | None, printed: str, seen: Seen, limit: Ending | None, ending: Ending, says: str
-) -> None:
+def test_how_it_ended(code: int, printed: str, seen: Seen, limit: Ending | None, ending: Ending, says: str) -> None:
     found = outcome(code, printed, seen, limit)
     assert found.ending is ending and says in found.detail
 

@@ -2,12 +2,12 @@
 provider that plays a script."""
 
 import asyncio
-import hashlib
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,38 +15,21 @@ from app.engines import command, create_run
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.known import AIDER, CLAUDE_CODE, CODEX, MINI_SWE_AGENT, OPENCODE
 from backends.sandboxes.docker import Host
-from backends.sandboxes.docker.engine import Engine
-from backends.sandboxes.docker.image import build
 from store.domain.board import Lane
 from store.domain.commands import Steer
 from store.domain.docker import DockerSettings
-from store.domain.events import ToolFinished, ToolStarted, TurnStarted
+from store.domain.events import ProgramSaid, ToolFinished, ToolStarted, TurnStarted
 from store.domain.states import Ending, RunState
 from store.domain.task import SandboxKind
 from store.home import Home
 from tests.agentrig import MODEL, Studio, studio
-from tests.dockerrig import IMAGE, engine, left
+from tests.dockerrig import engine, left
 from tests.harnessrig import make_repository, small_task
+from tests.images import SETTINGS, installed, on_node
 from tests.runs import board
 from tests.upstreams import Fault, Heard, Said, Upstream, Use
 
 pytestmark = [engine(), pytest.mark.timeout(900)]
-
-SETTINGS = DockerSettings(image=IMAGE, memory=1 << 30, pids=256)
-NODE = "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null"
-
-
-def on_node() -> DockerSettings:
-    """Settings with an image that has Node, which three agents are installed with."""
-    text = f"FROM {IMAGE}\n{NODE}\n"
-    name = f"multitrack/test-node:{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
-    host = Host("", os.environ)
-    try:
-        if not host.has(name):
-            asyncio.run(build(Engine(host), text.encode(), name, {}, print))
-    finally:
-        host.close()
-    return replace(SETTINGS, image=name)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +40,6 @@ def node() -> DockerSettings:
 def steps(*said: Said) -> Callable[[Heard], Said]:
     """One step a turn; who offers no tools asks for a title."""
     return lambda heard: said[min(heard.turns, len(said) - 1)] if heard.tools else ["A title"]
-
-
-def installed(declaration: Declaration, settings: DockerSettings) -> DockerSettings:
-    return replace(settings, install=declaration.install)
 
 
 def lane_of(s: Studio) -> Lane:
@@ -204,6 +183,39 @@ async def test_an_agent_that_the_image_lacks_has_never_started(tmp_path: Path) -
         ended = lane_of(s).ended
         assert ended is not None and ended.ending is Ending.NEVER_STARTED
         assert "is the agent installed in the image?" in ended.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("python3 -c 'bytearray(600 << 20)'", "out of memory: the container reached its 128 MiB"),
+        ("sh -c 'kill -9 $$'", "its program was killed by signal 9"),
+    ],
+)
+async def test_what_killed_it_is_told(tmp_path: Path, command: str, says: str) -> None:
+    settings = replace(SETTINGS, memory=128 << 20)
+    async with studio(tmp_path, Declaration("small", command), steps(["no"]), settings) as s:
+        await s.finish()
+        ended = lane_of(s).ended
+        assert ended is not None and ended.ending is Ending.CRASHED
+        assert says in ended.detail
+        assert ("memory" in ended.detail) is ("memory" in says)
+
+
+@pytest.mark.parametrize(("end", "says"), [("kill", "its container was killed"), ("remove", "somebody removed it")])
+async def test_one_whose_container_ends_has_not_failed(tmp_path: Path, end: str, says: str) -> None:
+    host = Host("", os.environ)
+    api: Any = host.client().api
+    async with studio(tmp_path, Declaration("small", "echo here; exec sleep 1000"), steps(["no"]), SETTINGS) as s:
+        working = asyncio.create_task(s.finish())
+        await s.rig.until(lambda: bool(s.events(ProgramSaid)), "its program")
+        name = lane_of(s).sandbox
+        api.kill(name) if end == "kill" else api.remove_container(name, force=True)
+        await working
+        ended = lane_of(s).ended
+        assert ended is not None and ended.ending is Ending.CRASHED, ended
+        assert f"the sandbox of {s.rig.run}.1.1 is lost: " in ended.detail and says in ended.detail
+    host.close()
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,9 @@ def test_without_an_image_it_is_local_and_no_engine_is_asked() -> None:
 def test_without_an_engine_it_is_local_unless_containers_were_asked_for() -> None:
     task, said = settled(NAMED, NOWHERE)
     assert task.sandbox is SandboxKind.LOCAL
-    assert "no Docker engine answers: start it (`sudo systemctl start docker`" in said[0]
+    assert "no Docker engine answers at unix:///nowhere/docker.sock (DOCKER_HOST): start it (`sudo" in said[0]
     told = wrong(replace(NAMED, sandbox=SandboxKind.DOCKER), NOWHERE)
-    assert told.startswith("no Docker engine answers: start it")
+    assert told.startswith("no Docker engine answers at unix:///nowhere/docker.sock (DOCKER_HOST): start it")
 
 
 def test_an_agent_that_does_as_it_likes_is_not_let_loose_by_chance() -> None:
@@ -61,6 +61,13 @@ def test_an_engine_that_we_may_not_use() -> None:
     wrapped.__cause__ = denied
     assert "may not be used by you: join its group (`sudo usermod -aG docker $USER`" in unreachable("", wrapped)
     assert "tcp://there" in unreachable("tcp://there", wrapped)
+
+
+def test_an_engine_elsewhere_is_not_to_be_started_here() -> None:
+    told = wrong(replace(NAMED, sandbox=SandboxKind.DOCKER), {"DOCKER_HOST": "tcp://127.0.0.1:9"})
+    assert told.startswith("no Docker engine answers at tcp://127.0.0.1:9 (DOCKER_HOST): see whether it runs there")
+    told = wrong(replace(NAMED, sandbox=SandboxKind.DOCKER), {"DOCKER_HOST": "bogus"})
+    assert told.startswith("no Docker engine answers at bogus (DOCKER_HOST): ")
 
 
 @engine()
@@ -156,5 +163,5 @@ def test_run_says_it_and_starts_nothing(
         "utf-8",
     )
     assert main(["run", "--headless", str(tmp_path)]) == Exit.ENVIRONMENT
-    assert "no Docker engine answers: start it" in capsys.readouterr().err
+    assert "no Docker engine answers at unix:///nowhere/docker.sock (DOCKER_HOST): start it" in capsys.readouterr().err
     assert not (tmp_path / "home" / "runs").exists()

@@ -40,7 +40,7 @@ class Demo:
     def __init__(self, home: Home, *options: str) -> None:
         self.home = home
         line = [runs.PYTHON, "-P", "-m", "app", "--home", str(home.root), "demo", "--headless", "--json", *options]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=runs.DEADLINE, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=2 * runs.DEADLINE, check=False)
         assert done.returncode == 0, done.stderr
         self.summary: dict[str, Any] = json.loads(done.stdout)
         self.run: str = self.summary["run"]

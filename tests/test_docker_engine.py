@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import json
 import os
+import secrets
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from app.cli import main
+from app.doctor import _images
 from backends.sandboxes import SandboxError, touched
-from backends.sandboxes.docker import Host, ready
-from backends.sandboxes.docker.image import LABEL_IMAGE
+from backends.sandboxes.docker import Host, readiness, ready
+from backends.sandboxes.docker.image import LABEL_IMAGE, tag
 from store.domain.docker import DockerSettings
 from tests.dockerrig import IMAGE, SETTINGS, SecondEngine, engine, left, sandboxes_in, sandboxes_of, second_engine
 from tests.sandboxcontract import Mirror, a_nap, repository, running, shell, until
@@ -97,6 +101,28 @@ def test_an_image_without_a_shell_or_git_is_told(api: Any) -> None:
     assert not api.volumes(filters=ours)["Volumes"]
 
 
+def test_what_looks_left_that_were_killed_is_removed_by_the_next_ones(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = secrets.token_hex(4)
+    # Others may be looking at the same time.
+    kind = f"multitrack.test.{mark}"
+    monkeypatch.setattr(readiness, "LABEL_KIND", kind)
+    labels = {kind: "probe"}
+    api.create_container(IMAGE, ["true"], labels=labels)
+    api.create_volume(f"multitrack-probe-{mark}", labels=labels)
+    ours = {"label": kind}
+
+    def there() -> int:
+        return len(api.containers(all=True, filters=ours)) + len(api.volumes(filters=ours)["Volumes"] or ())
+
+    levels(SETTINGS)
+    assert there() == 2, "somebody may be looking just now"
+    monkeypatch.setattr(readiness, "STALE", -5.0)
+    levels(SETTINGS)
+    assert there() == 0
+
+
 async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: Mirror, api: Any) -> None:
     context = tmp_path / "context"
     context.mkdir()
@@ -107,27 +133,42 @@ async def test_an_image_is_built_and_the_steps_are_told(tmp_path: Path, mirror: 
         "RUN chmod 755 /usr/local/bin/tool && echo built with $WORD\n"
         'ENTRYPOINT ["false"]\nUSER nobody\nVOLUME /data\nHEALTHCHECK CMD false\n'
     )
-    arguments = (("BASE", IMAGE), ("WORD", "care"))
-    settings = replace(SETTINGS, image="multitrack/test-built:1", dockerfile=str(file), build_arguments=arguments)
+    # As nobody has built it before.
+    word = secrets.token_hex(8)
+    image, arguments = f"multitrack/test-built:{word}", (("BASE", IMAGE), ("WORD", word))
+    settings = replace(SETTINGS, image=image, dockerfile=str(file), build_arguments=arguments)
     lines: list[str] = []
     try:
         async with sandboxes_of(tmp_path / "home", mirror[0], settings) as made:
             await made.prepare(lines.append)
             assert any(line.startswith("Step 2/") for line in lines), lines
-            assert "built with care" in lines
+            assert f"built with {word}" in lines
             sandbox = await made.create("1.1", mirror[1])
             assert await shell(sandbox, "tool; id -u") == "a tool\n1000"
         # A second time nothing is left to do.
         assert levels(settings)["image"][0] == "ok"
-        file.write_text(f"FROM {IMAGE}\nRUN echo before it breaks && false\n")
+        lines.clear()
         broken = sandboxes_in(tmp_path / "home", mirror[0], settings)
-        with pytest.raises(SandboxError, match=r"multitrack/test-built:1 could not be built: .*false"):
-            await broken.prepare(lines.append)
+        for text, words in (
+            (
+                "RUN printf '\\033[31mbefore it breaks\\n' && false",
+                "returned a non-zero code: 1. It printed last: before it",
+            ),
+            ("RUM true", "unknown instruction: RUM"),
+            ("COPY nosuch /", "nosuch"),
+            ("RUN rm /usr/bin/git", "the image built from .* has no Git: install it"),
+            ("FROM multitrack/nosuch:1", "not there and can't be fetched: bring it there"),
+        ):
+            file.write_text(f"FROM {IMAGE}\n{text}\n")
+            with pytest.raises(SandboxError, match=words) as caught:
+                await broken.prepare(lines.append)
+            assert str(file) in str(caught.value)
         assert "before it breaks" in lines
+        assert not [line for line in lines if line.lstrip().startswith(("--->", "Removing"))]
         await broken.remove()
         assert left(tmp_path / "home") == []
     finally:
-        api.remove_image("multitrack/test-built:1", force=True)
+        api.remove_image(image, force=True)
 
 
 async def test_an_engine_that_is_started_anew_takes_no_work_with_it(
@@ -143,7 +184,9 @@ async def test_an_engine_that_is_started_anew_takes_no_work_with_it(
         await asyncio.to_thread(second.kill)
         with pytest.raises(SandboxError, match="no Docker engine answers at unix://"):
             await work
-        assert (await program.output.read(), await program.ended()) == (b"", None)
+        assert await program.output.read() == b""
+        with pytest.raises(SandboxError, match="no Docker engine answers at unix://"):
+            await program.ended()
         with pytest.raises(SandboxError, match="no Docker engine answers"):
             await made.create("1.2", mirror[1])
         await sandbox.interrupt()
@@ -158,6 +201,62 @@ async def test_an_engine_that_is_started_anew_takes_no_work_with_it(
         other = await made.create("1.2", mirror[1])
         await other.apply(await again.patch())
         assert await other.read("kept.txt") == b"kept"
+
+
+async def test_images_that_no_run_uses_are_removed_when_asked(
+    tmp_path: Path, second: SecondEngine, mirror: Mirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prune(*options: str) -> dict[str, Any]:
+        code = main(
+            ["--home", str(tmp_path / "home"), "prune", "--images", "--host", second.address, "--json", *options]
+        )
+        told = capsys.readouterr()
+        assert code == 0, told.err
+        said: dict[str, Any] = json.loads(told.out)
+        return said
+
+    def ids(said: dict[str, Any]) -> set[str]:
+        return {one["id"] for one in said["images"]}
+
+    host, file = Host(second.address, os.environ), tmp_path / "Dockerfile"
+    settings = replace(SETTINGS, image="", dockerfile=str(file))
+    api: Any = host.client().api
+    assert prune() == {"images": [], "freed": None}
+    async with (
+        sandboxes_of(tmp_path / "one", mirror[0], settings, host=host) as one,
+        sandboxes_of(tmp_path / "other", mirror[0], replace(settings, install=("RUN true",)), host=host) as other,
+    ):
+        file.write_text(f"FROM {IMAGE}\nRUN head -c 3000000 /dev/urandom >/some\n")
+        await one.prepare()
+        replaced = api.inspect_image(tag(settings))["Id"]
+        file.write_text(f"FROM {IMAGE}\nRUN head -c 5000000 /dev/urandom >/some\n")
+        workspace = (await other.create("1.1", mirror[1])).handle
+        agent = api.inspect_container(workspace)["Image"]
+        await other.leave()
+        # Of the one a mirror is there, of the other a workspace: both runs can go on.
+        assert not ids(prune()) & {replaced, agent}
+        await one.remove()
+        assert ids(prune("--dry-run", "--older", "1h")) == set(), "they are new"
+        assert ids(prune("--dry-run")) == {replaced}
+        assert main(["prune", "--images", "--host", second.address, "--dry-run"]) == 0
+        told = capsys.readouterr().out
+        assert f"{replaced[7:19]} (replaced)" in told and "1 image, at least 3.0 MB." in told
+        assert "1 other is used or newer." in told
+        finding = _images(host)
+        assert finding is not None and finding.said.startswith("2 images built for runs, at least ")
+        assert finding.todo == f"`multitrack prune --images --host {second.address}` removes what no run uses"
+        gone = prune()
+        assert ids(gone) == {replaced} and gone["freed"] >= 3_000_000
+        assert (await other.reopen("1.1", workspace)).handle == workspace
+        await other.leave()
+    name = api.inspect_image(agent)["RepoTags"][0]
+    api.tag(name, "somebody/own", "1")
+    assert agent not in ids(prune()), "it is somebody's now"
+    api.remove_image("somebody/own:1")
+    gone = prune()
+    assert ids(gone) == {agent} and gone["freed"] >= 5_000_000
+    assert [one["RepoTags"] for one in api.images()] == [[IMAGE]]
+    host.close()
 
 
 async def test_a_full_disk_is_said(tmp_path: Path, second: SecondEngine, mirror: Mirror) -> None:

@@ -91,8 +91,8 @@ def test_a_host_that_is_killed_costs_its_subagents_and_not_the_run(home: Home, o
         lost = [subagent for subagent, host in where.items() if host == other.address]
         assert len(lost) >= 2, home.folder(run).log.read_text()
         other.kill()
-        runs.until(lambda: len(ends(home, run)) >= 2, "the end of those that were there", 60)
-        runs.until(lambda: runs.board(home, run).state is RunState.GATE, "the gate", 120)
+        runs.until(lambda: len(ends(home, run)) >= 2, "the end of those that were there")
+        runs.until(lambda: runs.board(home, run).state is RunState.GATE, "the gate")
         lanes = runs.board(home, run).generations[1].lanes
         for lane in lanes.values():
             assert lane.ended is not None
@@ -105,7 +105,7 @@ def test_a_host_that_is_killed_costs_its_subagents_and_not_the_run(home: Home, o
         with open_store(home.store) as store:
             for subagent in lost:
                 issue(store, run, Restart(subagent.generation, subagent.lane), at=time.time())
-        runs.until(lambda: len(ends(home, run)) == 4 + len(lost), "all of them to end", 120)
+        runs.until(lambda: len(ends(home, run)) == 4 + len(lost), "all of them to end")
         assert set(at_work(home, run).values()) == {HERE}
         with open_store(home.store) as store:
             issue(store, run, Stop(), at=time.time())
@@ -118,17 +118,17 @@ def test_an_engine_that_is_started_anew_in_the_middle_costs_the_subagents_alone(
 ) -> None:
     run = ordered(home, other.address, gates_open=False, lanes=2)
     with runs.engine(home, run) as process:
-        runs.until(lambda: len(at_work(home, run)) == 2 or process.poll() is not None, "both at work", 120)
+        runs.until(lambda: len(at_work(home, run)) == 2 or process.poll() is not None, "both at work")
         other.kill()
         other.start()
-        runs.until(lambda: len(ends(home, run)) == 2, "their end", 60)
+        runs.until(lambda: len(ends(home, run)) == 2, "their end")
         for end in ends(home, run):
             assert end.ending is Ending.CRASHED
             assert re.search("its Docker host went away|its container .* Docker engine|started anew", end.detail), end
-        runs.until(lambda: runs.board(home, run).state is RunState.GATE, "the gate", 120)
+        runs.until(lambda: runs.board(home, run).state is RunState.GATE, "the gate")
         with open_store(home.store) as store:
             issue(store, run, Restart(1, 1), at=time.time())
-        runs.until(lambda: len(ends(home, run)) == 3, "the end of the one that was started anew", 120)
+        runs.until(lambda: len(ends(home, run)) == 3, "the end of the one that was started anew")
         assert ends(home, run)[-1].ending is Ending.SUBMITTED
         with open_store(home.store) as store:
             issue(store, run, Stop(), at=time.time())
@@ -190,9 +190,9 @@ async def test_a_host_that_answers_nothing_any_more_is_left_alone(
             os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(SandboxError, match="its Docker host went away"):
-                await asyncio.wait_for(waiting, 60)
+                await asyncio.wait_for(waiting, runs.DEADLINE)
             with pytest.raises(ConnectionError, match="its Docker host went away"):
-                await asyncio.wait_for(reading, 60)
+                await asyncio.wait_for(reading, runs.DEADLINE)
             assert (await second.run("cat a.txt", seconds=60)).text() == "a\n"
             third = await sandboxes.create("1.3", mirror[1])
             assert third.handle.startswith(HERE)

@@ -103,6 +103,23 @@ async def test_nothing_is_reached(sandbox: DockerSandbox) -> None:
     )
 
 
+async def test_no_socket_of_this_machine_is_reached(sandbox: DockerSandbox) -> None:
+    name = f"multitrack-{os.getpid()}"
+    tried = (
+        "import socket, sys\n"
+        f"for name in ('\\0{name}', '/var/run/docker.sock', '/run/docker.sock', '/run/containerd/containerd.sock'):\n"
+        "    with socket.socket(socket.AF_UNIX) as one:\n"
+        "        print(one.connect_ex(name) == 0)\n"
+    )
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        # Such a name is in no folder, so no mount is needed for it.
+        server.bind(f"\0{name}")
+        server.listen()
+        client.connect(f"\0{name}")
+        await sandbox.write("tried.py", tried.encode())
+        assert await shell(sandbox, "python3 tried.py") == "\n".join(["False"] * 4)
+
+
 def _answers(address: str) -> bool:
     try:
         socket.create_connection((address, 80), 3).close()
@@ -189,8 +206,8 @@ async def test_an_image_that_must_write_can(tmp_path: Path, mirror: Mirror) -> N
         assert b"+else" in await sandbox.patch()
 
 
-def test_root_is_refused(tmp_path: Path, mirror: Mirror) -> None:
-    for user in ("0:0", "root", "1000:0", "", "-1:5"):
+def test_root_is_refused_and_whoever_could_end_the_container(tmp_path: Path, mirror: Mirror) -> None:
+    for user in ("0:0", "root", "1000:0", "", "-1:5", "65534:1000"):
         with pytest.raises(ValueError):
             replace(SETTINGS, user=user).ids  # noqa: B018 - whether it raises
 

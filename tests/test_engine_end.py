@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -94,11 +95,14 @@ def test_it_runs_after_an_engine_that_died_before_it(tmp_path: Path) -> None:
 
 
 def test_it_does_not_run_again_after_an_engine_that_died_over_it(tmp_path: Path) -> None:
-    home, run = ordered(tmp_path, on_finish=f"echo ran >>{tmp_path}/times; sleep 1000")
+    home, run = ordered(tmp_path, on_finish=f"echo ran >>{tmp_path}/times; echo $$ >{tmp_path}/shell; sleep 1000")
     tell(home, run, *over(home, run))
+    shell = tmp_path / "shell"
     with runs.engine(home, run) as process:
-        runs.until((tmp_path / "times").exists, "the command")
+        runs.until(lambda: shell.exists() and shell.read_text().endswith("\n"), "the command")
         runs.kill(process)
+    # Killed so, an engine leaves its command behind, which leads a group of its own.
+    os.killpg(int(shell.read_text()), signal.SIGKILL)
     board = runs.finish(home, run)
     assert board.finish_ran is not None
     assert board.finish_ran.exit_code is None

@@ -90,6 +90,24 @@ async def test_a_sandbox_that_is_lost_over_a_check_costs_no_verdict(
         assert len(lost) == 5, "three on the unchanged code, two on the patch"
 
 
+async def test_where_no_sandbox_can_be_had_the_check_is_not_to_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(self: LocalSandbox, command: str, **how: Any) -> Executed:
+        raise SandboxError("its machine went away")
+
+    async with rig(tmp_path, solve) as made:
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalSandbox, "run", lost)
+            with pytest.raises(BaseExceptionGroup) as caught:
+                await made.finish()
+        assert caught.group_contains(SandboxError, match="went away")
+        assert made.board.finished is None
+        assert made.events(BaselineChecked) == []
+        # The next engine tries the check again.
+        assert (await made.finish()).state is RunState.SOLVED
+
+
 async def test_an_observer_that_fails_costs_what_it_would_have_learned(tmp_path: Path) -> None:
     async with rig(tmp_path, nothing, generations=3) as made:
 

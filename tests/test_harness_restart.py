@@ -3,11 +3,24 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from app.follow import lines
 from backends.agents import Assignment, Outcome, Session
+from backends.sandboxes import SandboxError
+from backends.sandboxes.local import LocalSandbox
 from store.domain.commands import Kill, Launch, Restart
-from store.domain.events import GateOpened, GenerationObserved, SubagentEnded, SubagentLaunched, SubagentRestarted
+from store.domain.events import (
+    GateOpened,
+    GenerationObserved,
+    SubagentChecked,
+    SubagentEnded,
+    SubagentLaunched,
+    SubagentRestarted,
+)
 from store.domain.states import Ending, RunState, SubagentState
 from tests.harnessrig import Rig, nothing, rig, solve
+from widgets.flow import verdict
 
 
 class Lost:
@@ -47,7 +60,10 @@ async def test_it_is_started_anew_while_others_work(tmp_path: Path) -> None:
         first = made.events(SubagentLaunched)[0].payload
         assert await made.answer(Restart(1, 2)) == (
             False,
-            "1.2 could work: only one that could not is started anew as it was. Give it another strategy.",
+            (
+                "1.2 could work, and be checked: only one that could not is started anew as it was. "
+                "Give it another strategy."
+            ),
         )
         assert await made.answer(Restart(1, 1)) == (True, "1.1 starts anew.")
         await made.until(lambda: state(made, 1) is SubagentState.SOLVED, "lane 1 again")
@@ -75,6 +91,29 @@ async def test_at_the_gate_it_takes_the_gate_back_and_its_generation_is_observed
         assert (len(made.events(GenerationObserved)), len(made.events(GateOpened))) == (2, 1)
         assert board.generation is not None
         assert board.generation.number == 1
+
+
+async def test_so_is_one_whose_patch_could_not_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, lost = LocalSandbox.patch, True
+
+    async def gone(self: LocalSandbox) -> bytes:
+        if lost:
+            raise SandboxError("its Docker host went away (big): no answer")
+        return await patch(self)
+
+    monkeypatch.setattr(LocalSandbox, "patch", gone)
+    async with rig(tmp_path, solve, generations=2, gates_open=False) as made, made.working() as engine:
+        board = await made.state(RunState.GATE)
+        (lane,) = board.generations[1].lanes.values()
+        assert lane.checked is not None and lane.checked.result is not None
+        why = "its patch could not be taken: its Docker host went away"
+        assert why in lane.checked.result.broken and why in verdict(lane.checked)
+        ended = next(event for event in made.events(SubagentChecked))
+        (line,) = lines(board, ended)
+        assert why in line and "changed nothing" not in line
+        lost = False
+        assert await made.answer(Restart(1, 1)) == (True, "1.1 starts anew.")
+        assert (await made.over(engine)).state is RunState.SOLVED
 
 
 async def test_another_engine_goes_on_with_one_that_was_about_to_start_anew(tmp_path: Path) -> None:

@@ -253,7 +253,10 @@ async def test_one_that_works_is_started_anew_with_another_strategy(tmp_path: Pa
         before = here.lane()
         assert await here.made.answer(Restart(1, 1)) == (
             False,
-            "1.1 could work: only one that could not is started anew as it was. Give it another strategy.",
+            (
+                "1.1 could work, and be checked: only one that could not is started anew as it was. "
+                "Give it another strategy."
+            ),
         )
         applied, outcome = await here.made.answer(Restart(1, 1, "hindsight"))
         assert not applied

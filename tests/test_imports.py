@@ -1,9 +1,14 @@
 """What other programs recorded, brought in: real files of each, and hostile ones. What is rebuilt is what was sent."""
 
+import gzip
 import hashlib
+import io
 import json
+import os
 import shutil
 import sqlite3
+import tarfile
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -291,6 +296,7 @@ def test_conversations_however_they_stand(home: Home, tmp_path: Path, text: str,
         assert len(told["subagents"]) == lanes
         done = [e.payload for e in events.read(store, run=told["run"]) if isinstance(e.payload, ToolFinished)]
         assert {one.summary for one in done} == {"two lines"}
+        assert not read_board(store, told["run"]).generations[1].spend.priced, "nobody knows what it cost"
         assert tapes.request(store, tapes.calls(store, run=told["run"])[0])["messages"] == TALK[:1]
         checked(home, store, told["run"])
 
@@ -348,7 +354,8 @@ def test_a_trajectory_of_swe_agent(home: Home, tmp_path: Path) -> None:
         assert [len(messages) for messages in asked(store, run)] == [3, 5]
         lane = read_board(store, run).generations[1].lanes[1]
         assert lane.ended is not None and lane.ended.spend.usage.input == 900 and lane.ended.spend.usd == 0.1
-        assert lane.spend.usage.total == 0, "of each call nothing is known"
+        # Of each call nothing is known, of all of them this.
+        assert (lane.spend.usage.total, lane.spend.usd, lane.spend.priced) == (980, 0.1, True)
         tools = [e.payload for e in events.read(store, run=run) if isinstance(e.payload, ToolStarted)]
         assert [tool.summary for tool in tools] == ["ls", "submit"]
         checked(home, store, run)
@@ -528,7 +535,15 @@ def test_what_can_not_be_read_is_refused_with_its_place(tmp_path: Path) -> None:
     assert "byte 0" in refused(path, b'{"messages": [')
     assert "has no end" in refused(path, b'[{"role": "user", "content": "a')
     assert "follows" in refused(path, json.dumps(TALK).encode() + b" x")
-    assert "none of the files" in refused(path, b"")
+    assert "it is empty" in refused(path, b"")
+    assert "packed (gzip): unpack it" in refused(path, gzip.compress(log))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("../../x.jsonl", log)
+    assert "packed (zip)" in refused(path, archive.getvalue())
+    with tarfile.open(fileobj=(archive := io.BytesIO()), mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("../x"))
+    assert "packed (tar)" in refused(path, archive.getvalue())
     assert "none of the files" in refused(path, b"\x7fELF" + bytes(100))
     assert "none of the files" in refused(path, b'{"a": 1}')
     assert "no conversation" in refused(path, b'[{"messages": [{"role": "user", "content": "a"}]}]')
@@ -666,3 +681,9 @@ def test_on_the_command_line(here: Here, tmp_path: Path) -> None:
     assert json.loads(out)["runs"][0]["run"] == run and json.loads(out)["changed"]
     code, out, err = here("--home", away, "import", str(Path(__file__)))
     assert code == 2 and "none of the files" in err
+    # What is no file is not waited for.
+    os.mkfifo(folder / "pipe")
+    code, out, err = here("--home", away, "import", str(folder / "pipe"))
+    assert code == 2 and "a pipe or a device: write it to a file first" in err
+    code, out, err = here("--home", away, "import", str(folder))
+    assert code == 2 and "is a folder: name one file in it" in err

@@ -127,8 +127,8 @@ def test_a_form_is_the_same_whatever_line_keeps_its_parts_apart() -> None:
 
 
 def test_known_names_are_one_another() -> None:
-    one = Request("POST", "/", {"messages": [{"content": "/home/a/runs/ab/sandboxes/ab.1.1/work/x.py"}]})
-    other = Request("POST", "/", {"messages": [{"content": "/srv/b/runs/cd/sandboxes/cd.1.1/work/x.py"}]})
+    one = Request("POST", "/", {"messages": [{"content": "/home/a/runs/ab/sandboxes/ab.1.1/tree/x.py"}]})
+    other = Request("POST", "/", {"messages": [{"content": "/srv/b/runs/cd/sandboxes/cd.1.1/tree/x.py"}]})
     mine = {"/home/a/runs/ab/sandboxes/ab.1.1": "‹sandbox›", "/home/a": "‹home›"}
     theirs = {"/srv/b": "‹home›", "/srv/b/runs/cd/sandboxes/cd.1.1": "‹sandbox›"}
     assert match_key(one) != match_key(other)

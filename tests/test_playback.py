@@ -34,7 +34,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.domain.states import RunState
+from store.domain.states import AlertLevel, RunState
 from store.domain.strategy import LanePlan
 from tests.record import STRATEGIES, TASK
 
@@ -89,6 +89,16 @@ def folded(count: int, log: Sequence[Event] = EVENTS) -> Board:
 
 
 # Times.
+
+
+def test_an_alert_is_marked_by_its_level() -> None:
+    raised = [Event(1, 1.0, RUN, 1, 1, Alert("same-call", "it fails", level=level)) for level in AlertLevel]
+    marks = times_of(raised).marks
+    assert [(mark.kind, mark.look, mark.text) for mark in marks] == [
+        (Kind.ALERT, "note", "1.1: note: it fails"),
+        (Kind.ALERT, "alert", "1.1: it fails"),
+        (Kind.ALERT, "stuck", "1.1: stuck: it fails"),
+    ]
 
 
 def test_a_silence_is_squeezed_and_nothing_else_is() -> None:

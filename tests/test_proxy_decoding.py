@@ -5,6 +5,7 @@ import gzip
 import resource
 import tracemalloc
 import zlib
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.proxy.decoding import CannotDecodeError, Decoder
+from backends.proxy.decoding import PIECE, CannotDecodeError, Decoder, pieces
 from backends.proxy.headers import get, kept, to_client, to_upstream
 from backends.proxy.holding import Hold
 from tests.proxyrig import compress
@@ -106,10 +107,9 @@ def test_an_unknown_coding_is_said_at_once(encoding: str) -> None:
         Decoder(encoding)
 
 
-def bomb(encoding: str, size: int) -> bytes:
-    """Zeros, with codings put on in their order."""
-    data = bytes(size)
-    for name in encoding.split(", "):
+def bomb(encoding: str, data: bytes) -> bytes:
+    """Data with codings put on in their order."""
+    for name in filter(None, encoding.split(", ")):
         data = brotli.compress(data, quality=5) if name == "br" else compress(name, data)
     return data
 
@@ -117,7 +117,7 @@ def bomb(encoding: str, size: int) -> bytes:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br", "gzip, gzip", "gzip, br", "zstd, gzip, br"])
 def test_a_bomb_is_not_decoded(encoding: str) -> None:
     """Neither kept nor made: what comes out at once is bounded, however little goes in."""
-    packed = bomb(encoding, 100_000_000)
+    packed = bomb(encoding, bytes(100_000_000))
     tracemalloc.start()
     try:
         with pytest.raises(CannotDecodeError, match="more than is read"):
@@ -129,7 +129,7 @@ def test_a_bomb_is_not_decoded(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br"])
 def test_as_much_as_is_read_is_read(encoding: str) -> None:
-    packed = bomb(encoding, 300_000)
+    packed = bomb(encoding, bytes(300_000))
     assert Decoder(encoding, limit=300_000).decode(packed) == bytes(300_000)
     with pytest.raises(CannotDecodeError, match="more than is read"):
         Decoder(encoding, limit=299_999).decode(packed)
@@ -142,13 +142,58 @@ def test_a_body_has_few_codings() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["gzip", "deflate", "zstd", "br", "gzip, zstd"]), st.lists(st.binary(max_size=30), max_size=5))
-def test_garbage_is_refused_or_read_and_nothing_else(encoding: str, pieces: list[bytes]) -> None:
+def test_garbage_is_refused_or_read_and_nothing_else(encoding: str, given: list[bytes]) -> None:
     decoder = Decoder(encoding)
-    try:
-        for piece in pieces:
+    with suppress(CannotDecodeError):
+        for piece in given:
             decoder.decode(piece)
-    except CannotDecodeError:
-        pass
+    with suppress(CannotDecodeError):
+        list(pieces(encoding, b"".join(given)))
+
+
+LARGE = b"".join(b"%d " % number for number in range(200_000))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br", "gzip, zstd, br", ""])
+def test_a_whole_body_is_read_a_piece_at_a_time(encoding: str) -> None:
+    packed = bomb(encoding, LARGE)
+    found = list(pieces(encoding, packed))
+    # Brotli rounds up.
+    assert b"".join(found) == LARGE and max(map(len, found)) <= (2 * PIECE if encoding == "br" else PIECE)
+    # A body that breaks off says what it says up to there.
+    cut = b"".join(pieces(encoding, packed[:-1000]))
+    assert LARGE.startswith(cut) and 2 * len(cut) > len(LARGE)
+    with pytest.raises(CannotDecodeError, match="more than is read"):
+        list(pieces(encoding, packed, len(LARGE) - 1))
+    assert len(b"".join(pieces(encoding, packed, len(LARGE)))) == len(LARGE)
+
+
+def test_pieces_of_what_else_is_in_use() -> None:
+    for encoding, body in CODED.items():
+        assert b"".join(pieces(encoding, body)) == PLAIN
+    assert b"".join(pieces("deflate", bare(PLAIN))) == PLAIN
+    for encoding, parts in (
+        ("gzip", (gzip.compress(b"one "), gzip.compress(b"two"))),
+        ("zstd", (bomb("zstd", b"one "), bomb("zstd", b"two"))),
+    ):
+        assert b"".join(pieces(encoding, b"".join(parts))) == b"one two"
+    for encoding in ("lzma", "gzip, gzip, gzip, gzip"):
+        with pytest.raises(CannotDecodeError):
+            list(pieces(encoding, b""))
+    for encoding in ("gzip", "deflate", "zstd", "br"):
+        assert list(pieces(encoding, b"")) in ([], [b""])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br", "gzip, gzip", "zstd, gzip, br"])
+def test_pieces_of_a_bomb_are_small(encoding: str) -> None:
+    packed = bomb(encoding, bytes(100_000_000))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        assert sum(map(len, pieces(encoding, packed))) == 100_000_000
+        assert tracemalloc.get_traced_memory()[1] - before < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 PIECES = st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=10)

@@ -292,3 +292,27 @@ async def test_a_large_request_goes_through(tmp_path: Path) -> None:
         await client.ask(body=body)
         assert (await client.answer())[0] == 200
         assert r.provider.asked[0].body == body
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_headers_pass_byte_by_byte_in_whatever_encoding(tmp_path: Path, method: str) -> None:
+    """HTTP gives bytes beyond ASCII no meaning, and Latin-1 is what they mostly are."""
+    values = ["café".encode("latin-1"), "café".encode(), bytes(range(0x80, 0x100)), b"\xff", b"a\tb"]
+    lines = b"".join(b"x-%d: %b\r\n" % (number, value) for number, value in enumerate(values))
+    body = ASK if method == "POST" else b""
+    async with rig(tmp_path, whole(b"200 OK", recorded("message.json"), JSON + lines)) as r:
+        client = await r.client()
+        for number in range(2):
+            head = f"{method} /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {KEY}\r\n".encode()
+            client.writer.write(head + lines + b"content-length: %d\r\n\r\n" % len(body) + body)
+            status, headers, got, _ = await client.answer()
+            assert (status, got) == (200, recorded("message.json"))
+            assert [value for name, value in headers if name.startswith(b"x-")] == values
+            asked = r.provider.asked[number]
+            sent = [value for name, value in asked.headers if name.startswith(b"x-") and name != b"x-api-key"]
+            assert (sent, asked.body) == (values, body)
+            call = await r.call(number)
+            for kept in (call.request_headers, call.response_headers):
+                assert [value.encode("latin-1") for name, value in kept if name.startswith("x-")] == values
+        first, second = r.provider.asked
+        assert first.gone is second.gone, "both went over one connection"

@@ -12,6 +12,7 @@ MESSAGE = whole(b"200 OK", recorded("message.json"))
 HEAD = f"host: localhost\r\nx-api-key: {KEY}\r\n".encode()
 LENGTH = b"content-length: %d\r\n" % len(ASK)
 CHUNKED = b"transfer-encoding: chunked\r\n"
+OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAB\r\n"
 SECOND = b"GET /v1/second HTTP/1.1\r\n" + HEAD + b"\r\n"
 
 
@@ -76,7 +77,18 @@ REFUSED = {
     "a web socket": get(
         b"/v1/realtime", b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n"
     ),
-    "HTTP/2 in the clear": get(b"/v1/models", b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\n"),
+    "HTTP/2 or a web socket": get(b"/v1/x", b"connection: upgrade\r\nupgrade: h2c, websocket\r\n"),
+    "HTTP/2 and a web socket": get(b"/v1/x", b"connection: upgrade\r\nupgrade: h2c\r\nupgrade: websocket\r\n"),
+    "HTTP/2 twice": get(b"/v1/x", OFFER + b"upgrade: h2c\r\n"),
+    "HTTP/2, and a tunnel": b"CONNECT evil:443 HTTP/1.1\r\n" + HEAD + OFFER + b"\r\n" + SECOND,
+    "HTTP/2, and length and chunks": post(OFFER + LENGTH + CHUNKED, ASK),
+    "HTTP/2, and two lengths": post(LENGTH + OFFER + b"content-length: 3\r\n", ASK),
+    "HTTP/2, and an unknown coding": post(OFFER + b"transfer-encoding: xchunked\r\n", LAST_CHUNK),
+    "HTTP/2, and another coding, then chunked": post(OFFER + b"transfer-encoding: gzip, chunked\r\n", LAST_CHUNK),
+    "HTTP/2, and a chunk with a sign": post(OFFER + CHUNKED, b"+5\r\nhello\r\n" + LAST_CHUNK),
+    "HTTP/2, and a folded header": post(OFFER + LENGTH + b"x-a: b\r\n c\r\n", ASK),
+    "HTTP/2, and a whole address": get(b"http://evil.example/v1/models", OFFER),
+    "HTTP/2 at once": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "an upgrade with a body": post(LENGTH + b"connection: upgrade\r\nupgrade: websocket\r\n", ASK),
     "an upgrade with a request behind": get(b"/v1/x", b"connection: upgrade\r\nupgrade: foo\r\n") + SECOND,
     "a tunnel": b"CONNECT evil:443 HTTP/1.1\r\n" + HEAD + b"\r\n",
@@ -167,6 +179,39 @@ def framing(asked: Asked) -> list[tuple[bytes, bytes]]:
 async def test_requests_behind_each_other_are_two(tmp_path: Path) -> None:
     first, second = await passed(tmp_path, post(LENGTH, ASK) + SECOND, 2)
     assert (first.body, second.line, second.body) == (ASK, b"GET /v1/second HTTP/1.1", b"")
+
+
+async def test_an_offer_of_http2_is_ignored(tmp_path: Path) -> None:
+    """As Java's HttpClient and curl --http2 make it: the answer is in HTTP/1.1, and the connection goes on in that."""
+    async with rig(tmp_path, MESSAGE) as r:
+        client = await r.client()
+        third = post(OFFER + CHUNKED, chunk(ASK[:5]) + chunk(ASK[5:]) + LAST_CHUNK)
+        stream = post(OFFER + LENGTH, ASK) + get(b"/v1/models", OFFER) + third + SECOND
+        for step in (len(stream), 1, 7, 100):
+            before = len(r.provider.asked)
+            for at in range(0, len(stream), step):
+                client.writer.write(stream[at : at + step])
+                await client.writer.drain()
+            for _ in range(4):
+                status, _, body, _ = await client.answer()
+                assert (status, body) == (200, recorded("message.json"))
+            first, models, chunked, second = r.provider.asked[before:]
+            length = [(b"content-length", b"%d" % len(ASK))]
+            assert (first.body, framing(first)) == (ASK, length)
+            assert (models.line, models.body, framing(models)) == (b"GET /v1/models HTTP/1.1", b"", [])
+            assert (chunked.body, framing(chunked)) == (ASK, length)
+            assert (second.line, second.body) == (b"GET /v1/second HTTP/1.1", b"")
+        sent = dict((await r.call()).request_headers)
+        assert (sent["upgrade"], sent["http2-settings"]) == ("h2c", "AAEAAEAAAAIAAAAB"), "the record has what was sent"
+
+
+async def test_what_hides_in_an_offer_of_http2_is_no_request(tmp_path: Path) -> None:
+    """Its body is a body, and a head that is too large is none."""
+    (asked,) = await passed(tmp_path, post(OFFER + b"content-length: %d\r\n" % len(SECOND), SECOND))
+    assert asked.body == SECOND
+    async with rig(tmp_path, MESSAGE) as r:
+        status, _ = await sent(r, get(b"/v1/models", OFFER + b"x-a: " + b"a" * 70_000 + b"\r\n"))
+        assert (status, r.provider.asked) == (431, [])
 
 
 async def test_a_request_in_a_body_is_a_body(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ class Said:
     async def write(self, data: bytes) -> None:
         self.written += data
 
-    async def ended(self) -> int | None:
+    async def ended(self) -> int:
         return 1
 
     async def kill(self) -> None:
@@ -321,6 +321,7 @@ def frame(kind: int, number: int, data: bytes = b"") -> bytes:
         [frame(Kind.OPEN, 1), frame(Kind.CREDIT, 1, b"\x01")],
         [frame(Kind.OPEN, 1), *[frame(Kind.DATA, 1, b"x" * 65535)] * (WINDOW // 65535 + 1)],
         [frame(Kind.OPEN, 1), frame(Kind.END, 1), frame(Kind.DATA, 1, b"x")],
+        [frame(Kind.OPEN, 1), frame(Kind.DATA, 1)],
     ],
 )
 async def test_what_breaks_the_rules_ends_it_and_leaves_nothing(frames: list[bytes]) -> None:

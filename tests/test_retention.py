@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +83,12 @@ def call(
     store: Store, name: str, run: str, conversation: int, length: int, marked: bool = False, *, at: float = 1.0
 ) -> None:
     who = SubagentId(run, 1, conversation + 1)
-    body = body_of(messages(conversation, length, marked), system=f"system {conversation % 2}")
+    system: Any = f"system {conversation % 2}"
+    if conversation == 2:
+        data = base64.b64encode(bytes([7 + length % 2]) * LEAST).decode()
+        source = {"type": "base64", "media_type": "image/png", "data": data}
+        system = [{"type": "image", "source": source}, {"type": "text", "text": "system 0"}]
+    body = body_of(messages(conversation, length, marked), system=system)
     start = CallStart(name, at, run, who, "anthropic", "POST", "/v1/messages", body)
     answer = said(f"so it is {conversation}")
     came = timing.encode([(length, 0.25)])
@@ -115,7 +121,7 @@ def contents(path: Path) -> dict[str, object]:
             name: set(driver.execute(f"SELECT {columns} FROM {name}"))
             for name, columns in (
                 ("runs", "id"),
-                ("calls", "id, run"),
+                ("calls", "id, run, attachments"),
                 ("nodes", "key, parent, attachments"),
                 ("tape_nodes", "node, run, generation, lane"),
                 ("blobs", "digest"),
@@ -181,6 +187,10 @@ def test_pictures_go_with_the_last_run_that_has_them(tmp_path: Path) -> None:
         assert tapes.verify(store, "bbbbb") == []
         with pytest.raises(KeyError):
             blobs.get(store, (pictures - {left}).pop())
+        # Those of system prompts as well, whose words are the same.
+        assert len(blobs.get(store, blobs.digest(bytes([8]) * LEAST))) == LEAST
+        with pytest.raises(KeyError):
+            blobs.get(store, blobs.digest(bytes([7]) * LEAST))
         assert sizes(store, home)["bbbbb"].store > sizes_before["bbbbb"].store, "it is its own now"
 
 
@@ -191,6 +201,7 @@ def test_every_column_is_known_to_name_a_blob_or_not() -> None:
         *(f"observation_versions.{name}" for name in references.OBSERVATIONS),
         f"events.{references.EVENTS}",
         f"nodes.{references.ATTACHMENTS}",
+        f"calls.{references.ATTACHMENTS}",
     }
     not_naming = {
         *("blobs.digest", "blobs.size", "blobs.data", "deletions.run", "deletions.at"),

@@ -9,7 +9,7 @@ import pytest
 from google.genai import errors, types
 
 from store import tapes
-from tests.proxyrig import KEY, SUBAGENT, recorded, split, streamed, whole
+from tests.proxyrig import KEY, SUBAGENT, Client, recorded, split, streamed, whole
 from tests.routesrig import Rigged, chunks, completion, failed, tool_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -237,11 +237,49 @@ async def test_what_has_no_translation_is_refused(r: Rigged, config: Any, part: 
     assert r.calls()[1] == []
 
 
-async def test_a_stream_that_is_no_stream_of_events_is_refused(r: Rigged) -> None:
-    url = f"{r.base_url}/gemini/v1beta/models/claude-by-openai:streamGenerateContent"
-    body = {"contents": [{"parts": [{"text": WHY}]}]}
-    response = await r.openai().with_options(base_url=url)._client.post(url, json=body, headers={"x-goog-api-key": KEY})
-    assert response.status_code == 400 and "alt=sse" in response.json()["error"]["message"]
+async def in_array(r: Rigged, model: str, query: str = "") -> tuple[int, str, bytes, bool]:
+    """A stream as who doesn't ask for events gets it: status, content type, body, and whether that ended properly."""
+    client = Client(*await asyncio.open_connection("127.0.0.1", int(r.base_url.rpartition(":")[2])))
+    path = f"/gemini/v1beta/models/{model}:streamGenerateContent{query}"
+    body = json.dumps({"contents": [{"parts": [{"text": WHY}]}]}).encode()
+    await client.ask(path=path, body=body, headers=f"x-goog-api-key: {KEY}\r\n")
+    status, headers, got, proper = await client.answer()
+    client.close()
+    return status, dict(headers).get(b"content-type", b"").decode(), got, proper
+
+
+@pytest.mark.parametrize("query", ["", "?alt=json"])
+async def test_a_stream_as_an_array(r: Rigged, query: str) -> None:
+    calls = [tool_call(0, "read", '{"path": "a.py"}')]
+    pieces = [{"role": "assistant", "content": "Let me "}, {"content": "look."}, *calls]
+    r.answers("openai", chunks(*pieces, finish="tool_calls"))
+    status, kind, body, proper = await in_array(r, "claude-by-openai", query)
+    assert (status, kind, proper) == (200, "application/json; charset=UTF-8", True)
+    elements = json.loads(body)
+    assert len(elements) >= 3, "it comes as it is made"
+    parts = [part for element in elements for part in element["candidates"][0]["content"]["parts"]]
+    assert "".join(part.get("text", "") for part in parts) == "Let me look."
+    assert [part["functionCall"]["args"] for part in parts if "functionCall" in part] == [{"path": "a.py"}]
+    assert elements[-1]["candidates"][0]["finishReason"] == "STOP" and elements[-1]["usageMetadata"]
+    (call,), (tried,) = r.calls()
+    assert (call.error, call.complete, call.stop_reason, tried.complete) == ("", True, "STOP", True)
+    assert tapes.response(r.store, call) == body
+    assert call.answer is not None
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_an_array_that_breaks_off_has_no_end(r: Rigged, cut: bool) -> None:
+    r.answers("openai", streamed(b"".join(split(recorded("chat-text.sse"))[:4]), cut=cut))
+    status, _, body, proper = await in_array(r, "claude-by-openai")
+    call, made = await r.ended()
+    assert (proper, call.complete, made.complete) == (False, False, False) and call.error
+    assert status == 502 or not body.endswith(b"]")
+
+
+async def test_an_error_in_the_middle_is_an_arrays_last_element(r: Rigged) -> None:
+    r.answers("anthropic", streamed(recorded("error.sse")))
+    _, _, body, proper = await in_array(r, "gpt-by-claude")
+    assert proper and "Overloaded" in json.loads(body)[-1]["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [True, False])

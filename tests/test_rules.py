@@ -277,7 +277,7 @@ async def test_an_alert_shows_what_it_rests_on(log: Log) -> None:
     await engine(log).look()
     event = next(event for event in events.read(log.store, run=RUN) if isinstance(event.payload, Alert))
     drawn = text_of(describe(log.store, Board(RUN), OfEvent(event)))
-    assert "⚠ note  same-call" in drawn
+    assert "· note  same-call" in drawn
     assert "The same call 2 times, each with the same result: run make check" in drawn
     assert "turn 3   › run make check  exit code 1\n3 broken"[:30] in drawn
     assert "m steer" in drawn

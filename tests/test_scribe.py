@@ -1,4 +1,5 @@
-"""The process that records calls: in order, each told alone, and what happens when one of the two processes dies."""
+"""The process that records calls: in order, each told alone, and what happens when one of the two processes dies, or
+both."""
 
 import asyncio
 import os
@@ -14,9 +15,10 @@ import pytest
 
 from backends.proxy import Proxy, Upstream, serve
 from store import tapes, wire
-from store.database import Store
+from store.database import Store, open_store
 from store.errors import StoreError
-from store.scribe import Scribe
+from store.journal import LARGEST
+from store.scribe import BEHIND, TROUBLE, Scribe
 from store.tapes import CallEnd, CallStart, new_call_id
 from tests.proxyrig import (
     KEY,
@@ -48,8 +50,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @asynccontextmanager
-async def scribe_of(store: Store) -> AsyncIterator[Scribe]:
-    scribe = Scribe(store.path)
+async def scribe_of(store: Store, *, journal: bool = True) -> AsyncIterator[Scribe]:
+    scribe = Scribe(store.path, journal=journal)
     try:
         yield scribe
     finally:
@@ -67,6 +69,10 @@ def end_of(start: CallStart) -> CallEnd:
     return CallEnd(start.id, start.at + 1, 200, complete=True, messages=[said], response=b"said")
 
 
+def journals(store: Store) -> list[Path]:
+    return sorted(store.path.parent.glob("*-calls-*"))
+
+
 async def test_what_it_says_is_recorded_is_there(store: Store) -> None:
     async with scribe_of(store) as scribe:
         one, two = start_of(1), start_of(2)
@@ -74,7 +80,7 @@ async def test_what_it_says_is_recorded_is_there(store: Store) -> None:
         assert tapes.call(store, one.id).ended is None
         await scribe.record(one, end_of(one), opened=True)
         await scribe.record(two, end_of(two))
-        assert [call.complete for call in tapes.calls(store)] == [True, True]
+        await until(lambda: [call.complete for call in tapes.calls(store)] == [True, True] or None)
         answer = tapes.answer(store, tapes.call(store, two.id))
         assert answer is not None and answer.message["content"][0]["text"] == f"answer to {two.id}"
     assert tapes.verify(store, SUBAGENT.run) == []
@@ -87,7 +93,7 @@ async def test_calls_are_written_in_the_order_in_which_they_were_given(store: St
         futures = [scribe.record(start, None) for start in starts]
         futures += [scribe.record(start, end_of(start), opened=True) for start in starts]
         await asyncio.gather(*futures)
-        assert all(call.complete for call in tapes.calls(store))
+        await until(lambda: all(call.complete for call in tapes.calls(store)) or None)
         with closing(sqlite3.connect(store.path)) as driver:
             inserted = [name for (name,) in driver.execute("SELECT id FROM calls ORDER BY rowid")]
         assert inserted == [start.id for start in starts]
@@ -96,38 +102,83 @@ async def test_calls_are_written_in_the_order_in_which_they_were_given(store: St
 async def test_one_that_fails_fails_alone(store: Store) -> None:
     async with scribe_of(store) as scribe:
         starts = [start_of(number) for number in range(5)]
-        await scribe.record(starts[2], end_of(starts[2]))
-        done = await asyncio.gather(*(scribe.record(s, end_of(s)) for s in starts), return_exceptions=True)
+        await scribe.record(starts[2], None)
+        done = await asyncio.gather(*(scribe.record(s, None) for s in starts), return_exceptions=True)
         assert [result is None for result in done] == [True, True, False, True, True]
         assert isinstance(done[2], StoreError)
 
 
-async def test_a_locked_store_is_told_in_words_and_does_not_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_is_safe_before_it_is_on_the_tape_and_the_next_waits_for_a_tape_in_trouble(store: Store) -> None:
     async with scribe_of(store) as scribe:
-        one = start_of(1)
+        one, two = start_of(1), start_of(2)
+        await scribe.record(start_of(0), None)
         with locked_by_another(store.path):
-            future = scribe.record(one, end_of(one))
+            await asyncio.wait_for(scribe.record(one, end_of(one)), 5)
+            assert len(journals(store)) == 1
+            await asyncio.sleep(TROUBLE)
+            future = scribe.record(two, end_of(two))
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(future), 0.5)
+                await asyncio.wait_for(asyncio.shield(future), 0.3)
         await future
-        assert tapes.call(store, one.id).complete
+        assert tapes.call(store, one.id).complete and tapes.call(store, two.id).complete
+    assert journals(store) == []
 
 
-async def test_when_it_dies_who_waits_is_told_and_the_next_call_begins_it_anew(store: Store) -> None:
+async def test_what_is_not_for_the_journal_waits_for_its_commit(store: Store) -> None:
+    for durability, with_journal, size in (("full", True, 10), ("process", True, LARGEST), ("process", False, 11)):
+        scribe = Scribe(store.path, durability=durability, journal=with_journal)  # type: ignore[arg-type] # one of the two words
+        try:
+            call = start_of(size, size)
+            await scribe.record(call, end_of(call))
+            assert tapes.call(store, call.id).complete
+            assert journals(store) == []
+        finally:
+            await scribe.close()
+
+
+async def test_without_a_journal_calls_wait_for_their_commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError("no room")
+
+    async with scribe_of(store) as scribe:
+        await scribe.record(start_of(0), None)
+        with monkeypatch.context() as patch:
+            patch.setattr("store.journal.os.open", refused)
+            one = start_of(1)
+            await scribe.record(one, end_of(one))
+        assert tapes.call(store, one.id).complete and journals(store) == []
+
+
+async def test_the_tape_is_never_far_behind(store: Store) -> None:
+    async with scribe_of(store) as scribe:
+        await scribe.record(start_of(0), None)
+        assert scribe.pid is not None
+        os.kill(scribe.pid, signal.SIGSTOP)
+        futures = [scribe.record(start_of(n), end_of(start_of(n))) for n in range(1, BEHIND + 11)]
+        assert [future.done() for future in futures] == [True] * BEHIND + [False] * 10
+        os.kill(scribe.pid, signal.SIGCONT)
+        await asyncio.wait_for(asyncio.gather(*futures), 30)
+    assert len(tapes.calls(store)) == BEHIND + 11
+
+
+async def test_when_it_dies_who_waits_is_told_and_what_is_safe_is_given_to_the_next(store: Store) -> None:
     async with scribe_of(store) as scribe:
         one, two, three = (start_of(number) for number in (1, 2, 3))
-        await scribe.record(one, end_of(one))
+        await scribe.record(one, None)
         pid = scribe.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)  # so that it surely has not answered
-        waits = scribe.record(two, end_of(two))
+        await scribe.record(one, end_of(one), opened=True)
+        waits = scribe.record(two, None)
         await asyncio.sleep(0)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(StoreError, match="ended before it had recorded"):
             await asyncio.wait_for(waits, 30)
         await asyncio.wait_for(scribe.record(three, end_of(three)), 30)
+        await until(lambda: tapes.call(store, one.id).complete or None)
         assert scribe.pid not in (None, pid)
         assert tapes.call(store, three.id).complete
+    assert len(tapes.calls(store)) == 2 and journals(store) == []
 
 
 async def test_closing_waits_for_what_was_given(store: Store) -> None:
@@ -141,15 +192,18 @@ async def test_closing_waits_for_what_was_given(store: Store) -> None:
 ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
+import store.scribe
 from store.scribe import Scribe
 from tests.test_scribe import end_of, start_of
 
 async def main():
-    scribe = Scribe(Path(sys.argv[1]))
+    store.scribe.TROUBLE = 60
+    scribe = Scribe(Path(sys.argv[1]), journal=True)
     await scribe.record(start_of(0), None)
+    if sys.argv[2] == "both":
+        os.kill(scribe.pid, 19)
     for number in range(1, 200):
-        scribe.record(start_of(number), end_of(start_of(number)))
-    await asyncio.sleep(0)
+        await scribe.record(start_of(number), end_of(start_of(number)))
     print(scribe.pid, flush=True)
     await asyncio.Event().wait()
 
@@ -157,15 +211,19 @@ asyncio.run(main())
 """
 
 
-async def test_when_its_engine_is_killed_it_writes_what_came_and_ends(store: Store) -> None:
+async def killed(store: Store, who: str) -> None:
+    """An engine that has been told that 199 calls are safe, and is killed in that moment; its scribe too, if it says
+    so."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", ENGINE, str(store.path)),
+        *(sys.executable, "-c", ENGINE, str(store.path), who),
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parent.parent,
     )
     assert child.stdout is not None
     pid = int(await child.stdout.readline())
     child.kill()
+    if who == "both":
+        os.kill(pid, signal.SIGKILL)
     await child.wait()
 
     def gone() -> bool | None:
@@ -177,9 +235,22 @@ async def test_when_its_engine_is_killed_it_writes_what_came_and_ends(store: Sto
         return " Z " in Path(f"/proc/{pid}/stat").read_text() or None
 
     await until(gone)
+
+
+async def test_when_its_engine_is_killed_it_writes_what_came_and_ends(store: Store) -> None:
+    await killed(store, "engine")
     calls = tapes.calls(store)
-    assert len(calls) >= 1 and all(call.complete for call in calls[1:])
-    assert tapes.verify(store, SUBAGENT.run) == []
+    assert len(calls) == 200 and all(call.complete for call in calls[1:])
+    assert tapes.verify(store, SUBAGENT.run) == [] and journals(store) == []
+
+
+async def test_when_both_are_killed_who_opens_the_store_finds_what_was_safe(store: Store) -> None:
+    await killed(store, "both")
+    assert len(tapes.calls(store)) < 200 and len(journals(store)) == 1
+    with open_store(store.path) as opened:
+        calls = tapes.calls(opened)
+        assert len(calls) == 200 and all(call.complete for call in calls[1:])
+        assert tapes.verify(opened, SUBAGENT.run) == [] and journals(store) == []
 
 
 async def test_it_ends_quietly_when_nobody_reads_what_it_says(store: Store) -> None:
@@ -192,7 +263,7 @@ async def test_it_ends_quietly_when_nobody_reads_what_it_says(store: Store) -> N
         pass_fds=[theirs.fileno()],
     )
     theirs.close()
-    ours.sendall(wire.frame([wire.packed(start_of(0), end_of(start_of(0)), opened=False)]))
+    ours.sendall(wire.frame((False, [wire.packed(start_of(0), end_of(start_of(0)), opened=False)])))
     await asyncio.to_thread(ours.recv, 1, socket.MSG_PEEK)
     ours.close()
     assert (await child.communicate())[1] == b"" and child.returncode == 0
@@ -203,7 +274,7 @@ async def test_it_ends_quietly_when_nobody_reads_what_it_says(store: Store) -> N
 
 
 @asynccontextmanager
-async def up(store: Store) -> AsyncIterator[tuple[Rig, Scribe]]:
+async def up(store: Store, *, journal: bool = True) -> AsyncIterator[tuple[Rig, Scribe]]:
     async def answers(asked: Asked, writer: asyncio.StreamWriter) -> None:
         if b"?slow" not in asked.line:
             await streamed(TEXT)(asked, writer)
@@ -213,7 +284,7 @@ async def up(store: Store) -> AsyncIterator[tuple[Rig, Scribe]]:
         await asyncio.sleep(0.1)
         writer.write(b"".join(map(chunk, rest)) + LAST_CHUNK)
 
-    async with provided(answers) as provider, scribe_of(store) as scribe:
+    async with provided(answers) as provider, scribe_of(store, journal=journal) as scribe:
         proxy = Proxy(store, upstreams={"anthropic": Upstream(provider.base_url, "real")}, prices=PRICES, scribe=scribe)
         async with serve(proxy) as address:
             yield Rig(store, proxy, provider, address.port, None), scribe  # type: ignore[arg-type] # no live text here
@@ -227,8 +298,24 @@ async def one(rig: Rig, path: str = "/v1/messages") -> tuple[int, bytes, bool]:
     return status, body, proper
 
 
-async def test_the_end_waits_for_its_commit(store: Store) -> None:
+async def test_an_end_comes_when_it_is_safe_and_in_trouble_when_it_is_committed(store: Store) -> None:
     async with up(store) as (rig, _):
+        assert await one(rig) == (200, TEXT, True)
+        with locked_by_another(store.path):
+            assert await one(rig) == (200, TEXT, True)
+            await asyncio.sleep(TROUBLE)
+            client = await rig.client()
+            await client.ask()
+            early = await what_comes(client)
+            assert b"message_stop" not in early
+        rest = await asyncio.wait_for(client.reader.readuntil(LAST_CHUNK), 30)
+        assert b"message_stop" in early + rest and b"message_stop" in rest
+        client.close()
+    all_is_kept(store, [TEXT, TEXT, TEXT])
+
+
+async def test_without_a_journal_every_end_waits_for_its_commit(store: Store) -> None:
+    async with up(store, journal=False) as (rig, _):
         assert await one(rig) == (200, TEXT, True)
         with locked_by_another(store.path):
             client = await rig.client()

@@ -67,6 +67,10 @@ def test_mistakes_are_told_with_line_key_and_what_would_be_right(source: str, sa
     assert settings == Settings()
 
 
+def test_letters_of_other_keyboards_are_keys() -> None:
+    assert read('[keys]\nkill = "ö"\nearlier = "é"') == (Settings(keys={"kill": ("ö",), "earlier": ("é",)}), [])
+
+
 def test_one_mistake_leaves_the_rest() -> None:
     settings, problems = read('[screen]\nbell = 1\nlow_bandwidth = true\n[keys]\nkill = "p"\nsteer = "S"\n')
     assert settings == Settings(low_bandwidth=True, keys={"steer": ("S",)})
@@ -158,6 +162,24 @@ def test_the_command_prints_the_file_and_what_is_wrong_in_it(
     assert facts["problems"][0]["line"] == 2
     assert main(["settings"]) == 2
     assert f"{tmp_path / 'settings.toml'}:2: keys.kill:" in capsys.readouterr().err
+
+
+def test_the_command_makes_the_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "not" / "yet"
+    monkeypatch.setenv("MULTITRACK_CONFIG", str(folder))
+    file = folder / "settings.toml"
+    assert main(["settings", "--write"]) == 0
+    assert f"{file} is made" in capsys.readouterr().err
+    assert read(file.read_text("utf-8")) == (Settings(), [])
+    file.write_text('[screen]\ntheme = "multitrack-light"\n', "utf-8")
+    assert main(["settings", "--write"]) == 0
+    assert "stays as it is" in capsys.readouterr().err
+    assert file.read_text("utf-8") == '[screen]\ntheme = "multitrack-light"\n'
+    monkeypatch.setenv("MULTITRACK_CONFIG", str(file))
+    assert main(["settings", "--write"]) == 3
+    assert "can't be written" in capsys.readouterr().err
 
 
 def test_themes_of_the_operators_own(tmp_path: Path) -> None:

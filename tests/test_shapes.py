@@ -316,6 +316,65 @@ def test_data_is_taken_out_and_put_back(value: Any) -> None:
     assert BASE64 not in json.dumps(left).replace(BASE64 + "=", "")
 
 
+OTHER_PICTURE = random.Random(6).randbytes(LEAST)
+
+
+def pictured(conversation: str, picture: bytes) -> dict[str, Any]:
+    """What a request has beside its messages, with a picture in each of its parts."""
+    data = b64encode(picture).decode()
+    system: dict[str, Any] = {
+        "messages": [
+            {"type": "text", "text": "Compare with this."},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        ],
+        "input": [{"role": "developer", "content": [{"type": "input_image", "image_url": f"data:a/b;base64,{data}"}]}],
+        "contents": {"parts": [{"inlineData": {"mimeType": "image/png", "data": data}}]},
+    }
+    tools = [{"type": "image_generation", "input_image_mask": {"image_url": f"data:a/b;base64,{data}"}}]
+    prompt = {"id": "p", "variables": {"picture": {"type": "input_image", "image_url": f"data:a/b;base64,{data}"}}}
+    return {SYSTEM[conversation]: system[conversation], "tools": tools, "prompt": prompt}
+
+
+@pytest.mark.parametrize("conversation", ["messages", "input", "contents"])
+def test_a_picture_beside_the_messages_is_kept_once_with_those_in_them(store: Store, conversation: str) -> None:
+    def said_by(who: str, text: str) -> dict[str, Any]:
+        member = "parts" if conversation == "contents" else "content"
+        return {"role": who, member: [{"text": text, **({} if conversation == "contents" else {"type": "text"})}]}
+
+    picture = {
+        "messages": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BASE64}},
+        "input": {"type": "input_image", "image_url": f"data:image/png;base64,{BASE64}"},
+        "contents": {"inlineData": {"mimeType": "image/png", "data": BASE64}},
+    }[conversation]
+    asks = {"role": "user", "parts" if conversation == "contents" else "content": [picture]}
+    talk = [asks]
+    sent = []
+    for turn in range(3):
+        # The words are those of before, the picture another one, and then that of before.
+        body = {**pictured(conversation, OTHER_PICTURE if turn == 1 else PICTURE), conversation: list(talk)}
+        sent.append((opened(store, body_of(**body), conversation=conversation), body))
+        talk += [said_by("user", f"and {turn}?")]
+    with store.read() as connection:
+        for call, body in sent:
+            assert call.body is None and tapes.request(store, call) == body
+            assert call.request_digest == request_digest(body)
+            for part in (call.system, call.tools, call.parameters):
+                assert part is not None and len(blobs.load(connection, part)) < 500
+        named = [{blob for _, blob in json.loads(call.attachments or "")} for call, _ in sent]
+        one, other = blobs.digest(PICTURE), blobs.digest(OTHER_PICTURE)
+        assert named == [{one}, {other}, {one}]
+        assert (sent[0][0].system, sent[0][0].tools) == (sent[1][0].system, sent[1][0].tools)
+        large = connection.exec_driver_sql("SELECT digest FROM blobs WHERE size >= 1000").scalars().all()
+        assert set(large) == {one, other}
+    assert tapes.verify(store, "abcde") == []
+    with_text = opened(
+        store,
+        body_of(**{conversation: [said_by("user", "Hi.")], SYSTEM[conversation]: "x y " * LEAST}),
+        conversation=conversation,
+    )
+    assert with_text.attachments is None and tapes.verify(store, "abcde") == []
+
+
 # Damage.
 
 
@@ -338,6 +397,9 @@ def test_data_is_taken_out_and_put_back(value: Any) -> None:
         ("UPDATE calls SET conversation = 'what'", "damaged"),
         ("UPDATE calls SET overlay = NULL", "not the one that was sent"),
         ("UPDATE calls SET parameters = system", "damaged"),
+        ("UPDATE calls SET attachments = NULL", "not the one that was sent"),
+        ("UPDATE calls SET attachments = '[['", "damaged"),
+        (f"DELETE FROM blobs WHERE digest = '{blobs.digest(OTHER_PICTURE)}'", "no blob"),
         ("UPDATE calls SET timing = response", "in the middle"),
         ("DELETE FROM blobs WHERE digest IN (SELECT response FROM calls)", "no blob"),
         ("UPDATE calls SET request_digest = ''", "not the one that was sent"),
@@ -347,7 +409,8 @@ def test_damage_is_found(store: Store, sql: str, problem: str) -> None:
     picture = {"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{BASE64}"}]}
     first = opened(store, body_of(input=[user("see"), picture], instructions="be kind"), ONE, conversation="input")
     closed(store, first, [said("So.")], response_id="resp_1", response=b"a\xff", timing=b"\x01\x01")
-    body = body_of(input="and now?", instructions="be kind", previous_response_id="resp_1")
+    beside = {**pictured("input", OTHER_PICTURE), "instructions": "be kind", "previous_response_id": "resp_1"}
+    body = body_of(input="and now?", **beside)
     closed(store, opened(store, body, conversation="input"), [said("Done.")], response=b"b\xff")
     assert tapes.verify(store, "abcde") == []
     store.write(lambda connection: connection.exec_driver_sql(sql).rowcount)

@@ -23,7 +23,7 @@ from tests import soaking
 from tests.soaking import Exchange
 
 ROOT = Path(__file__).parent.parent
-PROVIDER, PROXY, SCRIBE, CLIENTS = "provider", "proxy", "scribe", "clients"
+PROVIDER, PROXY, SCRIBE, BOTH, CLIENTS = "provider", "proxy", "scribe", "proxy and scribe", "clients"
 BETWEEN = 1000
 """Calls between two kills, in the soak."""
 STUCK = 120.0
@@ -57,12 +57,18 @@ class Soak:
 
     def kill(self, kind: str) -> None:
         """Kill a process in the middle of whatever it does, and start it anew."""
-        if kind == SCRIBE:
+        if kind in (SCRIBE, BOTH):
             # The proxy's one child; there is none before its first call.
             proxy = self._processes[PROXY].pid
-            for child in Path(f"/proc/{proxy}/task/{proxy}/children").read_text().split():
+            children = Path(f"/proc/{proxy}/task/{proxy}/children").read_text().split()
+            if kind == BOTH:
+                # Stopped, it can't begin another one.
+                os.kill(proxy, signal.SIGSTOP)
+            for child in children:
                 os.kill(int(child), signal.SIGKILL)
-            return
+            if kind == SCRIBE:
+                return
+            kind = PROXY
         name = random.choice(self._clients) if kind == CLIENTS else kind
         self._end(name)
         self._start(name)
@@ -170,8 +176,9 @@ def check(store: Store, logs: list[Path]) -> None:
         assert driver.execute("SELECT key FROM nodes WHERE parent NOT IN (SELECT key FROM nodes)").fetchall() == []
 
 
-def test_what_was_seen_whole_is_in_the_store(tmp_path: Path) -> None:
-    soak(tmp_path, 400, [PROXY, PROVIDER, CLIENTS], clients=1)
+@pytest.mark.parametrize(("way", "kills"), [(PROXY, [PROXY, PROVIDER, CLIENTS]), (SCRIBE, [PROXY, SCRIBE, BOTH])])
+def test_what_was_seen_whole_is_in_the_store(tmp_path: Path, way: str, kills: list[str]) -> None:
+    soak(tmp_path, 400, kills, clients=1, way=way)
 
 
 @pytest.mark.soak
@@ -179,5 +186,5 @@ def test_what_was_seen_whole_is_in_the_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", [PROXY, SCRIBE])
 def test_a_hundred_thousand_calls(tmp_path: Path, way: str) -> None:
     count = 100_000
-    kinds = [PROXY, way, PROVIDER, CLIENTS]
+    kinds = [PROXY, PROVIDER, CLIENTS, *([SCRIBE, BOTH] if way == SCRIBE else [])]
     soak(tmp_path, count, [random.choice(kinds) for _ in range(count // BETWEEN)], clients=3, way=way)

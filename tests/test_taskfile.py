@@ -198,6 +198,22 @@ def test_every_known_agent_can_be_named(tmp_path: Path) -> None:
         assert load(written(tmp_path, f'{LEAST}[model]\nagent = "{name}"\n')).agent == name
 
 
+def test_the_sandbox_can_be_said_in_a_word(tmp_path: Path) -> None:
+    least = f'{LEAST}[docker]\nimage = "theirs"\n'
+    assert load(written(tmp_path, f'sandbox = "docker"\n{least}')).sandbox is SandboxKind.DOCKER
+    assert load(written(tmp_path, f'sandbox = "local"\n{least}')).sandbox is SandboxKind.LOCAL
+    for text, line, wrong in (
+        (f'sandbox = "podman"\n{least}', 1, 'sandbox.kind: is "podman"; it should be "auto" or "docker" or "local"'),
+        (f"sandbox = 5\n{least}", 1, "sandbox: is no table; write [sandbox] above its keys"),
+        (f'sandbox = "docker"\n{LEAST}', 1, 'sandbox.kind: is "docker", which needs an image; docker.image should'),
+        (f'{LEAST}sandbox = "docker"\n', LEAST.count("\n") + 1, "sandbox: is unknown; write it above all tables, or"),
+        (f'sandbox = "docker"\n{LEAST}[sandbox]\ntool_seconds = 5\n', LEAST.count("\n") + 2, ""),
+    ):
+        with pytest.raises(CommandError) as told:
+            load(written(tmp_path, text))
+        assert f":{line}: " in str(told.value) and wrong in str(told.value)
+
+
 def test_all_mistakes_are_told_at_once_with_line_and_key(tmp_path: Path) -> None:
     text = """goal = "outside"
 [task]

@@ -114,7 +114,7 @@ async def test_search_finds_in_order(tools: Tools) -> None:
         "lib/stock one.py:2:     return [a]  # (total)",
         "shop.py:3: def total(a, b):",
     ]
-    for path in ("lib", "lib/stock one.py", "*one.py", f"{tools.sandbox.handle}/work/lib"):
+    for path in ("lib", "lib/stock one.py", "*one.py", str(Path(tools.sandbox.handle, "work", "lib"))):
         there = await tools.call("search", {"pattern": "total", "path": path})
         assert there.text == "lib/stock one.py:2:     return [a]  # (total)"
     assert await tools.call("search", {"pattern": "nowhere to be found"}) == Result("no match")

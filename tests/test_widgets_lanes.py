@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.domain.board import Lane
+from store.domain.events import Alert, Event
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Usage
 from store.domain.states import AlertLevel, SubagentState
 from store.domain.strategy import LanePlan, Strategy
+from widgets.flow import Flow
 from widgets.lanes import Need, Order, Seat, Sort, need, needing, next_needing, parse, progress, used
 from widgets.layout import Mode, plan
+from widgets.pane import View, draw
+from widgets.roster import row
 
 S = SubagentState
 
@@ -26,14 +30,54 @@ def seat(number: int = 1, *, marked: bool = False, handled: int = 0, name: str =
 
 def test_what_needs_the_operator_and_why() -> None:
     assert need(seat()) is None
-    assert need(seat(state=S.PAUSED)) == Need(2, "paused")
+    assert need(seat(state=S.PAUSED)) == Need(3, "paused")
     assert need(seat(state=S.FAILED)) == Need(0, "could not work")
     assert need(replace(seat(state=S.FAILED), open=False)) is None
-    assert need(seat(alert="the same call", alerts=1, level=AlertLevel.STUCK)) == Need(1, "the same call")
+    assert need(seat(alert="the same call", alerts=1, level=AlertLevel.STUCK)) == Need(
+        1, "stuck: the same call", ("▲", "bad")
+    )
+    assert need(seat(alert="odd", alerts=1, level=AlertLevel.WARNING)) == Need(2, "odd", ("⚠", "warn"))
     assert need(seat(alert="worth knowing", alerts=1, level=AlertLevel.NOTE)) is None
-    assert need(seat(spend=Spend(turns=3, usd=1.9))) == Need(3, "nearly out of money")
+    assert need(seat(spend=Spend(turns=3, usd=1.9))) == Need(4, "nearly out of money")
     for over in (S.SOLVED, S.UNSOLVED, S.KILLED, S.CHECKING):
         assert need(seat(state=over, alert="late", alerts=1, level=AlertLevel.STUCK)) is None
+
+
+def test_who_is_stuck_comes_before_who_is_warned_of() -> None:
+    warned, stuck = (
+        seat(number, alert="the same call", alerts=1, level=level)
+        for number, level in ((1, AlertLevel.WARNING), (2, AlertLevel.STUCK))
+    )
+    assert [one.lane.id.lane for one, _ in needing([warned, stuck])] == [2, 1]
+    assert [parse("stuck")(one) for one in (warned, stuck)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (AlertLevel.NOTE, ("· note: it fails (+1)", "faint")),
+        (AlertLevel.WARNING, ("⚠ it fails (+1)", "warn")),
+        (AlertLevel.STUCK, ("▲ stuck: it fails (+1)", "bad")),
+    ],
+)
+def test_a_pane_says_how_much_an_alert_asks(level: AlertLevel, said: tuple[str, str]) -> None:
+    one = seat(alert="it fails", alerts=2, level=level)
+    view = View(one.lane, Flow(), 0.0, need=need(one))
+    assert said in draw(view, 60, 12)[-1]
+    # In a row of its own, too, and its glyph alone where it needs the operator.
+    assert said in row(view, 120)
+    assert (said[0][0] in "".join(text for text, _ in draw(view, 60, 12)[0])) == (level is not AlertLevel.NOTE)
+
+
+def test_a_tape_says_it_too() -> None:
+    flow = Flow()
+    for level in AlertLevel:
+        flow.apply(Event(1, 1.0, "7k3ab", 2, 1, Alert("same-call", "it fails", level=level)))
+    assert list(flow.lines(40, 10)) == [
+        [("· ", "faint"), ("note: it fails", "faint")],
+        [("⚠ ", "warn"), ("it fails", "warn")],
+        [("▲ ", "bad"), ("stuck: it fails", "bad")],
+    ]
 
 
 def test_an_alert_that_was_acted_on_is_quiet_until_the_next() -> None:

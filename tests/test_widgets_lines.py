@@ -169,6 +169,22 @@ def test_a_pane_says_who_where_and_how_it_ended() -> None:
         assert said in text
 
 
+def test_a_pane_says_in_full_why_a_subagent_could_not_work_and_first_of_all_where_it_is_small() -> None:
+    why = "out of memory: the container reached its 128 MiB, and the kernel killed a program in it"
+    how, flow = SubagentEnded(Ending.CRASHED, why, Spend()), Flow()
+    flow.apply(event(how))
+    failed = lane(state=SubagentState.FAILED, checked=SubagentChecked(False, ""), ended=how)
+    roomy = " ".join(plain(row).strip("│ ") for row in draw(View(failed, flow, 0.0), 38, 10))
+    assert f"crashed: {why}" in " ".join(roomy.split())
+    assert "nothing changed, nothing to check" in roomy
+    for height in (2, 3, 4, 5):
+        small = "\n".join(plain(row) for row in draw(View(failed, flow, 0.0), 80, height))
+        assert "crashed: out of memory" in small and "nothing changed" not in small
+    # What is longer than a pane is cut, and it is seen that it was.
+    flow.apply(event(replace(how, detail="far too much " * 80), 2))
+    assert plain(flow.lines(36, 10)[-1]).endswith("…")
+
+
 def test_a_selected_pane_is_told_by_its_frame_not_by_colour_alone() -> None:
     view = View(lane(), Flow(), 0.0)
     assert plain(draw(view, 40, 6)[0]) != plain(draw(replace(view, selected=True), 40, 6)[0])
@@ -251,7 +267,7 @@ def test_a_flow_changes_its_version_only_when_there_is_something_new() -> None:
 
 
 def test_verdicts_in_words() -> None:
-    assert verdict(SubagentChecked(False, "")) == "nothing was changed, nothing to check"
+    assert verdict(SubagentChecked(False, "")) == "nothing changed, nothing to check"
     broken = replace(FAILED, broken="no such command")
     assert "could not be run" in verdict(SubagentChecked(False, "p", result=broken))
     assert verdict(SubagentChecked(False, "", result=FAILED)).endswith("nothing was changed")
@@ -291,4 +307,5 @@ def test_numbers_as_people_read_them() -> None:
     assert [words.duration(s) for s in (-1, 9, 252, 7500, 300_000)] == ["0s", "9s", "4m12s", "2h05m", "3d"]
     assert words.money(Spend(usd=0.0421)) == "$0.042"
     assert words.money(Spend(usd=1.2, priced=False)) == "≥$1.20"
+    assert words.money(Spend(priced=False)) == "$?"
     assert [words.age(s) for s in (3, 200, 7300, 90_000)] == ["now", "3m ago", "2h ago", "1d ago"]

@@ -39,13 +39,15 @@ class DocView(Inked, ScrollView, can_focus=True):
         self._rows: list[Line] = []
         self._cells = self._height = 0
 
-    def show(self, lines: Sequence[Line], key: object = None) -> None:
-        """Show a text; `key` names it, so that its newer version keeps the reader's place."""
+    def show(self, lines: Sequence[Line], key: object = None, at: int = 0) -> None:
+        """Show a text; `key` names it, so that its newer version keeps the reader's place. Another one begins with its
+        line `at` in sight."""
         fresh = key is None or key != self._key
         self._key, self._lines = key, lines
         self._fold()
         if fresh:
-            self.scroll_to(0, 0, animate=False, force=True)
+            row = sum(len(wrap_line(line, self._cells)) for line in lines[:at])
+            self.scroll_to(0, max(row - self.size.height // 3, 0), animate=False, force=True)
 
     @property
     def text(self) -> str:

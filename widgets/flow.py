@@ -29,7 +29,9 @@ from store.domain.events import (
 from store.domain.limits import Limits
 from store.domain.safe_text import safe
 from store.domain.secrets import may_have_one, shown_line
+from store.domain.states import COULD_NOT_WORK, AlertLevel
 from widgets.ink import Line, clean, wrap
+from widgets.states import alerted
 from widgets.words import count, duration, tokens
 
 KEPT = 120
@@ -42,13 +44,16 @@ OVERLAP = 64
 ROOMY = 8
 """Rows from which there is room for a rule between two turns, and for alerts in their place."""
 
+CAUSE = 5
+"""Rows of why a subagent could not work on: enough for a sentence in the narrowest pane."""
+
 Parts = Sequence[tuple[str, str]]
 """What a call says: (kind, text), kind being `text`, `reasoning` or `tool`."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """`kind` is text, reasoning, tool, result, failure, steer, alert, turn, note or verdict."""
+    """`kind` is text, reasoning, tool, result, failure, steer, hint, alert, stuck, turn, note, cause or verdict."""
 
     kind: str
     text: str
@@ -100,14 +105,12 @@ class Flow:
             case LimitsRaised():
                 self._add("note", f"limits raised: {limits(payload.limits)}")
             case Alert():
-                self._add("alert", payload.text)
+                self._add(_ALERTS[payload.level], alerted(payload.level, payload.text))
             case SubagentRestarted():
                 other = f" as {payload.plan.strategy.name}" if payload.plan else ""
                 self._add("note", f"starts anew{other}")
             case SubagentEnded():
-                self._add(
-                    "note", f"{payload.ending.value}: {payload.detail}" if payload.detail else payload.ending.value
-                )
+                self._add("cause" if payload.ending in COULD_NOT_WORK else "note", ended(payload))
             case SubagentChecked():
                 self._add("verdict", verdict(payload))
             case _:
@@ -144,7 +147,7 @@ class Flow:
             if len(rows) >= height:
                 return rows[-height:]
         for part in reversed(self.parts):
-            if part.kind in ("turn", "alert") and height < ROOMY:
+            if part.kind in _ROOMY_ALONE and height < ROOMY:
                 continue
             rows[:0] = _rows(part, cells, height)
             if len(rows) >= height:
@@ -194,7 +197,7 @@ def verdict(checked: SubagentChecked) -> str:
     if checked.word:
         return shown_line(checked.word)
     if result is None:
-        return "nothing was changed, nothing to check" if not checked.patch else "not checked"
+        return "nothing changed, nothing to check" if not checked.patch else "not checked"
     if result.broken:
         return f"the check could not be run: {shown_line(result.broken)}"
     changed = f"+{checked.insertions} −{checked.deletions} in {count(len(checked.files), 'file')}"
@@ -213,6 +216,11 @@ def limits(raised: Limits) -> str:
         duration(raised.seconds) if raised.seconds is not None else "",
     )
     return ", ".join(one for one in said if one)
+
+
+def ended(how: SubagentEnded) -> str:
+    """How a subagent's work ended, in a line."""
+    return shown_line(f"{how.ending.value}: {how.detail}" if how.detail else how.ending.value)
 
 
 def named(name: str, summary: str) -> str:
@@ -235,11 +243,18 @@ _GUTTERS = {
     "result": ("✔ ", "⋮ ", "faint"),
     "failure": ("✗ ", "⋮ ", "bad"),
     "steer": ("» ", "» ", "accent"),
+    "hint": ("· ", "⋮ ", "faint"),
     "alert": ("⚠ ", "⋮ ", "warn"),
+    "stuck": ("▲ ", "⋮ ", "bad"),
     "note": ("· ", "  ", "faint"),
+    "cause": ("✗ ", "  ", "bad"),
 }
 """What stands before the first row and before the others: in a small pane the first may be out of sight."""
 
+
+_ALERTS = {AlertLevel.NOTE: "hint", AlertLevel.WARNING: "alert", AlertLevel.STUCK: "stuck"}
+_ROOMY_ALONE = frozenset({"turn", *_ALERTS.values()})
+"""What is left out where there are few rows."""
 
 SIGN = 64
 """More characters than the longest sign of a secret has."""
@@ -290,8 +305,12 @@ def _fold(part: Part, cells: int, height: int) -> list[Line]:
         return []
     gutter, more, ink = _GUTTERS.get(part.kind, _GUTTERS["text"])
     if part.kind not in ("text", "reasoning"):
+        rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))
         # A pane is no place for a long command: two rows say enough.
-        rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))[:2]
+        most = CAUSE if part.kind == "cause" else 2
+        if part.kind == "cause" and len(rows) > most:
+            rows[most - 1] = f"{rows[most - 1][: cells - 3]}…"
+        del rows[most:]
         return [[(more if index else gutter, ink), (row, ink)] for index, row in enumerate(rows)]
     # From a line's beginning on, so that rows are folded alike however much is looked at.
     text = part.text.rstrip()[-2 * SHOWN :]

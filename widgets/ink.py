@@ -124,6 +124,24 @@ def spread(left: Line, right: Line, cells: int, fill: Span = (" ", "text")) -> L
     return [*left, (fill[0] * max(cells - used - room, 0), fill[1]), *right]
 
 
+def over(line: Line, marks: Sequence[tuple[int, int]], ink: str) -> Line:
+    """The line with another ink from one character to another, for each of `marks`, which are in order."""
+    result: Line = []
+    at, left = 0, list(marks)
+    for text, own in line:
+        end, start = at + len(text), at
+        while left and left[0][0] < end:
+            first, last = max(left[0][0], start), min(left[0][1], end)
+            result += [(text[start - at : first - at], own), (text[first - at : last - at], ink)]
+            start = last
+            if left[0][1] > end:
+                break
+            left.pop(0)
+        result.append((text[start - at :], own))
+        at = end
+    return [span for span in result if span[0]]
+
+
 def wrap(text: str, cells: int) -> Iterator[str]:
     """Lines of at most `cells` cells, broken at blanks where possible. Indentation stays."""
     for line in text.split("\n"):
@@ -140,14 +158,22 @@ def wrap_line(line: Line, cells: int) -> list[Line]:
     lead = _LEAD.match(text)
     indent = min(lead.end() if lead else 0, cells // 3)
     rows: list[Line] = []
+    # A line may have megabytes and be painted in as many pieces: each is looked at once for each row that has some of
+    # it, and no more.
+    first, began = 0, 0
     for start, stop in _rows(text, cells, indent):
+        while first < len(line) and began + len(line[first][0]) <= start:
+            began += len(line[first][0])
+            first += 1
         row: Line = [(" " * indent, "text")] if rows and indent else []
-        at = 0
-        for piece, ink in line:
-            inside = piece[max(start - at, 0) : max(stop - at, 0)]
+        number, at = first, began
+        while number < len(line) and at < stop:
+            piece, ink = line[number]
+            inside = piece[max(start - at, 0) : stop - at]
             if inside:
                 row.append((inside, ink))
             at += len(piece)
+            number += 1
         rows.append(row)
     return rows
 
@@ -162,7 +188,7 @@ def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
         # Only the beginning is measured: a line may be megabytes long.
         head = (chop_cells(text[start : start + room + 1], room) or [""])[0] or text[start]
         blank = head.rfind(" ")
-        if blank > room // 2 and not head[:blank].isspace():
+        if blank > room // 4 and not head[:blank].isspace():
             yield start, start + blank
             start += blank + 1
         else:

@@ -8,9 +8,15 @@ from enum import Enum
 from store.domain.board import Lane
 from store.domain.secrets import shown_line
 from store.domain.states import AlertLevel, SubagentState
+from widgets.ink import Span
+from widgets.states import ALERT, alerted
 
 NEARLY = 0.9
 """Share of a limit from which it is nearly used up."""
+
+
+STUCK = 1
+"""The rank of a need of who is stuck; a lower one is of who could not work at all."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,11 @@ class Seat:
 
 @dataclass(frozen=True)
 class Need:
-    """Why a lane needs the operator; the lower the rank, the more."""
+    """Why a lane needs the operator; the lower the rank, the more. `mark` is its glyph and the glyph's ink."""
 
     rank: int
     words: str
+    mark: Span = ("⚠", "warn")
 
 
 def used(lane: Lane, now: float) -> tuple[float, str]:
@@ -59,12 +66,14 @@ def need(seat: Seat) -> Need | None:
     if lane.state.final or lane.state is SubagentState.CHECKING:
         return None
     if lane.alerts > seat.handled and lane.level is not AlertLevel.NOTE:
-        return Need(1, lane.alert)
+        shown = ALERT[lane.level]
+        rank = STUCK if lane.level is AlertLevel.STUCK else STUCK + 1
+        return Need(rank, alerted(lane.level, lane.alert), (shown.glyph, shown.ink))
     if lane.state is SubagentState.PAUSED:
-        return Need(2, "paused")
+        return Need(3, "paused")
     share, limit = used(lane, seat.now)
     if share >= NEARLY:
-        return Need(3, f"nearly out of {limit}")
+        return Need(4, f"nearly out of {limit}")
     return None
 
 
@@ -147,11 +156,10 @@ _WORDS: dict[str, Test] = {
     "clean": lambda seat: seat.lane.plan.clean,
     "marked": lambda seat: seat.marked,
     "alert": lambda seat: seat.lane.alerts > 0,
+    "stuck": lambda seat: bool(seat.lane.alert) and seat.lane.level is AlertLevel.STUCK,
     **{state.value: lambda seat, state=state: seat.lane.state is state for state in SubagentState},  # type: ignore[misc]  # mypy takes no default in a lambda
 }
-FILTERS = (
-    "running, paused, failed, solved, ended, needs, clean, marked, cost>0.5, turns>10, progress>50%, time>5m, words"
-)
+FILTERS = "running, paused, failed, solved, ended, needs, stuck, clean, marked, cost>0.5, turns>10, progress>50%, words"
 """What a filter understands, for the one who types it."""
 
 

@@ -17,7 +17,7 @@ from widgets import gauge, words
 from widgets.flow import verdict
 from widgets.ink import Inked, Line, cut, spread
 from widgets.labels import Spots
-from widgets.states import SUBAGENT
+from widgets.states import SUBAGENT, alert_span
 
 NAME = 22
 COLUMN = 26
@@ -73,7 +73,7 @@ def cell(lane: Lane | None, now: float, cells: int) -> list[Line]:
     if lane.checked is not None:
         second: Line = [(verdict(lane.checked), "faint")]
     elif lane.alert:
-        second = [(f"⚠ {shown_line(lane.alert)}", "warn")]
+        second = [alert_span(lane.level, shown_line(lane.alert))]
     else:
         second = [(f"› {shown_line(lane.tool or lane.last)}" if lane.tool or lane.last else "", "tool")]
     return [cut(first, cells), cut(second, cells)]

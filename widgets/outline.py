@@ -321,3 +321,11 @@ class Outline:
 
 def _place(item: Item) -> int:
     return item.place
+
+
+def within(item: Item, other: Item) -> bool:
+    """Whether an item is the other one, or under it."""
+    above: Item | None = item
+    while above is not None and above is not other:
+        above = above.parent
+    return above is other

@@ -59,18 +59,24 @@ def code(text: str, name: str = "", language: str = "") -> list[Line]:
     return lines + more
 
 
+_NUMBERED = re.compile(r"\s*(\d+)(?:\t|→|\| ?)(.*)")
+
+
+def is_numbered(text: str) -> bool:
+    """Whether it is a file as the tools of agents read it: a number before each line, perhaps a word around it."""
+    lines = [line for line in text[:4000].split("\n", 40) if line.strip()]
+    return len(lines) > 0 and 2 * sum(bool(_NUMBERED.match(line)) for line in lines) >= len(lines)
+
+
 def numbered(text: str, name: str = "") -> list[Line]:
-    """The answer of the `read` tool: a line that says which lines, then each with its number; code is painted."""
-    body = [re.match(r"\s*(\d+)\t(.*)", line) for line in text.split("\n")]
-    start = next((index for index, found in enumerate(body) if found), None)
-    if start is None:
-        return plain(text)
-    head = text.split("\n")[:start]
-    painted = code("\n".join(found[2] if found else "" for found in body[start:]), name)
-    lines: list[Line] = [[(line, "faint")] for line in clean("\n".join(head)).split("\n")] if head else []
-    for found, line in zip(body[start:], painted, strict=False):
-        lines.append([(f"{found[1]:>5} " if found else "      ", "faint"), *line])
-    return lines
+    """A file with a number before each line; code is painted by the file's name. What stands around it has none."""
+    text, more = _cap(text)
+    found = [_NUMBERED.match(line) for line in text.split("\n")]
+    painted = iter(code("\n".join(one[2] for one in found if one), name))
+    lines: list[Line] = []
+    for one, line in zip(found, clean(text).split("\n"), strict=False):
+        lines.append([(f"{one[1]:>5} ", "faint"), *next(painted, [])] if one else [(line, "faint")])
+    return lines + more
 
 
 def diff(text: str) -> list[Line]:
@@ -78,8 +84,8 @@ def diff(text: str) -> list[Line]:
     text, more = _cap(text)
     lines: list[Line] = []
     for line in clean(text).split("\n"):
-        if line.startswith(("+++", "---", "diff ", "index ", "new file", "deleted file")):
-            ink = "strong" if line.startswith(("+++", "---")) else "faint"
+        if line.startswith(("+++", "---", "*** ", "diff ", "index ", "new file", "deleted file")):
+            ink = "strong" if line.startswith(("+++", "---", "*** ")) else "faint"
         elif line.startswith("@@"):
             ink = "accent"
         else:
@@ -246,6 +252,8 @@ def guess(text: str) -> list[Line]:
             return as_json(json.loads(text)) if len(text) <= MOST else shell(text)
         except ValueError:
             pass
+    if "\x1b[" not in head and len(re.findall(r"^ {0,3}```", text[:MOST], re.M)) >= 2:
+        return prose(text)
     return shell(text)
 
 

@@ -7,14 +7,18 @@ from textual import events
 from textual.message import Message
 
 from store.domain.board import Lane
+from store.domain.events import SubagentChecked
 from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets import gauge
-from widgets.flow import Flow, verdict
+from widgets.flow import Flow, ended, verdict
 from widgets.ink import Line, Painted, Span, cut, spread, width
 from widgets.labels import Spots
 from widgets.lanes import Need
-from widgets.states import SUBAGENT, Mark
+from widgets.states import SUBAGENT, Mark, alert_span
+
+_ROOM = 3
+"""Rows from which there is room for how it ended above what came of it."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,14 @@ def draw(view: View, cells: int, height: int) -> list[Line]:
     if height == 2:
         return _bare(view, cells)
     inner = cells - 2
-    frame = "frame-selected" if view.selected else "warn" if view.need else "frame"
+    frame = "frame-selected" if view.selected else view.need.mark[1] if view.need else "frame"
     side = "┃" if view.selected else "│"
     if height == 3:
         rows = [spread([(" ", "text"), *last(view)], [*_brief(view), (" ", "text")], inner)]
     else:
         rows = [spread([(" ", "text"), *gauge.numbers(view.lane, view.now, inner)], [], inner)]
         body = height - 3
-        told = _verdict(view, inner)
+        told = _verdict(view, brief=body < _ROOM)
         body -= len(told)
         flow = [[(" ", "text"), *line] for line in view.flow.lines(inner - 2, body)]
         rows += flow + [[] for _ in range(body - len(flow))] + told
@@ -70,7 +74,7 @@ def title(view: View) -> Line:
     """Who it is, and what stands out about it: marked, in need of the operator, without memory."""
     lane = view.lane
     line: Line = [("● ", "accent")] if view.marked else []
-    line += [("⚠ ", "warn")] if view.need else []
+    line += [(f"{view.need.mark[0]} ", view.need.mark[1])] if view.need else []
     line += [
         (lane.id.label, "accent" if view.selected else "strong"),
         (" " + shown_line(lane.plan.strategy.name), "strong"),
@@ -109,7 +113,7 @@ def alert(view: View) -> Line:
     lane = view.lane
     if lane.alert:
         more = f" (+{lane.alerts - 1})" if lane.alerts > 1 else ""
-        return [(f"⚠ {shown_line(lane.alert)}{more}", "warn")]
+        return [alert_span(lane.level, shown_line(lane.alert) + more)]
     if view.need and lane.state not in (SubagentState.PAUSED, SubagentState.FAILED):
         return [(f"⚠ {shown_line(view.need.words)}", "warn")]
     return []
@@ -124,10 +128,10 @@ def last(view: View) -> Line:
     lane = view.lane
     if view.need and (said := alert(view)):
         return said
-    if lane.state is SubagentState.FAILED and lane.idle:
-        return [(shown_line(lane.idle), "bad")]
+    if lane.state is SubagentState.FAILED and lane.idle and lane.ended is not None:
+        return [(ended(lane.ended), "bad")]
     if lane.checked:
-        return [(verdict(lane.checked), SUBAGENT[lane.state].ink)]
+        return [(_came_of(lane, lane.checked, brief=True), SUBAGENT[lane.state].ink)]
     if lane.tool:
         return [("› " + shown_line(lane.tool), "tool")]
     rows = view.flow.lines(200, 1)
@@ -143,14 +147,21 @@ def _bare(view: View, cells: int) -> list[Line]:
     ]
 
 
-def _verdict(view: View, cells: int) -> list[Line]:
+def _verdict(view: View, *, brief: bool) -> list[Line]:
     lane = view.lane
     if lane.checked is not None:
         state = SUBAGENT[lane.state]
-        return [[(f" {state.glyph} {verdict(lane.checked)}", state.ink)]]
+        return [[(f" {state.glyph} {_came_of(lane, lane.checked, brief=brief)}", state.ink)]]
     if lane.state is SubagentState.CHECKING:
         return [[(" ◐ the harness checks the patch in a clean sandbox", "accent")]]
     return []
+
+
+def _came_of(lane: Lane, checked: SubagentChecked, *, brief: bool) -> str:
+    """What came of it in a line. Where there is no other, why it could not work says more than that it did nothing."""
+    if brief and lane.state is SubagentState.FAILED and checked.result is None and lane.ended is not None:
+        return ended(lane.ended)
+    return verdict(checked)
 
 
 def seen(view: View) -> tuple[object, ...]:
@@ -159,7 +170,7 @@ def seen(view: View) -> tuple[object, ...]:
     # A running clock changes a pane once a second at most.
     return (
         id(lane), id(view.flow), view.flow.version, view.selected, view.stalled, view.marked, view.need, lane.state,
-        lane.turn, lane.spend, lane.limits, lane.alerts, lane.tool, lane.last, lane.checked,
+        lane.turn, lane.spend, lane.limits, lane.alerts, lane.level, lane.tool, lane.last, lane.checked,
         int(lane.work.read(view.now)),
     )  # fmt: skip
 

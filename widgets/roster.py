@@ -25,7 +25,7 @@ def row(view: View, cells: int) -> Line:
     left: Line = [
         ("▌" if view.selected else " ", "frame-selected"),
         ("●" if view.marked else " ", "accent"),
-        ("⚠" if view.need else " ", "warn"),
+        view.need.mark if view.need else (" ", "text"),
         (f" {lane.id.label:<6}", "accent" if view.selected else "strong"),
     ]
     right: Line = [(f" {state.glyph} {state.word:<9}", state.ink), (f"{gauge.turns(lane):>7} ", "text")]

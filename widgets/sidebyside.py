@@ -1,7 +1,7 @@
 """Two columns of rows beside each other, a mark between them; one row has the cursor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from textual import events
@@ -11,18 +11,21 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.ink import Inked, Line, Span, spread
+from widgets.ink import Inked, Line, Span, cut, spread
 from widgets.labels import Spots
 
 
 @dataclass(frozen=True)
 class Row:
-    """What stands at the left, what at the right, and the mark between; `rule` is a line across both instead."""
+    """What stands at the left, what at the right, and the mark between; `rule` is a line across both instead. What came
+    of each stands at the end of its half."""
 
     left: Line
     right: Line
     mark: Span = (" ", "faint")
     rule: str = ""
+    left_came: Line = field(default_factory=list)
+    right_came: Line = field(default_factory=list)
 
 
 class SideBySide(Inked, ScrollView, can_focus=True):
@@ -78,8 +81,8 @@ class SideBySide(Inked, ScrollView, can_focus=True):
             side = max((cells - len(text)) // 2, 0)
             return self.strip([("─" * side, "frame"), (text, "accent"), ("─" * cells, "frame")], cells)
         half = (cells - 3) // 2
-        line = [*spread(row.left, [], half), (" ", "text"), row.mark, (" ", "text")]
-        line += spread(row.right, [], cells - half - 3)
+        line = [*_half(row.left, row.left_came, half), (" ", "text"), row.mark, (" ", "text")]
+        line += _half(row.right, row.right_came, cells - half - 3)
         under = self.ink("cursor" if self.has_focus else "cursor-away") if at == self.cursor else None
         return self.strip(line, cells, under)
 
@@ -103,3 +106,8 @@ class SideBySide(Inked, ScrollView, can_focus=True):
 
     def action_page(self, by: int) -> None:
         self.action_cursor(by * max(self.size.height - 1, 1))
+
+
+def _half(line: Line, came: Line, cells: int) -> Line:
+    """What came of it has up to two fifths of the room."""
+    return spread(line, cut(came, 2 * cells // 5), cells)

@@ -3,7 +3,7 @@ has their ASCII twins."""
 
 from dataclasses import dataclass
 
-from store.domain.states import RunState, SubagentState
+from store.domain.states import AlertLevel, RunState, SubagentState
 from widgets.ink import Span
 
 
@@ -42,6 +42,12 @@ RUN: dict[RunState, Mark] = {
     RunState.FAILED: Mark("◇", "failed", "bad"),
 }
 
+ALERT: dict[AlertLevel, Mark] = {
+    AlertLevel.NOTE: Mark("·", "note", "faint"),
+    AlertLevel.WARNING: Mark("⚠", "warning", "warn"),
+    AlertLevel.STUCK: Mark("▲", "stuck", "bad"),
+}
+
 INTERRUPTED = Mark("⚠", "interrupted", "bad")
 """A run that is not over and has no engine."""
 RECORDING = Mark("▶", "recording", "accent")
@@ -50,6 +56,16 @@ RECORDED = Mark("■", "recorded", "faint")
 """Calls of tools outside a run: nothing more comes."""
 OPENING = Mark("◌", "opening", "faint")
 """A run whose events are not read yet."""
+
+
+def alerted(level: AlertLevel, text: str) -> str:
+    """What an alert says, its level first; that of a warning is what its glyph says to everybody."""
+    return text if level is AlertLevel.WARNING else f"{ALERT[level].word}: {text}"
+
+
+def alert_span(level: AlertLevel, text: str) -> Span:
+    """The same as it is drawn. `text` is safe to draw."""
+    return f"{ALERT[level].glyph} {alerted(level, text)}", ALERT[level].ink
 
 
 def run_mark(state: RunState, *, alive: bool) -> Mark:

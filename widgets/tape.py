@@ -15,7 +15,7 @@ from widgets.ink import Inked, Line
 
 LAID_OUT = 8
 """Cells; narrower than this is not laid out."""
-ERRORS = ("failure", "alert")
+ERRORS = ("failure", "alert", "stuck")
 
 
 class TapeView(Inked, ScrollView, can_focus=True):

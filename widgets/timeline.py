@@ -23,17 +23,19 @@ from widgets.ink import Line, Painted, Span, cut, spread, width
 _BARS = "▁▂▃▄▅▆▇█"
 _MARKS: dict[str, Span] = {
     "solved": ("✔", "good"),
+    "stuck": ("▲", "bad"),
     "alert": ("⚠", "warn"),
     "error": ("✗", "bad"),
     "gate": ("◆", "banner"),
     "end": ("■", "strong"),
+    "note": ("·", "faint"),
 }
 """The more telling first: where several fall into one cell, that one is shown."""
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A mark: where it lies, from 0 to 1; its kind, and what it says."""
+    """A mark: where it lies, from 0 to 1; its kind (an alert that is none for all: its level), and what it says."""
 
     share: float
     kind: str
@@ -143,7 +145,7 @@ def _numbers(reading: Reading, cells: int, hover: int | None) -> tuple[Line, Lin
     else:
         left += [(f"  {passed}/{took}", "text")] if reading.timed else []
         left += [(f"  {reading.count:,}/{events:,}", "faint")]
-    counts = {kind: sum(spot.kind == kind for spot in reading.spots) for kind in ("error", "alert", "solved")}
+    counts = {kind: sum(spot.kind == kind for spot in reading.spots) for kind in ("error", "stuck", "alert", "solved")}
     right: Line = [(f" {_MARKS[kind][0]}{count}", _MARKS[kind][1]) for kind, count in counts.items() if count]
     if cells >= 140:
         right += [(f"   {words.duration(reading.left)} left", "faint")]

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollTo
 from textual.strip import Strip
 
 from store.domain.limits import Spend
@@ -75,6 +76,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         self._wrong: Sequence[int] = ()
         self._map: tuple[tuple[int, int], list[int]] = ((0, 0), [])
         self._missing: list[Item] = []
+        self._kept = True
+        """The cursor stays in sight, until the operator scrolls away from it."""
 
     def hold(self, outline: Outline, *, figures: bool = True) -> None:
         """Show another tree, from its beginning; with its figures, where it has some."""
@@ -88,6 +91,10 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         """Point out the items that a search found."""
         self._hits = keys
         self.refresh()
+
+    def found(self, item: Item) -> bool:
+        """Whether a search found it."""
+        return item.key in self._hits and item.depth > 0
 
     def mark_wrong(self, rows: Sequence[int]) -> None:
         """The rows with something wrong, for the map at the right."""
@@ -104,6 +111,9 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.virtual_size = size
         if above:
             self.scroll_to(y=max(self.scroll_offset.y + above, 0), animate=False, force=True)
+        if self._kept:
+            # What was read may have pushed it out.
+            self.call_after_refresh(self._show_cursor)
         self.refresh()
 
     def top(self) -> Item | None:
@@ -119,12 +129,25 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         moved = item is not self.cursor
         self.cursor = item
         if scroll:
+            self._kept = True
             self._show_cursor()
             # Once more when what has grown is laid out: until then it can't be scrolled to.
             self.call_after_refresh(self._show_cursor)
         self.refresh()
         if moved:
             self.post_message(self.Pointed(item))
+
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._kept = False
+        super()._on_mouse_scroll_up(event)
+
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._kept = False
+        super()._on_mouse_scroll_down(event)
+
+    def _on_scroll_to(self, message: ScrollTo) -> None:
+        self._kept = False
+        super()._on_scroll_to(message)
 
     def _show_cursor(self) -> None:
         row = self.outline.row(self.cursor) if self.cursor is not None else None
@@ -133,7 +156,12 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def columns(self, cells: int) -> tuple[bool, bool, bool]:
         """Which columns there is room for: tokens, cost, time."""
-        tokens, cost, time = (self._figures and cells >= least for least, _ in COLUMNS)
+        root = self.outline.roots[0].figures if self._figures and self.outline.roots else None
+        if root is None:
+            return False, False, False
+        # A column that nothing has a figure for would only take room from the words.
+        there = (root.tokens > 0, root.usd > 0 or not root.priced, root.seconds >= 0.5)
+        tokens, cost, time = (some and cells >= least for some, (least, _) in zip(there, COLUMNS, strict=True))
         return tokens, cost, time
 
     def heading(self) -> Line:
@@ -152,9 +180,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         if item.blank:
             self._miss(item)
         fold = "  " if item.leaf else "▾ " if item.open else "▸ "
-        left: Line = [("  " * item.depth + fold, "faint"), *item.line]
-        if item.key in self._hits:
-            left.insert(0, ("›", "match"))
+        found = self.found(item)
+        left: Line = [("›" if found else "", "match"), (("  " * item.depth)[found:] + fold, "faint"), *item.line]
         line = spread(left, self._right(item, cells), cells - 1)
         here = item is self.cursor
         under = self.ink("cursor" if self.has_focus else "cursor-away") if here else None
@@ -164,14 +191,11 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         line: Line = [(f" ✗{item.bad}", "bad")] if item.bad and not item.leaf else []
         tokens, cost, time = self.columns(cells)
         figures = item.figures
-        if tokens:
-            text = words.tokens(figures.tokens) if figures and figures.tokens else ""
-            text = f"{text:>{TOKENS}}"
-            if cost:
-                text += f"{_money(figures):>{COST}}"
-            if time:
-                text += f"{words.duration(figures.seconds) if figures and figures.seconds >= 0.5 else '':>{TIME}}"
-            line.append((text, "faint"))
+        text = f"{words.tokens(figures.tokens) if figures and figures.tokens else '':>{TOKENS}}" if tokens else ""
+        text += f"{_money(figures):>{COST}}" if cost else ""
+        took = words.duration(figures.seconds) if figures and figures.seconds >= 0.5 else ""
+        text += f"{took:>{TIME}}" if time else ""
+        line.append((text, "faint"))
         return [*line, (" ", "text")]
 
     def _edge(self, y: int) -> tuple[str, str]:

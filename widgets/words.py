@@ -13,7 +13,9 @@ def tokens(count: int) -> str:
 
 
 def money(spend: Spend) -> str:
-    """US dollars; `≥` where a call had no known price."""
+    """US dollars; `≥` where a call had no known price, `$?` where none had."""
+    if not spend.priced and not spend.usd:
+        return "$?"
     digits = 3 if 0 < spend.usd < 0.1 else 2
     return f"{'' if spend.priced else '≥'}${spend.usd:.{digits}f}"
 

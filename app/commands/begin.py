@@ -252,7 +252,7 @@ def launch(context: Context, options: Namespace, run: str, environ: dict[str, st
         raise
     from app.studio import Studio
 
-    studio = Studio(context.home, run=run, screen="grid", configuration=context.configuration)
+    studio = Studio(context.home, run=run, screen="grid", configuration=context.configuration, kept=context.kept)
     studio.run()
     return Exit.FAULT if studio.return_code else Exit.FINE
 

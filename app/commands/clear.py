@@ -1,4 +1,5 @@
-"""`delete` and `prune`: runs go with all that is only theirs, and with them what nothing names."""
+"""`delete` and `prune`: runs go with all that is only theirs, and with them what nothing names; and images that were
+built for runs."""
 
 import re
 import sys
@@ -18,12 +19,14 @@ from store.domain.secrets import shown
 from store.domain.states import RunState
 
 if TYPE_CHECKING:
+    from backends.sandboxes.docker import BuiltImage, Host
     from store.database import Store
     from store.retention import Freed
     from store.sizes import Size
     from store.unnamed import Unnamed
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+_HOSTS = "whose images: a Docker context or an address; again for each host"
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])", re.ASCII)
 
 
@@ -48,6 +51,9 @@ def _configure_prune(parser: ArgumentParser) -> None:
     older = "runs of which nothing was recorded since: 30d, 12h, 2w; without it, only what nothing names goes"
     parser.add_argument("--older", metavar="AGE", type=_age, help=older)
     parser.add_argument("--keep-solved", action="store_true", help="leave runs that solved their task")
+    images = "in place of runs, the images that were built for them, and that no run uses that can still go on"
+    parser.add_argument("--images", action="store_true", help=f"{images}; --older says which of them")
+    parser.add_argument("--host", metavar="HOST", action="append", help=_HOSTS)
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, and how much it would free")
     _add_yes(parser)
     add_json(parser, "print JSON")
@@ -91,6 +97,10 @@ def _prune(context: Context, options: Namespace) -> int:
     from store.retention import unfinished
     from store.unnamed import unnamed
 
+    if options.images:
+        return _prune_images(context, options)
+    if options.host:
+        raise CommandError("--host says where images are: it goes with --images.")
     if options.keep_solved and options.older is None:
         raise CommandError("--keep-solved says which of the old runs stay: name an age with --older.")
     if context.empty:
@@ -118,9 +128,74 @@ def _prune(context: Context, options: Namespace) -> int:
     return Exit.FINE
 
 
+def _prune_images(context: Context, options: Namespace) -> int:
+    from backends.sandboxes import SandboxError
+    from backends.sandboxes.docker import Host, built_images, malformed, remove_images
+
+    if options.keep_solved:
+        raise CommandError("--keep-solved says which runs stay: it doesn't go with --images.")
+    for name in options.host or ():
+        if wrong := malformed(name):
+            raise CommandError(f"--host {safe_line(name, 80)} {wrong}.")
+    hosts = [Host(name, context.environ) for name in options.host or ("",)]
+    before = time.time() - (options.older or 0.0)
+    try:
+        found = [(host, built_images(host)) for host in hosts]
+        going = [(host, [one for one in images if not one.used and one.created <= before]) for host, images in found]
+        count = sum(len(images) for _, images in going)
+        if not options.json:
+            _list_images(going, stay=sum(len(images) for _, images in found) - count)
+        freed: int | None = None
+        if count and not options.dry_run:
+            if not _confirmed(options, f"Remove {'it' if count == 1 else 'them'}?"):
+                return Exit.UNSOLVED
+            gone = [remove_images(host, images) for host, images in going]
+            freed, removed = sum(size for _, size in gone), sum(len(images) for images, _ in gone)
+            if not options.json:
+                say(f"Removed {counted(removed, 'image')}. Freed: {size(freed)}.")
+    except SandboxError as error:
+        raise CommandError(f"{error}.", Exit.ENVIRONMENT) from error
+    finally:
+        for host in hosts:
+            host.close()
+    if options.json:
+        emit({"images": [{"host": host.name, **asdict(one)} for host, each in going for one in each], "freed": freed})
+    return Exit.FINE
+
+
+def _called(image: "BuiltImage") -> str:
+    if not image.names:
+        return f"{image.id.removeprefix('sha256:')[:12]} (replaced)"
+    return image.names[0] + (f" and {len(image.names) - 1} more" if len(image.names) > 1 else "")
+
+
+def _list_images(going: "Sequence[tuple[Host, Sequence[BuiltImage]]]", *, stay: int) -> None:
+    """The images that would go, and how many stay."""
+    rows = [
+        (
+            _called(one),
+            time.strftime("%Y-%m-%d", time.localtime(one.created)),
+            size(one.own),
+            str(host),
+        )
+        for host, images in going
+        for one in images
+    ]
+    left = f" {counted(stay, 'other')} {'is' if stay == 1 else 'are'} used or newer." if stay else ""
+    if not rows:
+        say(f"There is no image that was built for runs and can go.{left}")
+        return
+    table(("IMAGE", "BUILT", "DISK", "HOST"), rows, right=(2,))
+    own = sum(one.own for _, images in going for one in images)
+    say(f"\n{counted(len(rows), 'image')}, at least {size(own)}. What they share with each other comes on top.{left}")
+
+
 def _deleted(context: Context, store: "Store", names: Sequence[str]) -> "Freed":
+    from backends.leftovers import remove
     from store.retention import HeldError, delete_runs
 
+    for sentence in remove(context.home, store, names, context.environ):
+        note(f"multitrack: {sentence}.")
     try:
         return delete_runs(store, context.home, names, at=time.time())
     except HeldError as error:

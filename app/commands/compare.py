@@ -28,8 +28,8 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _compare(context: Context, options: Namespace) -> int:
-    from app.alignment import align, counterparts, steps
-    from app.tracing import read_tape
+    from app import beside
+    from app.alignment import align, counterparts
 
     with context.store() as store:
         run = find_run(store, options.run).id
@@ -40,7 +40,7 @@ def _compare(context: Context, options: Namespace) -> int:
             raise CommandError(f"run {run} has no other subagent to compare {options.subagent} with.")
         right = lane_of(board, options.other) if options.other is not None else board.lane(others[0])
         assert right is not None
-        ours, theirs = steps(read_tape(store, left.id)), steps(read_tape(store, right.id))
+        ours, theirs = beside.read(store, left.id), beside.read(store, right.id)
     rows = align(ours, theirs)
     if options.json:
         emit(

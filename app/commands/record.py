@@ -140,7 +140,11 @@ def _nodes(context: Context, options: Namespace) -> int:
         say("No messages are recorded there.")
         return Exit.FINE
     shown = every[-(options.limit or ROWS) :]
-    table(("NODE", "PARENT", "DEPTH", "ROLE", "TAPES", "SAYS"), shown, right=(2,))
+    heads = ["NODE", "PARENT", "DEPTH", "ROLE", "TRY", "TAPES", "SAYS"]
+    if not any(row[_TRY] for row in shown):
+        del heads[_TRY]
+        shown = [row[:_TRY] + row[_TRY + 1 :] for row in shown]
+    table(heads, shown, right=(2,))
     _cut(len(every), len(shown), "node")
     return Exit.FINE
 
@@ -150,8 +154,7 @@ def _placed(store: "Store", of: Scope) -> "Iterator[Placed]":
 
     if of.call is None:
         return nodes(store, run=of.run, subagent=of.subagent)
-    tail = of.call.answer or of.call.tail
-    return iter(()) if tail is None else chain(store, tail)
+    return chain(store, of.call)
 
 
 def _facts(node: "Placed") -> dict[str, Any]:
@@ -159,7 +162,11 @@ def _facts(node: "Placed") -> dict[str, Any]:
         {"kind": block.kind, "name": block.name, "id": block.id, "text": block.text} for block in blocks(node.message)
     ]
     place = {"key": node.key, "parent": node.parent, "depth": node.depth, "role": node.role, "call": node.call}
-    return {**place, "tapes": list(node.tapes), "blocks": said}
+    return {**place, "try": node.of_try, "tapes": list(node.tapes), "blocks": said}
+
+
+_TRY = 4
+"""The column that marks nodes of a route's tries; it is left out where there are none."""
 
 
 def _node_row(node: "Placed") -> tuple[object, ...]:
@@ -167,7 +174,8 @@ def _node_row(node: "Placed") -> tuple[object, ...]:
         " ".join(part for part in (block.kind, block.name, gist(block)) if part) for block in blocks(node.message)
     )
     tapes = " ".join(node.tapes[:2]) + (f" +{len(node.tapes) - 2}" if len(node.tapes) > 2 else "")
-    return node.key[:12], (node.parent or "")[:12], node.depth, safe_line(node.role, 12), tapes, safe_line(said, LINE)
+    place = (node.key[:12], (node.parent or "")[:12], node.depth, safe_line(node.role, 12))
+    return *place, "try" if node.of_try else "", tapes, safe_line(said, LINE)
 
 
 COMMANDS = (

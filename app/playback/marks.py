@@ -16,6 +16,7 @@ from store.domain.events import (
 )
 from store.domain.states import Ending
 from widgets.flow import verdict, went_wrong
+from widgets.states import alerted
 
 _FAULTS = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 
@@ -39,8 +40,8 @@ def mark_of(count: int, event: Event) -> Mark | None:
             return Mark(count, Kind.ERROR, f"{who}{verdict(payload)}")
         case SubagentChecked(solved=True) as payload:
             return Mark(count, Kind.SOLVED, f"{who}{verdict(payload)}")
-        case Alert(text=text):
-            return Mark(count, Kind.ALERT, f"{who}{text}")
+        case Alert(text=text, level=level):
+            return Mark(count, Kind.ALERT, f"{who}{alerted(level, text)}", level)
         case GenerationDesigned():
             return Mark(count, Kind.GENERATION, f"generation {event.generation} is designed")
         case GateOpened(waits=True):

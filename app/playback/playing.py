@@ -12,9 +12,16 @@ from app.playback.deck import Deck
 from app.playback.feed import Start
 from app.playback.times import TELLING, Kind, Times
 from app.watching import Watching
-from store.domain.events import Event, ToolFinished, ToolStarted, TurnStarted
+from store.domain.events import (
+    Event,
+    GenerationDesigned,
+    SubagentChecked,
+    ToolFinished,
+    ToolStarted,
+    TurnStarted,
+)
 from store.domain.secrets import shown_line
-from widgets.flow import named, went_wrong
+from widgets.flow import named, verdict, went_wrong
 from widgets.labels import Labels
 from widgets.timeline import Reading, Spot, Timeline
 
@@ -22,7 +29,11 @@ STRIDE = 10.0
 """Seconds of the playback that a skip goes forth or back."""
 T = TypeVar("T")
 
-NO_ORDERS = "this is a playback, and what is recorded stays as it was: P goes back to the live screens"
+
+def no_orders() -> str:
+    """Why nothing can be ordered."""
+    key = actions.key("leave-playback")
+    return f"this is a playback, and what is recorded stays as it was: {key} goes back to the live screens"
 
 
 class Playing(Watching):
@@ -68,7 +79,7 @@ class Playing(Watching):
         only = actions.PLAYBACK in actions.find(action).where
         if self.playback is None:
             if only:
-                return "nothing is being played; P plays a run"
+                return f"nothing is being played; {actions.key('play')} plays a run"
             if action == "play":
                 track = self.track
                 if track is None:
@@ -79,7 +90,7 @@ class Playing(Watching):
         if action == "play":
             return "it is being played"
         if action in actions.ORDERS:
-            return NO_ORDERS
+            return no_orders()
         if only and action != "leave-playback" and self.playback.deck is None:
             return "the tape is being read"
         return ""
@@ -193,9 +204,7 @@ class Playing(Watching):
 
 def spots(times: Times) -> tuple[Spot, ...]:
     """The marks as the timeline draws them."""
-    return tuple(
-        Spot(times.shares[mark.count - 1], mark.kind.value, shown_line(mark.text, 200)) for mark in times.marks
-    )
+    return tuple(Spot(times.shares[mark.count - 1], mark.look, shown_line(mark.text, 200)) for mark in times.marks)
 
 
 def said(event: Event) -> str:
@@ -209,6 +218,10 @@ def said(event: Event) -> str:
             line = f"turn {payload.turn} › {named(payload.name, payload.summary)}"
         case ToolFinished():
             line = f"turn {payload.turn} {'✗' if went_wrong(payload) else '✔'} {payload.name}: {payload.summary}"
+        case SubagentChecked():
+            line = f"{'✔' if payload.solved else '✗'} {verdict(payload)}"
+        case GenerationDesigned():
+            line = f"generation {event.generation} is designed"
         case _:
             told = next((text for name in _TELLING if (text := getattr(payload, name, ""))), "")
             line = payload.kind.replace(".", " ") + (f": {told}" if told else "")

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from store.domain.events import Event, TurnStarted
+from store.domain.states import AlertLevel
 
 SILENCE: Final = 2.0
 """Seconds that any longer silence takes."""
@@ -40,11 +41,17 @@ TELLING: Final = (Kind.ERROR, Kind.ALERT, Kind.SOLVED)
 
 @dataclass(frozen=True)
 class Mark:
-    """`count` is how many events have happened when this one just has."""
+    """`count` is how many events have happened when this one just has. `level` is an alert's."""
 
     count: int
     kind: Kind
     text: str
+    level: AlertLevel | None = None
+
+    @property
+    def look(self) -> str:
+        """What it is drawn as: alerts by their level."""
+        return self.kind.value if self.level in (None, AlertLevel.WARNING) else str(self.level)
 
 
 class Times:

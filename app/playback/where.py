@@ -6,7 +6,7 @@ from typing import Final
 
 from app.playback.times import Kind, Times
 
-FORMS: Final = "1h02m30s of the run, 40%, event:120, turn:7, gen:2, error, alert, solved, end"
+FORMS: Final = "1h02m30s of the run, 40%, event:120, turn:7, gen:2, error, alert, solved, gate, end"
 """What can be said."""
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")

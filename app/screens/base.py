@@ -25,6 +25,8 @@ LOW = 30
 """Rows under which a playback's timeline takes fewer."""
 WIDE = 140
 """Cells from which there is room for everything."""
+NO_RUN = "No run to show. {} lists the runs; multitrack demo makes one."
+"""What a screen says of nothing, with the key."""
 
 
 def bindings(screen: str) -> list[BindingType]:
@@ -91,6 +93,9 @@ class StudioScreen(Screen[None]):
         found: Callable[[], object] | None = getattr(self, f"do_{action.replace('-', '_')}", None)
         return found
 
+    def note(self) -> None:
+        """Tell the app's `where` where the operator is on this screen."""
+
     def renew(self) -> None:
         """The settings are others: show everything anew."""
         self.query_one(TabBar).name_keys({name: actions.key(name) for name in actions.SCREENS})
@@ -122,12 +127,16 @@ class StudioScreen(Screen[None]):
         """What works on this screen, live or in a playback."""
         return actions.on(self.NAME, playback=self.studio.playback is not None)
 
+    def in_footer(self, action: actions.Action) -> bool:
+        """Whether the footer has room for an action when it can be done."""
+        return action.footer
+
     def show_keys(self) -> None:
         """Only what works here and now stands in the footer; the screens' own keys stand in the tabs."""
         works = [
             (action.id, actions.key_name(action.keys[0]), action.title)
             for action in self.offered()
-            if action.footer and action.id not in actions.SCREENS and not self.studio.why_not(action.id)
+            if self.in_footer(action) and action.id not in actions.SCREENS and not self.studio.why_not(action.id)
         ]
         self.query_one(KeyBar).show(works)
 
@@ -201,11 +210,13 @@ def run_banner(track: Track | None, cells: int, screen: str = "") -> Line:
         return []
     board = track.board
     if track.interrupted:
-        said = (
-            "interrupted: no engine works on this run. What is finished is kept."
-            if cells >= NARROW
-            else "no engine works on this run"
-        )
+        # The grid has room to say it in full until there are panes.
+        if board.left and (screen != "grid" or board.generation is not None):
+            said = f"interrupted: {shown_line(board.left, 2 * cells)}"
+        elif cells >= NARROW:
+            said = "interrupted: no engine works on this run. What is finished is kept."
+        else:
+            said = "no engine works on this run"
         return [(f" ⚠ {said}", "bad"), (f"  {actions.key('resume')}", "key"), (" resume", "text")]
     if track.waiting and board.generation is not None:
         number = board.generation.number

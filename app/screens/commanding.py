@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from app import orders, raising
+from app import actions, orders, raising
 from app.screens.ask import Ask
 from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
@@ -10,7 +10,6 @@ from store.domain.board import Generation, Lane
 from store.domain.commands import Command, Raise, Restart, Steer
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
-from store.domain.states import SubagentState
 from widgets import words
 from widgets.ink import Line
 
@@ -21,10 +20,10 @@ NAMED = 12
 class CommandingScreen(StudioScreen):
     """A screen from which subagents are given orders. What can't be undone is asked once, for all of them together."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.handled: dict[SubagentId, int] = {}
+    @property
+    def handled(self) -> dict[SubagentId, int]:
         """How many alerts of a subagent the operator had seen when the last order went to it."""
+        return self.world.handled
 
     @property
     def generation(self) -> Generation | None:
@@ -61,7 +60,10 @@ class CommandingScreen(StudioScreen):
             self.studio.order(lane.id.run, command, f"{what} {lane.id.label}")
             return
         if self.track is not None and not self.track.alive:
-            said = f"{what}: no engine works on run {self.track.id}. The orders wait until one does; r resumes the run."
+            said = (
+                f"{what}: no engine works on run {self.track.id}. The orders wait until one does; "
+                f"{actions.key('resume')} resumes the run."
+            )
             self.studio.say(said, "warning")
         several = orders.Several(what, [lane.id.label for lane, _ in given], self.studio.say)
         for lane, command in given:
@@ -148,7 +150,7 @@ class CommandingScreen(StudioScreen):
     def do_restart(self) -> None:
         found = self.targets("restart")
         names = sorted({lane.plan.strategy.name for lane in self.generation.lanes.values()} if self.generation else ())
-        could = [lane for lane in found.willing if lane.state is not SubagentState.FAILED]
+        could = [lane for lane in found.willing if not lane.restartable]
         said = "It begins anew in a new sandbox; what it did so far stays on its tape and doesn't count any more."
         head = _paragraphs([*self._left_out(found), said])
         head += [[("strategies: ", "faint"), (shown_line(", ".join(names[:NAMED]), 160), "text")]] if names else []

@@ -1,6 +1,7 @@
 """Convergence: observations and solved subagents by generation, and what they rest on; over one run and several."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar
 
@@ -43,6 +44,10 @@ class ConvergenceScreen(StudioScreen):
 
     def on_mount(self) -> None:
         self.query_one(DocView).focus()
+        self._scope = next((scope for scope in Scope if scope.name == self.studio.where.scope), Scope.ONE)
+
+    def note(self) -> None:
+        self.studio.where = replace(self.studio.where, scope=self._scope.name)
 
     def banner(self) -> Line:
         track = self.track

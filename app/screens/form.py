@@ -24,13 +24,15 @@ Check = Callable[[Mapping[str, str]], str]
 
 @dataclass(frozen=True)
 class Field:
-    """One thing to fill in. `tall` takes several lines, `choices` are offered while one types."""
+    """One thing to fill in. `tall` takes several lines, `choices` are offered while one types, `value` is there
+    to begin with."""
 
     id: str
     label: str
     hint: str = ""
     tall: bool = False
     choices: tuple[str, ...] = ()
+    value: str = ""
 
 
 class Form(ModalScreen[dict[str, str]]):
@@ -60,12 +62,12 @@ class Form(ModalScreen[dict[str, str]]):
             yield DocView(id="said")
             for field in self._fields:
                 if field.tall:
-                    yield TextArea(id=f"field-{field.id}", tab_behavior="focus", soft_wrap=True)
+                    yield TextArea(field.value, id=f"field-{field.id}", tab_behavior="focus", soft_wrap=True)
                     continue
                 with Horizontal(classes="row"):
                     yield DocView(id=f"label-{field.id}", classes="label")
                     suggester = SuggestFromList(field.choices, case_sensitive=False) if field.choices else None
-                    yield Input(placeholder=field.hint, id=f"field-{field.id}", suggester=suggester)
+                    yield Input(field.value, placeholder=field.hint, id=f"field-{field.id}", suggester=suggester)
             yield DocView(id="wrong")
             yield DocView(id="keys")
 

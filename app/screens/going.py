@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.spots import OfBlock, OfFault, OfLane, OfResult, OfTool, OfTurn
-from app.turning import tool_key
+from app.spots import OfBlock, OfFault, OfLane, OfResult, OfTold, OfTool, OfTurn
+from app.turning import told_key, tool_key
 from store.domain.ids import SubagentId
 
 
@@ -31,6 +31,8 @@ def goal_of(data: object) -> Goal | None:
             return Goal(data.who, f"{tool_key(data.tool.turn, data.tool.started.tool_call)} r", data.tool.turn.turn)
         case OfBlock():
             return Goal(data.who, f"{data.call} b{data.block}", data.turn)
+        case OfTold():
+            return Goal(data.who, told_key(data.who, data.turn, data.node, data.block), data.turn)
         case OfFault():
             return Goal(data.who, f"e{data.seq}", None, data.seq)
     return None

@@ -10,6 +10,7 @@ from textual.widgets import Input
 from app import actions
 from app.screens.ask import Jump, Place
 from app.screens.base import NARROW, bindings, run_banner
+from app.screens.returning import Return, note
 from app.screens.sorting import SortingScreen
 from app.strip import strip, zoomed
 from app.waiting import waiting
@@ -27,6 +28,9 @@ from widgets.pane import View, mark
 from widgets.tape import TapeView
 from widgets.wall import Wall
 
+_MARGINS = 6
+"""Cells beside what is shown where there are no panes."""
+
 
 class GridScreen(SortingScreen):
     """The wall of panes, a whole tape over it, or all generations side by side. `looking` is the generation that is
@@ -41,6 +45,7 @@ class GridScreen(SortingScreen):
         self.zoom: Zoom | None = None
         self._held: tuple[str | None, int] = (None, 0)
         self._pulse: tuple[object, ...] = ()
+        self._return: Return | None = Return(self)
 
     def body(self) -> ComposeResult:
         yield Bar(id="strip")
@@ -86,17 +91,27 @@ class GridScreen(SortingScreen):
         if self._held[0] != self.studio.run_name:
             self._leave_run()
             generation = track.generation(None) if track else None
+        back, self._return = self._return if generation else None, None if generation else self._return
+        if back is not None:
+            back.before()
+            generation = self.generation
         self.set_class(generation is None, "empty")
         if track is None or generation is None:
             self._held = self.studio.run_name, 0
             self.query_one("#strip", Bar).show([])
-            self.query_one("#empty", DocView).show(waiting(track), "waiting")
+            self.query_one("#empty", DocView).show(waiting(track, self.size.width - _MARGINS), "waiting")
             return
         if self._held != (track.id, generation.number):
             self._held = track.id, generation.number
             self.marked.clear()
             self.order.settle(self.seats(generation))
         self.show_panes()
+        if back is not None:
+            back.after()
+
+    def note(self) -> None:
+        if self._return is None:
+            note(self)
 
     def _leave_run(self) -> None:
         self.looking, self.zoom = None, None
@@ -155,7 +170,7 @@ class GridScreen(SortingScreen):
     def banner(self) -> Line:
         track, generation = self.track, self.generation
         if track is None or generation is None or generation.number == track.latest:
-            return run_banner(track, self.size.width)
+            return run_banner(track, self.size.width, self.NAME)
         line: Line = [(f" ← looking back at generation {generation.number}", "banner")]
         if self.size.width >= NARROW:
             line.append(((f": {generation.solved(clean=False)} of {generation.count(clean=False)} solved, "
@@ -240,29 +255,29 @@ class GridScreen(SortingScreen):
         if generation is None or self.track is None:
             return
         if who.generation != generation.number:
-            self._look(who.generation)
+            self.look_at(who.generation)
         if who.lane not in self.order.lanes:
             # It was asked for by name: a filter that hides it gives way.
             self.apply_filter(Filter())
         if self.besides:
-            self._beside(False)
+            self.stand_beside(False)
         self.wall.select(who.lane)
         if self.zoom is not None:
-            self._zoom(who)
+            self.show_tape_of(who)
 
     def do_earlier(self) -> None:
         if self.generation is not None:
-            self._look(self.generation.number - 1)
+            self.look_at(self.generation.number - 1)
 
     def do_later(self) -> None:
         if self.generation is not None:
-            self._look(self.generation.number + 1)
+            self.look_at(self.generation.number + 1)
 
-    def _look(self, number: int) -> None:
+    def look_at(self, number: int) -> None:
         if self.track is not None:
             self.looking = None if number >= self.track.latest else number
             if self.zoom is not None:
-                self._zoom(SubagentId(self.track.id, number, self.zoom.who.lane))
+                self.show_tape_of(SubagentId(self.track.id, number, self.zoom.who.lane))
             self.redraw()
             self.show_panes()
 
@@ -271,9 +286,9 @@ class GridScreen(SortingScreen):
             self.leave_filter()
             self.apply_filter(Filter())
         elif self.zoom is not None:
-            self._zoom(None)
+            self.show_tape_of(None)
         elif self.besides:
-            self._beside(False)
+            self.stand_beside(False)
         elif self.marked:
             self.marked.clear()
             self.changed()
@@ -287,9 +302,9 @@ class GridScreen(SortingScreen):
     # Generations side by side.
 
     def do_beside(self) -> None:
-        self._beside(not self.besides)
+        self.stand_beside(not self.besides)
 
-    def _beside(self, on: bool) -> None:
+    def stand_beside(self, on: bool) -> None:
         lane = self.lane
         self.zoom = None
         self.remove_class("zoomed")
@@ -303,7 +318,7 @@ class GridScreen(SortingScreen):
         else:
             self.wall.focus()
             if lane is not None and self.generation is not None and lane.id.generation != self.generation.number:
-                self._look(lane.id.generation)
+                self.look_at(lane.id.generation)
             if lane is not None:
                 self.wall.select(lane.id.lane)
         self.changed()
@@ -313,13 +328,13 @@ class GridScreen(SortingScreen):
     def do_zoom(self) -> None:
         lane = self.lane
         if self.zoom is not None:
-            self._zoom(None)
+            self.show_tape_of(None)
         elif lane is not None:
             if self.besides:
-                self._beside(False)
-            self._zoom(lane.id)
+                self.stand_beside(False)
+            self.show_tape_of(lane.id)
 
-    def _zoom(self, who: SubagentId | None) -> None:
+    def show_tape_of(self, who: SubagentId | None) -> None:
         self.zoom = Zoom(who) if who is not None else None
         self.set_class(self.zoom is not None, "zoomed")
         if self.zoom is None:
@@ -333,7 +348,7 @@ class GridScreen(SortingScreen):
     def _show_tape(self, tape: Zoom, seats: Mapping[int, Seat]) -> None:
         seat = seats.get(tape.who.lane)
         if seat is None or tape.who.generation != seat.lane.id.generation:
-            self._zoom(None)
+            self.show_tape_of(None)
             return
         view, live = self.query_one(TapeView), self.world.flow(tape.who)
         new = tape.wanted(self.world.past)
@@ -368,4 +383,4 @@ class GridScreen(SortingScreen):
         self.wall.action_step(message.by)
         generation, lane = self.generation, self.wall.selected
         if generation is not None and lane in generation.lanes:
-            self._zoom(generation.lanes[lane].id)
+            self.show_tape_of(generation.lanes[lane].id)

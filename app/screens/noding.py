@@ -1,29 +1,33 @@
 """What can be done with the node under the cursor, as a part of the Traces screen."""
 
+import math
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import SuspendNotSupported
 
-from app import clipboard, giving, nodes, noting
+from app import clipboard, giving, nodes, noting, saying
 from app.alignment import counterparts
 from app.screens.base import StudioScreen
 from app.screens.form import Field, Form
 from app.screens.going import Goal
-from app.screens.side import Side
-from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfTool, OfTry, OfTurn, Shown
+from app.screens.side import SideScreen
+from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfTold, OfTool, OfTry, OfTurn, Shown
 from store.domain.commands import EditObservations, Fork
 from store.domain.ids import SubagentId
 from store.domain.observations import Priority
-from store.domain.secrets import shown_line
+from store.domain.secrets import shown, shown_line
 from store.domain.states import RunState
 from widgets.ink import Line
 from widgets.outline import Item
 
+EDITED = 20_000
+"""Characters of a message that can be edited in a form."""
 ON_NODE = ("copy", "editor", "pager", "write", "observe", "fork")
 """The actions on a node."""
 
@@ -56,15 +60,19 @@ class NodeActions(StudioScreen):
             return "there is no node yet"
         data = item.data
         if action == "observe":
-            if not isinstance(data, OfBlock | OfBranch | OfEvent | OfFault | OfResult | OfTool | OfTurn):
+            if not isinstance(data, OfBlock | OfBranch | OfEvent | OfFault | OfResult | OfTold | OfTool | OfTurn):
                 return "choose a turn, or something in one: that is what an observation rests on"
             if not track.board.observations:
                 return "there are no observations yet: they are written when a generation has ended"
             if track.board.state.final:
                 return f"run {track.id} is over"
         if action == "fork":
-            if not isinstance(data, OfBlock | OfBranch | OfResult | OfTool | OfTry | OfTurn):
+            if not isinstance(data, OfBlock | OfBranch | OfResult | OfTold | OfTool | OfTry | OfTurn):
                 return "choose a turn, or something in one: a fork starts with the conversation up to it"
+            if isinstance(data, OfTold) and not data.node:
+                return (
+                    "a fork has a prompt of its own: choose what it was told after that, or what it said"
+                )
             if not calls_of(data):
                 return "no call was made in this turn yet"
             if track.board.state is not RunState.RUNNING:
@@ -167,7 +175,9 @@ class NodeActions(StudioScreen):
             if goal is not None:
                 self.go_to(goal)
 
-        self.studio.push_screen(Side(track.board, who, counterparts(track.board, who)), answered)
+        played = self.studio.playback is not None
+        until, now = (max(self.world.flowed, track.board.seq), self.studio.now()) if played else (None, math.inf)
+        self.studio.push_screen(SideScreen(track.board, who, counterparts(track.board, who), until, now), answered)
 
     # Orders.
 
@@ -222,22 +232,37 @@ class NodeActions(StudioScreen):
         if not calls:
             return
         run, call, where = track.id, calls[-1], nodes.path(item.data)
+        node = item.data.node if isinstance(item.data, OfTold) else ""
+
+        def read() -> None:
+            words = saying.words(self.studio.feed.store(), call, node)
+            self.studio.call_from_thread(self._fork, run, Fork(call, node), where, words)
+
+        self.studio.in_thread(read, group="fork")
+
+    def _fork(self, run: str, order: Fork, where: str, words: str) -> None:
+        """Ask how; `words` are those that may be edited."""
+        # What is hidden or made visible on the screen would come back changed.
+        editable = len(words) <= EDITED and shown(words) == words
         said: list[Line] = [
             [("It joins the latest generation and starts with the conversation up to and with", "faint")],
-            [(shown_line(f"the answer of {where}."), "faint")],
-            [("Words below stand in the place of that answer; without any it stays as it was.", "faint")],
+            [(f"{'this' if order.node else 'the answer of this turn'}: {shown_line(where)}", "faint")],
+            [("Its words, to be edited or left as they are:" if editable else
+              "Words below stand in place of its own, which can't be edited here; without any they stay.", "faint")],
             [],
-        ]
+        ]  # fmt: skip
         fields = (
-            Field("text", "words", tall=True),
+            Field("text", "words", tall=True, value=words if editable else ""),
             Field("strategy", "strategy", "a strategy's name, or an approach in words; the same when empty"),
             Field("model", "model", "another model; the same when empty"),
         )
+        before = words.strip() if editable else ""
 
         def answered(answers: dict[str, str] | None) -> None:
             if answers is not None:
-                order = Fork(call, "", answers["text"] or None, answers["strategy"], answers["model"])
-                self.studio.order(run, order, f"fork a subagent from {where}")
+                text = None if answers["text"] == before else answers["text"]
+                asked = replace(order, text=text, strategy=answers["strategy"], model=answers["model"])
+                self.studio.order(run, asked, f"fork a subagent from {where}")
 
         self.studio.push_screen(Form(f"Fork a subagent from {where}", said, fields, "Fork it", lambda _: ""), answered)
 
@@ -260,6 +285,6 @@ def calls_of(data: object) -> list[str]:
             return list(data.turn.calls)
         case OfResult() | OfBranch():
             return list(data.tool.turn.calls)
-        case OfBlock() | OfTry():
+        case OfBlock() | OfTold() | OfTry():
             return [data.call]
     return []

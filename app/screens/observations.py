@@ -112,7 +112,8 @@ class ObservationsScreen(StudioScreen):
             return
         left: Line = [(" observations.md", "strong"), (f"  version {loaded.version} by the {loaded.author}", "faint")]
         if self.editing:
-            left = [(" editing", "warn"), (f"  version {self._base}, ctrl+s hands it in, esc leaves", "faint")]
+            save, leave = actions.key("save"), actions.key("leave-edit")
+            left = [(" editing", "warn"), (f"  version {self._base}, {save} hands it in, {leave} leaves", "faint")]
             if loaded.version != self._base:
                 left.append((f"  version {loaded.version} was written meanwhile", "bad"))
         self.query_one("#file-head", Bar).show(left)
@@ -139,9 +140,9 @@ class ObservationsScreen(StudioScreen):
         if action == "edit" and self.editing:
             return "the editor is open"
         if action in ("save", "leave-edit") and not self.editing:
-            return "nothing is being edited; e opens the editor"
+            return f"nothing is being edited; {actions.key('edit')} opens the editor"
         if action in ("launch", "launch-rest") and self.editing:
-            return "the editor is open: ctrl+s hands the text in, esc leaves it"
+            return f"the editor is open: {actions.key('save')} hands the text in, {actions.key('leave-edit')} leaves it"
         return ""
 
     @property

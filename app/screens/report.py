@@ -7,7 +7,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from app import actions
-from app.screens.base import StudioScreen, bindings
+from app.screens.base import NO_RUN, StudioScreen, bindings
 from app.world import Track
 from store.domain.board import Generation
 from store.domain.secrets import shown_line
@@ -49,7 +49,7 @@ class ReportScreen(StudioScreen):
     def update(self) -> None:
         track = self.track
         if track is None or not track.read:
-            said = "Reading the run …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
+            said = "Reading the run …" if track else NO_RUN.format(actions.key("runs"))
             self.query_one(DocView).show([[(said, "faint")]], said)
             return
         if self._asked != (track.id, track.version):

@@ -10,11 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
+from app import actions
 from app.disk import Recording, Weight
 from app.nodes import pairs
 from app.output import size
-from app.screens.base import StudioScreen, bindings, run_banner
+from app.screens.base import bindings, run_banner
 from app.screens.report import table
+from app.screens.taping import TapingScreen
 from app.world import Track
 from store.domain.secrets import shown_line
 from store.errors import StoreError
@@ -31,17 +33,13 @@ _WHAT = (
     "A run gives one hard bug to several subagents at once, generation after generation. What they learn is written "
     "down and given to the next generation. This screen will list every run, and how it converges."
 )
-_NOTHING: list[Line] = [
-    [("Nothing is recorded here yet.", "strong")],
-    [],
-    [(_WHAT, "text")],
-    [],
-    [("  multitrack demo", "accent"), ("   a practice bug, scripted model: no key, no network", "text")],
-    [("  multitrack init", "accent"), ("   a commented multitrack.toml for your own repository", "text")],
-    [("  multitrack run", "accent"), ("    the run that it describes", "text")],
-    [],
-    [("Start one in another terminal: it appears here by itself.", "faint")],
-]
+_BEGINNINGS = (
+    ("multitrack demo", "a practice bug, scripted model: no key, no network"),
+    ("multitrack init", "a commented multitrack.toml for your own repository"),
+    ("multitrack run", "the run that it describes"),
+    ("multitrack exec -- claude", "any agent as it is, recorded call by call"),
+    ("multitrack import FILE", "sessions of Claude Code, trajectories, tapes"),
+)
 SHORT = 30
 """Rows under which the list has the screen to itself."""
 _OPENING: list[Line] = [[("Opening the record …", "faint")]]
@@ -59,7 +57,7 @@ class Weighed(Message):
         self.weight, self.seconds = weight, seconds
 
 
-class RunsScreen(StudioScreen):
+class RunsScreen(TapingScreen):
     """The list. Enter opens a run's grid."""
 
     NAME: ClassVar[str] = "runs"
@@ -85,7 +83,7 @@ class RunsScreen(StudioScreen):
     def update(self) -> None:
         world = self.world
         if world.opened:
-            self.query_one("#empty", DocView).show(_NOTHING, "nothing")
+            self.query_one("#empty", DocView).show(nothing(), "nothing")
         elif world.problem:
             # The banner says what is wrong; nothing is being opened.
             self.query_one("#empty", DocView).show([], "nothing")
@@ -99,6 +97,9 @@ class RunsScreen(StudioScreen):
             rows.focus()
             if self.studio.run_name:
                 rows.point(self.studio.run_name)
+        if self.wanted in world.tracks:
+            rows.point(self.wanted)
+            self.wanted = ""
 
         track = world.tracks.get(rows.cursor)
         lines = about(track, self._weight) if track else []
@@ -149,11 +150,25 @@ class RunsScreen(StudioScreen):
     def why_not(self, action: str) -> str:
         if action in ("open", "stop", "resume") and not self.world.tracks:
             return "there is no run yet"
-        return ""
+        return super().why_not(action)
 
     def do_open(self) -> None:
         self.studio.show_run(self.query_one(RunList).cursor)
         self.studio.action_do("grid")
+
+
+def nothing() -> list[Line]:
+    """What there is to do while there is no run."""
+    return [
+        [("Nothing is recorded here yet.", "strong")],
+        [],
+        [(_WHAT, "text")],
+        [],
+        *([(f"  {command:<28}", "accent"), (what, "text")] for command, what in _BEGINNINGS),
+        [],
+        [("Start one in another terminal: it appears here by itself.", "faint")],
+        [(actions.key("import"), "key"), (" brings a file in from here.", "faint")],
+    ]
 
 
 def about(track: Track, weight: Weight | None = None) -> list[Line]:
@@ -205,7 +220,7 @@ def _engine(track: Track) -> str:
     engine = track.board.engine
     if track.alive:
         return f"process {engine.pid}" if engine else "starting"
-    return "none: r resumes the run" if track.interrupted else "none, the run is over"
+    return f"none: {actions.key('resume')} resumes the run" if track.interrupted else "none, the run is over"
 
 
 def row(track: Track, now: float, recording: Recording | None = None) -> RunRow:
@@ -216,15 +231,20 @@ def row(track: Track, now: float, recording: Recording | None = None) -> RunRow:
     generation = board.generation
     generations = [board.generations[number] for number in sorted(board.generations)]
     lanes = max((each.count(clean=False) for each in generations), default=0)
+    imported = board.order is not None and bool(board.order.imported)
     done = [each for each in generations if each.observed is not None]
     return RunRow(
         id=track.id,
         mark=track.mark,
         generation=f"{track.latest}/{track.planned}" if track.planned else "",
         solved=f"{generation.solved(clean=False)}/{generation.count(clean=False)}" if generation else "",
-        clean=f"{generation.solved(clean=True)}/{generation.count(clean=True)}" if generation else "",
+        # 0 of 0 would look like a control that failed.
+        clean=f"{generation.solved(clean=True)}/{count}"
+        if generation and (count := generation.count(clean=True))
+        else "",
         observations=str(board.known) if counted else "",
-        cost=words.money(spend) if counted or recording else "",
+        # A file from elsewhere may not say what it cost.
+        cost=words.money(spend) if (counted and (spend.usage.total or not imported)) or recording else "",
         curve=(spark([each.known for each in done]), spark([each.solved(clean=False) for each in done], lanes)),
         age=words.age(now - track.created),
         title=shown_line(track.title),

@@ -125,6 +125,11 @@ class Searching(StudioScreen):
         if search.number != before:
             self._mark()
             self._show()
+            self.look()
+
+    def look(self) -> None:
+        """Show the node under the cursor, with what is searched for marked."""
+        raise NotImplementedError
 
     def _begin(self) -> None:
         from app.turning import is_wrong

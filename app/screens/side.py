@@ -1,19 +1,19 @@
 """Two tapes side by side, from where they part."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 
-from app import alignment, nodes, tracing
+from app import actions, alignment, beside
 from app.alignment import Alignment, Kind, Pair, Step
 from app.screens.going import Goal
-from app.spots import OfTurn
 from store.domain.board import Board
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
@@ -35,14 +35,6 @@ MARKS = {
     Kind.LEFT: ("<", "removed"),
     Kind.RIGHT: (">", "added"),
 }
-KEYS = (
-    ("next", "n", "Next difference"),
-    ("parting", "p", "Where they part"),
-    ("other", "tab", "Another tape"),
-    ("swap", "s", "Swap"),
-    ("go", "enter", "Go to the turn"),
-    ("leave", "esc", "Back"),
-)
 
 
 class Aligned(Message):
@@ -61,30 +53,40 @@ class Sides(Message):
         self.row, self.left, self.right = row, left, right
 
 
-class Side(ModalScreen[Goal]):
+class SideScreen(ModalScreen[Goal]):
     """Ends with the place to go to in the trace, or with nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,d,q", "leave", "Back", priority=True),
-        Binding("n", "next(1)", "Next difference"),
-        Binding("N", "next(-1)", "Difference before"),
-        Binding("p", "parting", "Where they part"),
-        Binding("tab,right_square_bracket", "other(1)", "Another tape", priority=True),
-        Binding("shift+tab,left_square_bracket", "other(-1)", "The tape before", priority=True),
-        Binding("s", "swap", "Swap"),
-        Binding("enter", "go", "Go to the turn", priority=True),
+        *(
+            # First of all: `enter` and letters are theirs here, whatever is focused.
+            Binding(",".join(action.keys), f"do('{action.id}')", action.title, priority=True, id=action.id)
+            for action in actions.ACTIONS
+            if actions.SIDE in action.where
+        ),
+        Binding("tab", "app.focus_next", "The next part", show=False),
+        Binding("shift+tab", "app.focus_previous", "The part before", show=False),
     ]
     CSS: ClassVar[str] = """
-    Side { align: left top; background: $background; }
-    Side SideBySide { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
-    Side #both { height: 1fr; border-top: solid $frame; }
-    Side #both DocView { width: 1fr; }
-    Side #one { border-right: solid $frame; padding-right: 1; }
+    SideScreen { align: left top; background: $background; }
+    SideScreen SideBySide { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    SideScreen #both { height: 1fr; }
+    SideScreen #both Vertical { width: 1fr; }
+    SideScreen #both DocView { height: 1fr; padding-left: 1; }
+    SideScreen #left { border-right: solid $frame; }
     """
 
-    def __init__(self, board: Board, left: SubagentId, others: Sequence[SubagentId]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        left: SubagentId,
+        others: Sequence[SubagentId],
+        until: int | None = None,
+        now: float = math.inf,
+    ) -> None:
+        """`until` and `now` are the last event and the time that a playback has come to."""
         super().__init__()
         self.board, self.left = board, left
+        self._until, self._now = until, now
         self.others = list(others)
         self.at = 0
         self._steps: tuple[Sequence[Step], Sequence[Step]] = (), ()
@@ -103,22 +105,37 @@ class Side(ModalScreen[Goal]):
         yield Bar(id="side-told", classes="head")
         yield SideBySide(id="sides")
         with Horizontal(id="both"):
-            yield DocView(id="one")
-            yield DocView(id="other")
+            for side, view in (("left", "one"), ("right", "other")):
+                with Vertical(id=side):
+                    yield Bar(id=f"{view}-head", classes="head")
+                    yield DocView(id=view)
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(KeyBar).show(KEYS)
+        self.query_one(KeyBar).show(
+            [
+                (action.id, actions.key_name(action.keys[0]), action.title)
+                for action in actions.on(actions.SIDE)
+                if action.footer
+            ]
+        )
         self.query_one(SideBySide).focus()
+        one, other = self.query_one("#one", DocView), self.query_one("#other", DocView)
+        self.watch(one, "scroll_y", lambda y: self._together(one, other, y), init=False)
+        self.watch(other, "scroll_y", lambda y: self._together(other, one, y), init=False)
         self._read()
 
+    def _together(self, moved: DocView, other: DocView, y: float) -> None:
+        """Both turns are read together: what the reader moves takes the other along."""
+        if moved.has_focus or moved.mouse_hover:
+            other.scroll_to(y=y, animate=False)
+
     def _read(self) -> None:
-        left, right = self.left, self.right
+        left, right, until = self.left, self.right, self._until
 
         def read() -> None:
             store = self.studio.feed.store()
-            ours = alignment.steps(tracing.read_tape(store, left))
-            theirs = alignment.steps(tracing.read_tape(store, right))
+            ours, theirs = beside.read(store, left, until), beside.read(store, right, until)
             self.post_message(Aligned(ours, theirs, alignment.align(ours, theirs)))
 
         self._head()
@@ -172,11 +189,21 @@ class Side(ModalScreen[Goal]):
         return "they part here" if rows.parts else "they part from the beginning"
 
     def _row(self, pair: Pair) -> Row:
-        left, right = (
-            [] if at is None else _step(steps[at])
-            for steps, at in zip(self._steps, (pair.left, pair.right), strict=True)
+        left, right = self._both(pair)
+        same = alignment.shared(left, right) if left is not None and right is not None else frozenset()
+        # Of two turns that are the same nothing would be left.
+        hidden = same if pair.kind is Kind.OTHER else frozenset()
+        (one, came), (other, other_came) = (
+            ([], []) if step is None else (_step(step, hidden), _came(step, same, told=pair.kind is Kind.RESULT))
+            for step in (left, right)
         )
-        return Row(left, right, MARKS[pair.kind])
+        return Row(one, other, MARKS[pair.kind], left_came=came, right_came=other_came)
+
+    def _both(self, pair: Pair) -> tuple[Step | None, Step | None]:
+        left, right = (
+            None if at is None else steps[at] for steps, at in zip(self._steps, (pair.left, pair.right), strict=True)
+        )
+        return left, right
 
     def _pair(self) -> Pair | None:
         """The pair under the cursor."""
@@ -186,24 +213,16 @@ class Side(ModalScreen[Goal]):
         at = cursor - (rows.parts is not None and cursor > rows.parts)
         return rows.pairs[min(at, len(rows.pairs) - 1)]
 
-    def _turns(self) -> tuple[OfTurn | None, OfTurn | None]:
-        pair = self._pair()
-        if pair is None:
-            return None, None
-        left, right = (
-            None if at is None else OfTurn(who, steps[at].turn, list(steps[at].calls), seq=steps[at].seq)
-            for who, steps, at in zip((self.left, self.right), self._steps, (pair.left, pair.right), strict=True)
-        )
-        return left, right
-
     @on(SideBySide.Pointed)
     def _pointed(self) -> None:
-        turns, row, board = self._turns(), self.query_one(SideBySide).cursor, self.board
+        pair, row, now = self._pair(), self.query_one(SideBySide).cursor, self._now
+        left, right = self._both(pair) if pair is not None else (None, None)
+        for view, who, step in (("one", self.left, left), ("other", self.right, right)):
+            said: Line = [(f" {who.label}", "strong"), (f" turn {step.turn}" if step else " has none here", "faint")]
+            self.query_one(f"#{view}-head", Bar).show(said)
 
         def read() -> None:
-            store = self.studio.feed.store()
-            left, right = (nodes.describe(store, board, turn) if turn is not None else [] for turn in turns)
-            self.post_message(Sides(row, left, right))
+            self.post_message(Sides(row, *beside.turns(self.studio.feed.store(), left, right, now)))
 
         self.studio.in_thread(read, group="sides")
 
@@ -213,7 +232,17 @@ class Side(ModalScreen[Goal]):
             for name, lines in (("#one", message.left), ("#other", message.right)):
                 self.query_one(name, DocView).show(lines, (name, self.right, message.row))
 
-    def action_next(self, by: int) -> None:
+    def action_do(self, action: str) -> None:
+        """Carry out an action of the registry."""
+        getattr(self, f"do_{action.replace('-', '_')}")()
+
+    def do_next_difference(self) -> None:
+        self._differ(1)
+
+    def do_previous_difference(self) -> None:
+        self._differ(-1)
+
+    def _differ(self, by: int) -> None:
         if self.rows is None:
             return
         view = self.query_one(SideBySide)
@@ -222,41 +251,59 @@ class Side(ModalScreen[Goal]):
         if found is not None:
             view.point(found + (self.rows.parts is not None and found >= self.rows.parts))
 
-    def action_parting(self) -> None:
+    def do_parting(self) -> None:
         if self.rows is not None and self.rows.parts is not None:
             self.query_one(SideBySide).point(self.rows.parts + 1)
 
-    def action_other(self, by: int) -> None:
+    def do_other_tape(self) -> None:
+        self._take(1)
+
+    def do_previous_tape(self) -> None:
+        self._take(-1)
+
+    def _take(self, by: int) -> None:
         self.at = (self.at + by) % len(self.others)
         self._read()
 
-    def action_swap(self) -> None:
+    def do_swap(self) -> None:
         self.left, self.others[self.at] = self.right, self.left
         self._read()
 
-    def action_go(self) -> None:
-        left, right = self._turns()
-        turn = left or right
-        self.dismiss(None if turn is None else Goal(turn.who, "", turn.turn, turn.seq or None))
+    def do_go_turn(self) -> None:
+        pair = self._pair()
+        left, right = self._both(pair) if pair is not None else (None, None)
+        step = left or right
+        who = self.left if left is not None else self.right
+        self.dismiss(None if step is None else Goal(who, "", step.turn, step.seq or None))
 
-    def action_leave(self) -> None:
+    def do_leave_side(self) -> None:
         self.dismiss(None)
 
     def on_key_bar_pressed(self, message: KeyBar.Pressed) -> None:
         message.stop()
-        {"next": lambda: self.action_next(1), "other": lambda: self.action_other(1)}.get(
-            message.action, getattr(self, f"action_{message.action}", self.action_leave)
-        )()
+        self.action_do(message.action)
 
 
-def _step(step: Step) -> Line:
+def _step(step: Step, hidden: frozenset[tuple[object, ...]]) -> Line:
+    """A turn in a line: what it has in common with the other one is counted, for what differs is looked for."""
     line: Line = [(f" turn {step.turn} ", "faint")]
-    for number, tool in enumerate(step.tools):
-        line.append((f"{' · ' if number else ' '}{named(tool.name, tool.summary)}", "tool"))
-        if tool.wrong:
-            line.append((f" ✗ {shown_line(tool.result, 40)}", "bad"))
-    if step.error:
-        line.append((f" ✗ {shown_line(step.error, 60)}", "bad"))
-    elif not step.tools:
+    left = [tool for tool in step.tools if not alignment.is_shared(tool, hidden)]
+    if more := len(step.tools) - len(left):
+        line.append((f" {more} the same{' ·' if left else ''}", "faint"))
+    for number, tool in enumerate(left):
+        line.append((f"{' · ' if number else ' '}{named(tool.name, tool.summary)}", "bad" if tool.wrong else "tool"))
+    if not step.tools and not step.error:
         line.append((" says only", "faint"))
     return line
+
+
+def _came(step: Step, same: frozenset[tuple[object, ...]], *, told: bool) -> Line:
+    """What came of it, where that went wrong, or differs: `told` says that it does."""
+    if step.error:
+        return [(f" ✗ {shown_line(step.error, 60)}", "bad")]
+    wrong = [tool for tool in step.tools if tool.wrong]
+    other = [tool for tool in step.tools if told and tool.wrong is not None and not alignment.is_shared(tool, same)]
+    for tool in [*wrong, *other]:
+        mark = ("✗", "bad") if tool.wrong else ("✔", "good")
+        return [(f" {mark[0]} {shown_line(tool.result, 40)}", mark[1])]
+    return []

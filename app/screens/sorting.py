@@ -88,13 +88,15 @@ class SortingScreen(CommandingScreen):
         if found.trouble:
             self.studio.say(found.trouble, "warning")
         else:
+            # Of what is typed fast not all may have been told yet.
             self.leave_filter()
+            self.apply_filter(found)
 
     def leave_filter(self) -> None:
         """Go back from typing a filter to the panes."""
         self.remove_class("filtering")
         self.query_one("#filter", Input).can_focus = False
-        self.wall.focus()
+        self.set_focus(self.wall)
 
     def apply_filter(self, found: Filter) -> None:
         """Show only what a filter lets through."""

@@ -1,12 +1,13 @@
 """What threads tell the Traces screen."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from app.saying import Told
 from app.trace import Opening, Page
 from store.domain.blocks import Block
 from store.domain.events import Event
@@ -71,14 +72,24 @@ class Filled(Message):
     run: str
     turn: str
     said: Sequence[tuple[str, Sequence[Block]]]
+    told: Sequence[Told] = ()
+
+
+@dataclass
+class Worded(Message):
+    """The beginnings of what turns said have been read, by the turns' keys."""
+
+    run: str
+    says: Mapping[str, str]
 
 
 @dataclass
 class Painted(Message):
-    """A node has been painted; `key` names it."""
+    """A node has been painted; `key` names it. `at` is the first line with what is searched for."""
 
-    key: tuple[str, bool]
-    lines: list[Line]
+    key: tuple[str, bool, int]
+    lines: Sequence[Line]
+    at: int | None = None
 
 
 @dataclass

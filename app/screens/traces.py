@@ -1,5 +1,6 @@
 """Traces: the tapes of a run as a tree, and beside it the node under the cursor."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
@@ -7,29 +8,35 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
-from app import nodes, tracing
+from app import actions, nodes, orders, tracing
 from app.faults import Faults, place_of
+from app.finding import highlit
 from app.rollup import reckon
-from app.screens.base import bindings
+from app.screens.base import NO_RUN, bindings
+from app.screens.commanding import CommandingScreen
 from app.screens.going import Goal
-from app.screens.noding import NodeActions
+from app.screens.noding import NodeActions, lane_of
+from app.screens.returning import note_trace, return_to_trace
 from app.screens.searching import Searching
 from app.screens.traced import Painted
 from app.screens.windowing import Windowing
-from app.spots import OfFault, OfLane
+from app.spots import OfEvent, OfFault, OfLane
 from app.trace import PAGE
 from app.wrongs import next_wrong, wrong_rows
+from store.domain import board
+from store.domain.events import Alert
 from store.domain.ids import SubagentId
 from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
+from widgets.outline import Item
 from widgets.tracetree import TraceTree
 
 MARKED = 4000
 """Errors of one subagent that the map shows at most: it has as many cells as the screen has rows."""
 
 
-class TracesScreen(Windowing, NodeActions, Searching):
+class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
     """The tree is read in windows, as it is looked at; so are words, results and requests."""
 
     NAME: ClassVar[str] = "traces"
@@ -39,8 +46,11 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def __init__(self) -> None:
         super().__init__()
         self.raw = False
+        self._returned = False
         self._goal: Goal | None = None
         self._mapped: tuple[object, ...] = ()
+        self._known = ""
+        """The run whose board had been read when its node was painted last."""
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split", classes="full"):
@@ -63,6 +73,13 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def opened(self) -> None:
         self._goal = None
         self.forget_hits()
+        if not self._returned:
+            self._returned = True
+            return_to_trace(self)
+
+    def note(self) -> None:
+        if self._returned:
+            note_trace(self)
 
     def update(self) -> None:
         track = self.track
@@ -70,7 +87,7 @@ class TracesScreen(Windowing, NodeActions, Searching):
         recording = track is not None and track.recording
         self.set_class(trace is None or recording, "empty")
         if track is None or trace is None or recording:
-            said = "Reading the tapes …" if track else "No run to show. 1 lists the runs; multitrack demo makes one."
+            said = "Reading the tapes …" if track else NO_RUN.format(actions.key("runs"))
             if track is not None and recording:
                 said = f"A recording of calls, without turns. `multitrack trace {track.id}` prints them as a tree."
             self.query_one("#empty", DocView).show([[(said, "faint")]], said)
@@ -81,6 +98,10 @@ class TracesScreen(Windowing, NodeActions, Searching):
             self._point_at(self.world.pointed)
             self.world.pointed = None
         self._catch_up(track, trace)
+        if track.read and self._known != track.id:
+            # The trace may be there first, and what is said of a run is on its board.
+            self._known = track.id
+            self.look()
         if reckon(trace, track.board, self.studio.now() if track.alive else track.board.at):
             self.treeview.refresh()
         self._want()
@@ -113,18 +134,25 @@ class TracesScreen(Windowing, NodeActions, Searching):
         if item is None or track is None or item.blank:
             return
         shown, raw, board = nodes.shown(item.data), self.raw, track.board
-        key, now = (item.key, raw), self.until_when
+        key, now, query = self._node_key(item), self.until_when, self.search.query
 
         def read() -> None:
-            self.post_message(Painted(key, nodes.describe(self.studio.feed.store(), board, shown, raw=raw, now=now)))
+            lines = nodes.describe(self.studio.feed.store(), board, shown, raw=raw, now=now)
+            self.post_message(Painted(key, *highlit(lines, query)))
 
         self.studio.in_thread(read, group="node")
 
     @on(Painted)
     def _painted(self, message: Painted) -> None:
         cursor = self.cursor
-        if cursor is not None and message.key == (cursor.key, self.raw):
-            self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key))
+        if cursor is not None and message.key == self._node_key(cursor):
+            # What was searched for is gone to only where it was found: elsewhere one reads from the beginning.
+            at = message.at or 0 if self.treeview.found(cursor) else 0
+            self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key), at)
+
+    def _node_key(self, item: Item) -> tuple[str, bool, int]:
+        """What the node is of, how it is shown, and what is marked in it."""
+        return item.key, self.raw, self.search.number
 
     def _heads(self) -> None:
         cursor = self.cursor
@@ -150,7 +178,28 @@ class TracesScreen(Windowing, NodeActions, Searching):
     def why_not(self, action: str) -> str:
         if self.trace is None and action in ("errors", "search", "raw", "follow", "next-fault", "previous-fault"):
             return "there is no trace yet"
-        return self.why_not_search(action) or self.why_not_node(action)
+        return self.why_not_search(action) or self.why_not_node(action) or super().why_not(action)
+
+    # Orders to the subagent under the cursor.
+
+    @property
+    def chosen(self) -> Sequence[board.Lane]:
+        who = lane_of(self.cursor) if self.trace is not None else None
+        lane = self.world.lane(who) if who is not None else None
+        return [lane] if lane is not None else []
+
+    @property
+    def generation(self) -> board.Generation | None:
+        who = lane_of(self.cursor) if self.trace is not None else None
+        return self.track.generation(who.generation) if self.track and who else None
+
+    def in_footer(self, action: actions.Action) -> bool:
+        # Beside an alert stands what can be done about it; else the node's own keys need the room.
+        cursor = self.cursor if self.trace is not None else None
+        data = cursor.data if cursor is not None else None
+        event = data.event if isinstance(data, OfEvent | OfFault) else None
+        on_alert = event is not None and isinstance(event.payload, Alert)
+        return super().in_footer(action) and (on_alert or action.id not in orders.TO_SUBAGENTS)
 
     def do_errors(self) -> None:
         trace, tree = self.trace, self.treeview
@@ -164,9 +213,8 @@ class TracesScreen(Windowing, NodeActions, Searching):
         else:
             self._show_all()
             data = cursor.data if cursor is not None else None
-            if isinstance(data, OfFault) and data.event is not None:
-                turn, key = place_of(data.event)
-                self.go_to(Goal(data.who, key, turn, data.seq))
+            if isinstance(data, OfFault):
+                self._to_event(data.who, data.seq)
             elif cursor is not None and (there := trace.outline.find(cursor.key)) is not None:
                 tree.point(there)
         self.show_map()
@@ -197,8 +245,11 @@ class TracesScreen(Windowing, NodeActions, Searching):
         if found is None:
             self.studio.say("No more errors that way.", "warning")
             return
-        who, seq = found
-        run = trace.run
+        self._to_event(*found)
+
+    def _to_event(self, who: SubagentId, seq: int) -> None:
+        """Go to where an event is told of; it may have to be read first."""
+        run = self.studio.run_name or ""
 
         def read() -> None:
             for event in tracing.read_events(self.studio.feed.store(), run, [seq]):

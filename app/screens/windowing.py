@@ -4,13 +4,14 @@ import math
 
 from textual import on
 
-from app import nodes, tracing
+from app import nodes, saying, tracing
 from app.faults import Faults
 from app.screens.base import StudioScreen
 from app.screens.going import Goal, goal_of
-from app.screens.traced import Caught, Filled, News, Opened, Placed, Scanned, Turned
+from app.screens.traced import Caught, Filled, News, Opened, Placed, Scanned, Turned, Worded
 from app.spots import OfFault, OfTool, OfTurn
-from app.trace import Lane, Trace
+from app.trace import PAGE, Lane, Trace
+from app.turning import label, speechless
 from app.world import Track
 from store.domain.events import Event
 from widgets.outline import Item
@@ -31,7 +32,7 @@ class Windowing(StudioScreen):
         self._opening: str | None = None
         self._asked: set[object] = set()
         self._back: object = None
-        self._news = False
+        self._news = self._gists = False
 
     @property
     def treeview(self) -> TraceTree:
@@ -86,9 +87,10 @@ class Windowing(StudioScreen):
             return
         self._opening = None
         self.trace, self.faults = Trace(opening.run, opening.title, opening), None
-        self._asked, self._news = set(), False
-        self.opened()
+        self._asked, self._news, self._gists = set(), False, False
+        # First: what is done now may point at an item in it.
         self.treeview.hold(self.trace.outline)
+        self.opened()
         back, self._back = self._back, None
         if back is not None and (goal := goal_of(back)) is not None:
             self.go_to(goal)
@@ -231,12 +233,42 @@ class Windowing(StudioScreen):
             mark = f"{item.key} {len(data.calls)}" if isinstance(data, OfTurn) else ""
             if isinstance(data, OfTurn) and data.calls and mark not in self._asked:
                 self._read(item, data)
+        self._want_gists()
+
+    def _want_gists(self) -> None:
+        """Read how turns begin that asked for no tool: their lines say it."""
+        trace = self.trace
+        turns = speechless(trace.turns())[:PAGE] if trace is not None and not self._gists else []
+        if trace is None or not turns:
+            return
+        self._gists, run, now = True, trace.run, self.until_when
+        asked = [(turn.key, list(turn.data.calls)) for turn in turns if isinstance(turn.data, OfTurn)]
+
+        def read() -> None:
+            self.post_message(Worded(run, saying.gists(self.studio.feed.store(), asked, now)))
+
+        self.studio.in_thread(read, group="gists")
+
+    @on(Worded)
+    def _worded(self, message: Worded) -> None:
+        trace = self.trace
+        if trace is None or trace.run != message.run:
+            return
+        self._gists = False
+        for key, says in message.says.items():
+            turn = trace.outline.find(key)
+            if turn is not None and isinstance(turn.data, OfTurn):
+                turn.data.says = says
+                label(turn)
+        self.treeview.refresh()
+        self._want_gists()
 
     def _read(self, item: Item, data: OfTurn) -> None:
         run, key, now = data.who.run, item.key, self.until_when
 
         def read() -> None:
-            self.post_message(Filled(run, key, nodes.said(self.studio.feed.store(), data, now)))
+            store = self.studio.feed.store()
+            self.post_message(Filled(run, key, nodes.said(store, data, now), nodes.told(store, data)))
 
         self.studio.in_thread(read, group="turns", exclusive=False)
         if data.usage.total:
@@ -249,7 +281,7 @@ class Windowing(StudioScreen):
         if trace is None or item is None:
             return
         top, before = tree.top(), tree.scroll_offset.y
-        trace.fill(item, message.said)
+        trace.fill(item, message.said, message.told)
         row = tree.outline.row(top) if top is not None else None
         tree.grown(above=row - before if row is not None and before else 0)
         self._asked.discard(f"{item.key} {len(item.data.calls) if isinstance(item.data, OfTurn) else 0}")

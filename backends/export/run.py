@@ -25,7 +25,7 @@ from store.domain.events import (
 )
 from store.domain.ids import SubagentId
 from store.domain.limits import Usage
-from store.domain.states import Ending, RunState
+from store.domain.states import COULD_NOT_WORK, RunState
 from store.domain.strategy import LanePlan
 from store.domain.tape import Call
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 2000
 """Events that are read at once."""
-
-_FAULTS = frozenset({Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED})
-"""Ends of a subagent that kept it from its work."""
 
 _MODEL = re.compile(rb'"model(?:Version)?"\s*:\s*"((?:[^"\\]|\\.){1,200})"')
 _HEAD = 16_384
@@ -124,7 +121,7 @@ class Timeline:
             usage=used,
             ending=str(ended.ending) if ended else "",
             solved=solved,
-            error=ended.detail or str(ended.ending) if ended and ended.ending in _FAULTS else None,
+            error=ended.detail or str(ended.ending) if ended and ended.ending in COULD_NOT_WORK else None,
         )
 
 

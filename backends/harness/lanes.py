@@ -259,8 +259,12 @@ class LaneRunner:
             await sandbox.interrupt()
             patch, left_out = without(await sandbox.patch(), task.check.protected)
         except SandboxError as error:
+            # Nobody knows what it has changed: that is no verdict on it.
+            checked = SubagentChecked(
+                solved=False, patch="", result=could_not_run(f"its patch could not be taken: {error}")
+            )
             alert = Alert("patch", f"Its patch could not be taken: {error}")
-            await self._journal.record(alert, SubagentChecked(solved=False, patch=""), subagent=self.subagent)
+            await self._journal.record(alert, checked, subagent=self.subagent)
             return
         alerts = [Alert("protected", f"Changes to protected files left out: {', '.join(left_out)}")] if left_out else []
         insertions, deletions = size(patch)

@@ -252,7 +252,8 @@ class Harness:
     async def _try_check(self) -> tuple[CheckResult, ...]:
         async with asyncio.TaskGroup() as group:
             tries = [
-                group.create_task(self._checker.run(f"{self._board.run}.baseline.{number}"))
+                # Where no sandbox can be had, that is no fault of the check's, and the next engine tries again.
+                group.create_task(self._checker.tried(f"{self._board.run}.baseline.{number}"))
                 for number in range(1, BASELINE_RUNS + 1)
             ]
         return tuple(task.result() for task in tries)

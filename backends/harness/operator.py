@@ -217,9 +217,11 @@ class Operator:
         if lane.ended is None and lane.killed:
             return None, f"{label} is killed already."
         if not asked.strategy.strip() and not asked.model.strip():
-            failed = lane.state is SubagentState.FAILED
-            why = f"{label} could work: only one that could not is started anew as it was. Give it another strategy."
-            return None, "" if failed else why
+            why = (
+                f"{label} could work, and be checked: only one that could not is started anew as it was. "
+                "Give it another strategy."
+            )
+            return None, "" if lane.restartable else why
         if lane.plan.clean:
             why = f"{label} is a clean lane, the control: its strategy is the portfolio's, whatever others found."
             return None, why

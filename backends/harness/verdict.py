@@ -29,15 +29,19 @@ class Checker:
     keep: Callable[[str], Awaitable[str]]
 
     async def run(self, name: str, patch: bytes = b"") -> CheckResult:
-        """The verdict on a patch, b"" for the unchanged code. A sandbox that is lost over it, with the machine that it
+        """The verdict on a patch, b"" for the unchanged code; broken where no sandbox can be had for it."""
+        try:
+            return await self.tried(name, patch)
+        except SandboxError as error:
+            return could_not_run(str(error))
+
+    async def tried(self, name: str, patch: bytes = b"") -> CheckResult:
+        """The same, with SandboxError where no sandbox can be had. One that is lost over it, with the machine that it
         was on for instance, says nothing about the patch: it is tried in another. Cancelling it leaves nothing behind.
         """
         executed = None
         for last in (False, True):
-            try:
-                sandbox = await self.sandboxes.create(name, self.revision)
-            except SandboxError as error:
-                return could_not_run(str(error))
+            sandbox = await self.sandboxes.create(name, self.revision)
             try:
                 if patch:
                     await sandbox.apply(patch)
@@ -45,7 +49,7 @@ class Checker:
                 break
             except SandboxError as error:
                 if last:
-                    return could_not_run(str(error))
+                    raise
                 log.warning("the check is tried again: %s", error)
             finally:
                 try:

@@ -12,6 +12,18 @@ KNOWN = (
     ".jsonl), a trajectory of SWE-agent (.traj) or mini-swe-agent (.traj.json), a store of the tapes proxy (.sqlite)"
 )
 
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+}
+"""How archives begin. None is unpacked: where its files would go, and how large they are, is its maker's choice."""
+_TAR = 257, b"ustar"
+
 
 def look_at(path: Path) -> Found:
     """See what a file is, and look at all of it."""
@@ -32,6 +44,13 @@ def look_at(path: Path) -> Found:
             spans = chat.spans_of(data)
             _end(data, at)
             return chat.in_json(path, spans)
+        if not data[:1]:
+            raise ImportedFileError("it is empty")
+        packed = next((name for head, name in _PACKED.items() if data[: len(head)] == head), "")
+        if not packed and data[_TAR[0] : _TAR[0] + len(_TAR[1])] == _TAR[1]:
+            packed = "tar"
+        if packed:
+            raise ImportedFileError(f"it is packed ({packed}): unpack it, and import the file that is in it")
     raise ImportedFileError(f"it is none of the files that are known: {KNOWN}")
 
 

@@ -6,11 +6,13 @@ one. So half a request holds nothing but its own connection, and that not for lo
 
 import asyncio
 import resource
+import sys
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from backends.proxy.incoming import LARGEST_HEAD
+from backends.proxy.incoming import LARGEST_HEAD, offers_http2
 
 HEAD_SECONDS = 60.0
 """From the first byte of a request, or from the connection, until its head is whole."""
@@ -33,6 +35,12 @@ class Connection(HttpToolsProtocol):
     """Bytes that came since the head under way began; None in a body."""
     _timer: asyncio.TimerHandle | None = None
     _over = False
+    _anew = b""
+    """The head of a request that offers HTTP/2, without that."""
+    _offered: list[tuple[bytes, bytes]] | None = None
+    """All of its headers."""
+    _behind = 0
+    """Where the parser stopped in what came last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
@@ -48,18 +56,28 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._over:
             return
+        came = len(data)
         super().data_received(data)
+        while self._anew and not self.transport.is_closing():
+            data, self._anew = self._anew + data[self._behind :], b""
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            super().data_received(data)
         if self._head is None or self.transport.is_closing():
             return
         # The head is not whole: what came is all of it, at least when nothing else came before it.
-        self._head += len(data)
-        if self._head > LARGEST_HEAD + len(data):
+        self._head += came
+        if self._head > LARGEST_HEAD + came:
             self._refuse(b"431 Request Header Fields Too Large")
         elif self._timer is None:
             self._limit(HEAD_SECONDS)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade is refused, and that is said, by the app: it is not for want of a library."""
+        """The parser has stopped behind a head with an upgrade. One that isn't ignored is refused, and that is said, by
+        the app: it is not for want of a library."""
+        stopped = sys.exception()
+        assert isinstance(stopped, httptools.HttpParserUpgrade)
+        self._behind = stopped.args[0]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -72,12 +90,25 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and offers_http2(self.headers) and self.parser.get_method() != b"CONNECT":
+            # The parser takes what follows for the other protocol. As a head without the offer it is read once more,
+            # by a parser that knows of none, so that the one library says where each request ends.
+            self._offered = self.headers
+            lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+            line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+            self._anew = line + b"".join(lines) + b"\r\n"
+            return
+        if self._offered is not None:
+            # The record has them all.
+            self.headers[:], self._offered = self._offered, None
         self._head = None
         self._unlimited()
         cast("dict[str, Any]", self.scope["extensions"])["multitrack.target"] = {"target": self.url}
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self._anew:
+            return
         self._unlimited()
         super().on_message_complete()
 

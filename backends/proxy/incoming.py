@@ -93,7 +93,7 @@ def check(scope: Scope, path: str, hosts: Collection[str]) -> None:
         raise RefusedError(431, f"the headers are more than {MOST_HEADERS}, or larger than {LARGEST_HEAD >> 10} KiB")
     if scope["method"] not in METHODS:
         raise RefusedError(405, f"the method {scope['method']} is not taken")
-    if b"upgrade" in names:
+    if b"upgrade" in names and not offers_http2(headers):
         # The status after which clients of WebSocket (codex) go on without it.
         raise RefusedError(426, "this proxy changes to no other protocol")
     if b"transfer-encoding" in names and get(headers, b"transfer-encoding").lower() != b"chunked":
@@ -110,6 +110,12 @@ def check(scope: Scope, path: str, hosts: Collection[str]) -> None:
     target = scope["extensions"]["multitrack.target"]["target"]
     if _TARGET.fullmatch(target) is None or not path.startswith("/") or is_odd(path):
         raise RefusedError(400, "the path is not a plain one")
+
+
+def offers_http2(headers: Headers) -> bool:
+    """Whether a client would go on in HTTP/2, and nothing else, but takes an answer in HTTP/1.1: such an offer may be
+    ignored (RFC 9110, 7.8). Java's HttpClient makes it by default."""
+    return [value.lower() for name, value in headers if name.lower() == b"upgrade"] == [b"h2c"]
 
 
 class Share:

@@ -3,15 +3,16 @@ is the one route by which it could reach a client or the record.
 
 Its bytes become as many stars, so that lengths and framing stay. In a compressed answer nothing can be changed: one
 that has the key in it breaks off. A client that brought a key of its own gets its answer as it is; on the tape are the
-stars. A key that comes back in another form (encoded, or in parts) is not found.
+stars (`looked_through`). A key that comes back in another form (encoded, or in parts) is not found.
 """
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from backends.proxy.decoding import CannotDecodeError, Decoder
+from backends.proxy.decoding import PIECE, CannotDecodeError, Decoder, pieces
 from backends.proxy.headers import Headers, get
 from backends.proxy.upstream import UpstreamError
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from backends.proxy.protocol import Answer
 
 _CODING = b"content-encoding"
+
+MOST_SEARCHED = 256 * 1024 * 1024
+"""Bytes of one answer, unpacked, that are searched for its client's own keys: as many as may come (`LARGEST_ANSWER` of
+the relay)."""
+
+REPEATED = "stars stand for the client's own key, which this answer repeats"
 
 
 class Starred:
@@ -106,26 +113,18 @@ class Unreflected:
 
 
 class Kept:
-    """An answer as the tape keeps it when it repeats one of the keys that its client has brought: what it says, without
-    its coding. `found` is whether it repeats one."""
+    """An answer as the tape keeps it, where that is not as it came: with stars for the keys of its client's own."""
 
-    def __init__(self, keys: Sequence[bytes], headers: Headers, body: bytes) -> None:
+    def __init__(self, keys: Sequence[bytes], headers: Headers, body: bytes, notes: Sequence[str]) -> None:
         self._keys = keys
-        with suppress(CannotDecodeError):
-            body = Decoder(get(headers, _CODING).decode("latin-1")).decode(body)
-        self.found = any(key in part for key in keys for part in (body, *(value for _, value in headers)))
-        self.body = self._starred(body) if self.found else body
-        self.headers: Headers = headers
-        if self.found:
-            # Without its coding it has another length.
-            gone = (_CODING, b"content-length") if get(headers, _CODING) else ()
-            self.headers = [(name, self._starred(value)) for name, value in headers if name.lower() not in gone]
+        self._notes = notes
+        self.body = self._starred(body)
+        self.headers: Headers = [(name, self._starred(value)) for name, value in headers]
 
     def answer(self, answer: "Answer") -> "Answer":
-        """What was understood of it."""
+        """What was understood of it, with the notes."""
         parts = {name: self._deep(getattr(answer, name)) for name in ("messages", "error", "strange", "notes")}
-        note = "stars stand for the client's own key, which this answer repeats"
-        return replace(answer, **{**parts, "notes": (*parts["notes"], note)})
+        return replace(answer, **{**parts, "notes": (*parts["notes"], *self._notes)})
 
     def _starred(self, data: bytes) -> bytes:
         for key in self._keys:
@@ -140,3 +139,59 @@ class Kept:
         if isinstance(value, dict):
             return {name: self._deep(item) for name, item in value.items()}
         return type(value)(map(self._deep, value)) if isinstance(value, list | tuple) else value
+
+
+async def looked_through(keys: Sequence[bytes], headers: Headers, body: bytes) -> Kept | None:
+    """How the tape keeps an answer whose client brought these keys; None for as it came.
+
+    A compressed one is searched a piece at a time, and others have their turn between: it may be a bomb. No more of it
+    is looked through than MOST_SEARCHED bytes. Without a key in these, or in what can be unpacked of a broken one, it
+    stays as it came, and a note says so: nothing is lost for what nobody expects. With one, what has it is kept without
+    its coding, and what would follow is not.
+    """
+    found = any(key in part for key in keys for part in (body, *(value for _, value in headers)))
+    notes = [REPEATED] if found else []
+    if coding := get(headers, _CODING).decode("latin-1"):
+        found, problem = await _search(keys, coding, body)
+        if found:
+            body, problem = await _unpacked(coding, body)
+            notes = [REPEATED, f"what follows is not kept: {problem}"] if problem else [REPEATED]
+            # Without its coding it has another length.
+            gone = (_CODING, b"content-length")
+            headers = [(name, value) for name, value in headers if name.lower() not in gone]
+        elif problem:
+            notes.append(f"not all of the answer could be searched for the client's own key: {problem}")
+    return Kept(keys, headers, body, notes) if notes else None
+
+
+async def _search(keys: Sequence[bytes], coding: str, body: bytes) -> tuple[bool, str]:
+    """Whether a compressed body has one of the keys in it, and why no more of it could be looked through."""
+    seen, overlap = b"", max(map(len, keys)) - 1
+    try:
+        for piece in pieces(coding, body, MOST_SEARCHED):
+            seen += piece
+            if any(key in seen for key in keys):
+                return True, ""
+            seen = seen[-overlap:]
+            await _turn(piece)
+    except CannotDecodeError as error:
+        return False, str(error)
+    return False, ""
+
+
+async def _unpacked(coding: str, body: bytes) -> tuple[bytes, str]:
+    """A body without its coding, as far as that goes, and why it goes no further."""
+    out = bytearray()
+    try:
+        for piece in pieces(coding, body, MOST_SEARCHED):
+            out += piece
+            await _turn(piece)
+    except CannotDecodeError as error:
+        return bytes(out), str(error)
+    return bytes(out), ""
+
+
+async def _turn(piece: bytes) -> None:
+    """Let others have their turn after a large piece; an ordinary answer is no such."""
+    if len(piece) > PIECE // 2:
+        await asyncio.sleep(0)

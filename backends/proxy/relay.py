@@ -11,7 +11,7 @@ from backends.proxy.holding import Hold
 from backends.proxy.listening import Listener
 from backends.proxy.protocol import AnswerReader
 from backends.proxy.recorder import Ended, Recording
-from backends.proxy.reflection import Kept
+from backends.proxy.reflection import looked_through
 from backends.proxy.upstream import UpstreamError
 from store.errors import StoreError
 
@@ -77,7 +77,7 @@ class Exchange:
                 left = self._take(answering.left())
             answering.close()
         try:
-            await self._recording.close(self._ended(problem))
+            await self._recording.close(await self._ended(problem))
         except StoreError as error:
             log.error("a call could not be recorded, so the end of its answer is withheld: %s", error)
             await self._fail(_unrecorded(error.reason))
@@ -93,13 +93,14 @@ class Exchange:
                 await self._pass(left + self._hold.rest(), more=True)
             await self._fail(problem)
 
-    def _ended(self, problem: UpstreamError | None) -> Ended:
+    async def _ended(self, problem: UpstreamError | None) -> Ended:
         """How it ended, for the record: which has none of the client's own keys."""
         answering = self._answering
         status, headers = (None, ()) if answering is None else (answering.status, answering.headers)
         body = self._recording.body()
         answer = self._listener.finish(body, status)
-        if answering is not None and (keys := self._forward.brought()) and (kept := Kept(keys, headers, body)).found:
+        keys = [] if answering is None else self._forward.brought()
+        if keys and (kept := await looked_through(keys, headers, body)) is not None:
             self._recording.replace(kept.body)
             answer, headers = kept.answer(answer), kept.headers
         said = "" if problem is None else str(problem)

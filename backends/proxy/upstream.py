@@ -4,6 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
+from aiohttp.http_writer import StreamWriter
 from yarl import URL
 
 from backends.proxy.headers import Headers
@@ -86,6 +89,28 @@ def _seen(gone: "asyncio.Future[None]") -> None:
         gone.exception()
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request whose headers go out as they came. aiohttp writes them as UTF-8; values in another encoding, which HTTP
+    takes for bytes without meaning (RFC 9110, 5.5), are here decoded as Latin-1, byte by byte, and encoded as that."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if self._continue is None and not "".join(self.headers.values()).isascii():
+            # What waits is written by `write_bytes`, body or not.
+            self._continue = self.loop.create_future()
+            self._continue.set_result(True)
+        return await super().send(conn)
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        assert isinstance(writer, StreamWriter)
+        head = writer._headers_buf
+        if head is not None and not head.isascii():
+            writer._headers_buf = head.decode().encode("latin-1")
+        self._continue = None
+        await super().write_bytes(writer, conn, content_length)
+
+
 class Client:
     """Asks providers. Belongs to the event loop it is made in."""
 
@@ -93,6 +118,7 @@ class Client:
         self._timeouts = timeouts
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
+            request_class=_Request,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.silence),
@@ -105,11 +131,7 @@ class Client:
 
     async def ask(self, method: str, url: str, headers: Headers, body: bytes) -> Answering:
         """Send a request; returns when the answer's headers are there. `url` goes out as it is. UpstreamError."""
-        try:
-            # aiohttp writes headers as UTF-8.
-            pairs = [(name.decode("ascii"), value.decode("utf-8")) for name, value in headers]
-        except UnicodeDecodeError as error:
-            raise UpstreamError("a header's value is neither ASCII nor UTF-8", 400) from error
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         try:
             response = await self._session.request(
                 method, URL(url, encoded=True), headers=pairs, data=body or None, allow_redirects=False

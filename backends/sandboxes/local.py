@@ -146,6 +146,9 @@ class LocalSandbox:
         """See `Inhabitable.reach`: it is on this machine."""
         yield f"http://127.0.0.1:{port}"
 
+    async def ran_out(self) -> None:
+        """See `Inhabitable.ran_out`: the machine doesn't say whose memory it was."""
+
     async def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
         return await in_thread(self._read, path)

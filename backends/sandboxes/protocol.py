@@ -91,8 +91,9 @@ class Program(Protocol):
     async def write(self, data: bytes) -> None:
         """Write to its standard input; waits while it takes nothing. ConnectionError when it has ended."""
 
-    async def ended(self) -> int | None:
-        """Wait for its end; its exit code, None when nobody knows it."""
+    async def ended(self) -> int:
+        """Wait for its end; its exit code, 128 + n when signal n ended it. SandboxError says what became of a sandbox
+        that ended with it, or can't be reached any more."""
 
     async def kill(self) -> None:
         """Kill it and all that it started, and wait for that. Safe to call twice."""
@@ -107,6 +108,10 @@ class Inhabitable(Protocol):
 
     def reach(self, port: int) -> AbstractAsyncContextManager[str]:
         """The base URL that a port of this machine's loopback has inside, for as long as it is held. SandboxError."""
+
+    async def ran_out(self) -> str | None:
+        """What a program in it was killed for lacking, such as memory, since this or a command last told: a sentence,
+        "" for nothing, None where nobody can tell. SandboxError."""
 
 
 class Sandboxes(Protocol):

@@ -81,10 +81,11 @@ class Allowance:
         return self.turns is not None or self.tokens is not None or self.usd is not None or bool(self.models)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """One call that wants to go out. `tokens` and `usd` are estimates, on the high side; `usd` is None for an unknown
-    price. `uses` is whether it uses a model, `measured` whether what it uses will be known, or is nothing."""
+    price. `uses` is whether it uses a model, `measured` whether what it uses will be known, or is nothing. Two calls
+    that claim the same are two claims."""
 
     model: str = ""
     uses: bool = True
@@ -177,7 +178,7 @@ def _not_now(allowance: Allowance, ledger: Ledger, claim: Claim, at: float) -> D
     busy = ledger.under_way
     if len(busy) >= AT_ONCE:
         return Denial(Bound.RATE, f"{AT_ONCE} calls are under way with this key", AGAIN)
-    if not busy or not claim.uses:
+    if not busy or not claim.uses or (allowance.turns is allowance.tokens is allowance.usd is None):
         return None
     turns, tokens, usd = sum(c.uses for c in busy), sum(c.tokens for c in busy), sum(c.usd or 0.0 for c in busy)
     for bound, reached in (

@@ -116,6 +116,8 @@ class Board:
     generations: dict[int, Generation] = field(default_factory=dict)
     engine: EngineStarted | None = None
     """The engine that works on it, by its own word: one that was killed could not say goodbye."""
+    left: str = ""
+    """Why the last engine left, in its own words; "" while one works, and after one that could not say it."""
     finished: RunFinished | None = None
     finish_started: FinishStarted | None = None
     finish_ran: FinishRan | None = None
@@ -219,12 +221,12 @@ class Board:
             case EngineStarted():
                 # Whoever worked under an engine that died has not worked since its last event.
                 self._rest(before)
-                self.engine = payload
+                self.engine, self.left = payload, ""
                 if self.state is not RunState.GATE and self.finished is None:
                     self.work.start(event.at)
-            case EngineStopped():
+            case EngineStopped(reason=reason):
                 self._rest(event.at)
-                self.engine, self.preparing = None, []
+                self.engine, self.left, self.preparing = None, reason, []
             case SandboxesPreparing(lines=lines):
                 self.preparing = [*self.preparing, *lines][-_PREPARING:]
             case SandboxesPrepared():

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 GIB = 1 << 30
 
+KEEPER = 65534
+"""The user that a container's own process runs as: nobody whom a subagent could be, or it could end the container."""
+
 ROOT = "/workspace/work"
 """Where a container has the clone."""
 
@@ -33,15 +36,15 @@ class DockerSettings:
     hosts: tuple[str, ...] = ()
     """Engines to spread the containers over: Docker contexts or addresses; () is the usual one."""
     user: str = "1000:1000"
-    """Number of the user and of the group that programs run as; never 0."""
+    """Number of the user and of the group that programs run as; neither is 0, and the user not KEEPER."""
     read_only: bool = True
     """Whether the image's own files can't be written to: only the workspace and /tmp can."""
 
     @property
     def ids(self) -> tuple[int, int]:
-        """User and group as numbers. ValueError when they are none, or root's."""
+        """User and group as numbers. ValueError when they are none, or root's, or the keeper's."""
         user, _, group = self.user.partition(":")
         numbers = int(user), int(group or user)
-        if min(numbers) < 1 or max(numbers) >= 1 << 31:
+        if min(numbers) < 1 or max(numbers) >= 1 << 31 or numbers[0] == KEEPER:
             raise ValueError(f"{self.user!r} is no user that programs may run as: say numbers, such as 1000:1000")
         return numbers

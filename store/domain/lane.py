@@ -26,10 +26,9 @@ from store.domain.events import (
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend, Stopwatch
 from store.domain.observations.citing import Citation
-from store.domain.states import AlertLevel, Ending, SubagentState, Validity
+from store.domain.states import COULD_NOT_WORK, AlertLevel, Ending, SubagentState, Validity
 from store.domain.strategy import LanePlan
 
-_COULD_NOT_WORK = {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
 _TEACHES_NOTHING = {Validity.NEVER_STARTED, Validity.INFRASTRUCTURE, Validity.RATE_LIMITED, Validity.CHECK_BROKEN}
 """Whatever the attempt was, it could not show what it is worth."""
 
@@ -109,9 +108,15 @@ class Lane:
             return ""
         if self.validity is not None:
             return self.reason if self.validity in _TEACHES_NOTHING else ""
-        if self.ended is None or self.ended.ending not in _COULD_NOT_WORK:
+        if self.ended is None or self.ended.ending not in COULD_NOT_WORK:
             return ""
         return self.ended.detail or str(self.ended.ending)
+
+    @property
+    def restartable(self) -> bool:
+        """It could not work, or the check could not be run on what it did: another try may show more."""
+        result = self.checked.result if self.checked is not None else None
+        return self.state is SubagentState.FAILED or (result is not None and bool(result.broken))
 
     @property
     def unread(self) -> list[Steering]:
@@ -185,6 +190,10 @@ class Lane:
             case SubagentEnded() as payload:
                 self.work.stop(event.at)
                 self.ended, self.tool = payload, ""
+                if not self.spend.usage.total:
+                    # A tape from elsewhere may know only what all of it took, or not even that.
+                    told = payload.spend
+                    self.spend = replace(self.spend, usage=told.usage, usd=told.usd, priced=told.priced)
                 self.state = SubagentState.KILLED if payload.ending is Ending.KILLED else SubagentState.CHECKING
             case SubagentChecked() as payload:
                 self.checked = payload
@@ -207,7 +216,7 @@ class Lane:
             return SubagentState.SOLVED
         if ending is Ending.KILLED:
             return SubagentState.KILLED
-        return SubagentState.FAILED if ending in _COULD_NOT_WORK else SubagentState.UNSOLVED
+        return SubagentState.FAILED if ending in COULD_NOT_WORK else SubagentState.UNSOLVED
 
     def _forget_reading(self, after: int) -> None:
         """What it read with later turns than this one it has yet to read."""

@@ -10,6 +10,14 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _ZERO_WIDTH = "\u200b\u2060\ufeff"
 _UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}{_ZERO_WIDTH}\u2028\u2029\ud800-\udfff]")
 
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_REDRAWN = re.compile(r"[^\r\n]*\r(?=[^\n])")
+
+
+def drawn(text: str) -> str:
+    """What a program's output leaves on a terminal: without colours, moves of the cursor, and what was drawn over."""
+    return _REDRAWN.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n"))
+
 
 def safe(text: str) -> str:
     """The text with everything that could act on a terminal replaced; lines and tabs stay."""

@@ -80,6 +80,12 @@ class Ending(StrEnum):
     """A fault of our own, or of its sandbox, in the middle of the work."""
 
 
+COULD_NOT_WORK = frozenset(
+    {Ending.NEVER_STARTED, Ending.PROVIDER, Ending.RATE_LIMITED, Ending.LOGIN_LOST, Ending.CRASHED}
+)
+"""Endings through no fault of the attempt's."""
+
+
 class Validity(StrEnum):
     """Whether an attempt can teach anything. Only a valid one can teach a failed fix."""
 

@@ -9,6 +9,9 @@ from store.domain.limits import Usage
 Headers = tuple[tuple[str, str], ...]
 """Names and values in the order in which they came, repeated ones included."""
 
+SPEAKERS = frozenset({"assistant", "model"})
+"""Roles of the messages that a model itself has said."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -17,7 +20,7 @@ class Call:
     Times are Unix seconds; `ended` is None while it is open. `complete` says that all of it came, be it an error's;
     `error` is "" for an answer that came whole. `tail` is the node of the request's last message and `answer` that of
     the answer's last, None where there is none. `overlay`, `system`, `tools`, `parameters`, `body`, `response` and
-    `timing` name blobs: see `store.tables.Call`. `usd` is None when the price is unknown.
+    `timing` name blobs, `attachments` is JSON: see `store.tables.Call`. `usd` is None when the price is unknown.
 
     `protocol` is that of who read it and `conversation` the member of the body that holds its messages. `base` is the
     node that the request's own messages come after where the provider keeps the earlier ones. `parent` is the call on
@@ -50,6 +53,7 @@ class Call:
     system: str | None = None
     tools: str | None = None
     parameters: str | None = None
+    attachments: str | None = None
     body: str | None = None
     request_headers: Headers = ()
     response_headers: Headers = ()

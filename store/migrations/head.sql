@@ -43,7 +43,7 @@ CREATE TABLE calls (
 	request_headers VARCHAR NOT NULL, 
 	response_headers VARCHAR NOT NULL, 
 	response VARCHAR, 
-	response_size INTEGER NOT NULL, base VARCHAR, timing VARCHAR, parent VARCHAR, protocol VARCHAR DEFAULT '' NOT NULL, conversation VARCHAR DEFAULT 'messages' NOT NULL, thread VARCHAR DEFAULT '' NOT NULL, notes VARCHAR DEFAULT '[]' NOT NULL, source VARCHAR DEFAULT '' NOT NULL, response_id VARCHAR DEFAULT '' NOT NULL, reasoning INTEGER DEFAULT '0' NOT NULL, 
+	response_size INTEGER NOT NULL, base VARCHAR, timing VARCHAR, parent VARCHAR, protocol VARCHAR DEFAULT '' NOT NULL, conversation VARCHAR DEFAULT 'messages' NOT NULL, thread VARCHAR DEFAULT '' NOT NULL, notes VARCHAR DEFAULT '[]' NOT NULL, source VARCHAR DEFAULT '' NOT NULL, response_id VARCHAR DEFAULT '' NOT NULL, reasoning INTEGER DEFAULT '0' NOT NULL, attachments VARCHAR, 
 	PRIMARY KEY (id)
 );
 
@@ -150,4 +150,4 @@ CREATE INDEX ix_virtual_keys_run ON virtual_keys (run);
 
 PRAGMA application_id = 1297371723;
 
-INSERT INTO alembic_version VALUES ('0007');
+INSERT INTO alembic_version VALUES ('0008');

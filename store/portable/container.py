@@ -28,6 +28,12 @@ PART_BYTES = 1 << 20
 MOST = 1_000_000_000
 """Bytes of a part, unpacked: a blob is as large as SQLite's values may be at most, and is never divided."""
 
+SLACK, FACTOR = 256 * 1024 * 1024, 250
+"""A file may unpack to so many bytes and so many times its own: a demo's tape comes to 15 times. More is meant to
+fill the disk or the memory."""
+ROW_BYTES = 64 * 1024 * 1024
+"""Of a row's line: what is larger are bytes, which follow it."""
+
 _LEVEL = 3
 _HEAD = 64
 _LINE = 4096
@@ -109,6 +115,7 @@ def parts(path: Path) -> Iterator[Part]:
 def _parts(stream: IO[bytes], size: int) -> Iterator[Part]:
     _first(stream.readline(_HEAD))
     whole, counts = blake2b(digest_size=DIGEST_SIZE), dict[str, int]()
+    room = SLACK + FACTOR * size
     while True:
         at = stream.tell()
         head = _head(stream.readline(_LINE), at)
@@ -119,7 +126,8 @@ def _parts(stream: IO[bytes], size: int) -> Iterator[Part]:
                 raise TapeFileError(f"there is something after its end, at byte {stream.tell() - 1:,}")
             yield Part("end", ("digest",), [[whole.hexdigest()]], at)
             return
-        part, described = _part(stream, head, at, size)
+        part, described = _part(stream, head, at, size, room)
+        room -= head["size"]
         whole.update(described)
         counts[part.name] = counts.get(part.name, 0) + len(part.rows)
         yield part
@@ -153,8 +161,8 @@ def _head(line: bytes, at: int) -> dict[str, Any]:
     return head
 
 
-def _part(stream: IO[bytes], head: dict[str, Any], at: int, size: int) -> tuple[Part, bytes]:
-    """A part, and the bytes by which it counts in the digest of all."""
+def _part(stream: IO[bytes], head: dict[str, Any], at: int, size: int, room: int) -> tuple[Part, bytes]:
+    """A part, and the bytes by which it counts in the digest of all; it may unpack to `room` bytes at most."""
     packed, check = head.pop("packed", None), head.pop("check", None)
     name, columns, rows = head.get("part"), head.get("columns"), head.get("rows")
     if not (
@@ -166,6 +174,13 @@ def _part(stream: IO[bytes], head: dict[str, Any], at: int, size: int) -> tuple[
     ):
         raise TapeFileError(f"the line at byte {at:,} describes no part: the file is damaged")
     where = f"the part `{name[:40]}` at byte {at:,}"
+    if head["size"] > room:
+        raise TapeFileError(
+            f"up to {where} it would unpack to {SLACK + FACTOR * size - room + head['size']:,} bytes, from a file of "
+            f"{size:,}: no tape does"
+        )
+    if head["rows"] > PART_BYTES:
+        raise TapeFileError(f"{where} says that it has {rows:,} rows: the file is damaged")
     if stream.tell() + packed + 1 > size:
         raise TapeFileError(f"{where} is longer than the file: it was cut off")
     bits = stream.read(packed)
@@ -193,7 +208,7 @@ def _unpacked(packed: bytes, size: int, where: str) -> bytes:
 def _rows(data: bytes, columns: int, where: str) -> Iterator[list[Any]]:
     at = 0
     while at < len(data):
-        end = data.find(b"\n", at)
+        end = data.find(b"\n", at, at + ROW_BYTES)
         try:
             row = json.loads(data[at:end]) if end >= 0 else None
         except (ValueError, RecursionError):

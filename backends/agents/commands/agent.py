@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from backends.agents import Assignment, Outcome, Progress, Session
 from backends.agents.commands.declaration import Declaration
-from backends.agents.commands.ending import outcome
+from backends.agents.commands.ending import KILLED, outcome
 from backends.agents.commands.following import Following
 from backends.agents.commands.printing import Printed
 from backends.agents.commands.telling import AGAIN, FILES, FOLDER, message, prompt, texts
@@ -72,7 +72,7 @@ class CommandAgent:
             async with sandbox.reach(port) as url:
                 return await work.run(url, progress)
         except SandboxError as error:
-            return Outcome(Ending.CRASHED if work.began else Ending.NEVER_STARTED, str(error))
+            return Outcome(Ending.CRASHED if work.started else Ending.NEVER_STARTED, str(error))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong costs this attempt, not the run
             return Outcome(Ending.CRASHED, safe_line(f"{type(error).__name__}: {error}", 400))
         finally:
@@ -89,6 +89,8 @@ class _Work:
         self._declaration, self._assignment, self._session = declaration, assignment, session
         self._sandbox = sandbox
         self._following = Following(store, assignment.subagent, session)
+        self.started = False
+        """Its program was."""
         self._limit: Ending | None = None
         self._limited = asyncio.Event()
         self._over = asyncio.Event()
@@ -173,6 +175,7 @@ class _Work:
     async def _try(self, script: str, variables: dict[str, str]) -> Outcome:
         """Run the agent's command to its end."""
         program = await self._sandbox.stream(["/bin/sh", "-c", _BEGIN + script], environment=variables)
+        self.started = True
         printed, self._gone = Printed(), asyncio.Event()
         tasks = [
             asyncio.create_task(work)
@@ -191,9 +194,10 @@ class _Work:
         await self._following.catch_up()
         await self._tell(printed)
         self._look_at_alerts()
-        return outcome(code, printed.end, self._following.seen, self._limit)
+        ran_out = await self._sandbox.ran_out() if code == KILLED and self._limit is None else ""
+        return outcome(code, printed.end, self._following.seen, self._limit, ran_out)
 
-    async def _ended(self, program: Program, tasks: "list[asyncio.Task[None]]") -> int | None:
+    async def _ended(self, program: Program, tasks: "list[asyncio.Task[None]]") -> int:
         """Its exit code. A fault of ours in following it ends it too."""
         ending = asyncio.create_task(program.ended())
         try:

@@ -23,6 +23,8 @@ _KEY = re.compile(
 )
 _TOO_LONG = re.compile(r"prompt is too long|context[_ ](?:window|limit|length)", re.IGNORECASE)
 
+KILLED = 137
+"""The exit code of what was killed by the signal that can't be caught."""
 HUNG_UP = "the client hung up"
 """How the record says that it was the agent who ended a call."""
 
@@ -38,15 +40,17 @@ class Seen:
     error: str = ""
 
 
-def outcome(code: int | None, printed: str, seen: Seen, limit: Ending | None = None) -> Outcome:
-    """How it ended. `code` is its exit code, 128 + n for signal n, None where nobody knows it; `printed` the end of
-    what it printed; `limit` the one that it had reached."""
+def outcome(code: int, printed: str, seen: Seen, limit: Ending | None = None, ran_out: str | None = None) -> Outcome:
+    """How it ended. `code` is its exit code, 128 + n for signal n; `printed` the end of what it printed; `limit` the
+    one that it had reached; `ran_out` as of `Inhabitable.ran_out`."""
     last = last_words(printed)
     if limit is not None:
         return Outcome(limit, last)
-    if code is not None and code > 128:
-        memory = ", which happens when it runs out of memory" if code == 137 else ""
-        return Outcome(Ending.CRASHED, _said(f"its program was killed by signal {code - 128}{memory}", last))
+    if code > 128:
+        perhaps = ", which happens when it runs out of memory" if code == KILLED and ran_out is None else ""
+        return Outcome(
+            Ending.CRASHED, _said(ran_out or f"its program was killed by signal {code - 128}{perhaps}", last)
+        )
     if not seen.calls:
         return _never_worked(code, printed, last)
     if seen.error and not (code == 0 and seen.error == HUNG_UP):
@@ -56,7 +60,7 @@ def outcome(code: int | None, printed: str, seen: Seen, limit: Ending | None = N
     return Outcome(Ending.SILENT, _said(f"it gave up{_with(code)}", last))
 
 
-def _never_worked(code: int | None, printed: str, last: str) -> Outcome:
+def _never_worked(code: int, printed: str, last: str) -> Outcome:
     if code in _MISSING:
         why = f"its program {_MISSING[code]} in the sandbox: is the agent installed in the image?"
         return Outcome(Ending.NEVER_STARTED, _said(why, last))
@@ -72,7 +76,7 @@ def _failed(seen: Seen, last: str) -> Outcome:
     said = safe_line(f"HTTP {seen.status} {seen.error}" if seen.status and seen.status >= 400 else seen.error, DETAIL)
     if seen.status == 413 or _TOO_LONG.search(seen.error):
         return Outcome(Ending.TOKENS, _said("the conversation is too long for the model", said))
-    if seen.status == 429 or "rate_limit_error" in seen.error:
+    if "insufficient_quota" not in seen.error and (seen.status == 429 or "rate_limit_error" in seen.error):
         return Outcome(Ending.RATE_LIMITED, said)
     if seen.status in (401, 402, 403) or _KEY.search(seen.error):
         return Outcome(Ending.LOGIN_LOST, said)
@@ -87,8 +91,8 @@ def last_words(printed: str) -> str:
     return safe_line(" · ".join(lines[-4:])[-DETAIL:], DETAIL)
 
 
-def _with(code: int | None) -> str:
-    return "" if code is None else f" with exit code {code}"
+def _with(code: int) -> str:
+    return f" with exit code {code}"
 
 
 def _said(what: str, more: str) -> str:

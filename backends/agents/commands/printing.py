@@ -1,9 +1,8 @@
 """What a program prints, in bounded memory: its end, and the lines that nobody was told of yet."""
 
-import re
 from collections import deque
 
-from store.domain.safe_text import safe_line
+from store.domain.safe_text import drawn, safe_line
 
 END = 8192
 """Characters that are kept of the end."""
@@ -12,10 +11,6 @@ LINES = 20
 TOLD = 1000
 """Lines told in all."""
 WIDTH = 300
-
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_REDRAWN = re.compile(r"[^\r\n]*\r(?=[^\n])")
-"""What a terminal would have drawn over."""
 
 
 class Printed:
@@ -31,7 +26,7 @@ class Printed:
     @property
     def end(self) -> str:
         """The end of what it has printed."""
-        return self._end + plain(self._rest)
+        return self._end + _text(self._rest)
 
     def add(self, data: bytes) -> None:
         """It printed this."""
@@ -40,7 +35,7 @@ class Printed:
             self._rest = self._rest[-END:]
         if not newline:
             return
-        text = plain(whole)
+        text = _text(whole)
         self._end = f"{self._end}{text}\n"[-END:]
         for line in text.split("\n"):
             if shown := safe_line(line, WIDTH):
@@ -57,6 +52,5 @@ class Printed:
         return lines[:room], skipped + len(lines[room:]) if lines[:room] else 0
 
 
-def plain(data: bytes) -> str:
-    """Text without what only moves a cursor or colours."""
-    return _REDRAWN.sub("", _ESCAPES.sub("", data.decode(errors="replace")).replace("\r\n", "\n"))
+def _text(data: bytes) -> str:
+    return drawn(data.decode(errors="replace"))

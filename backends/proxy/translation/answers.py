@@ -11,6 +11,7 @@ from backends.proxy.headers import Headers
 from backends.proxy.protocol import ProviderProtocol, loads_quickly
 from backends.proxy.recorder import CUT_SHORT
 from backends.proxy.relay import HUNG_UP
+from backends.proxy.sse import EventReader
 from backends.proxy.translation.attempts import Attempt, Attempts
 from backends.proxy.upstream import UpstreamError
 from backends.proxy.values import members, text
@@ -148,6 +149,45 @@ class Translated(Passed):
         if not piece:
             await asyncio.wait({self._losing})
         return piece
+
+
+class InArray:
+    """A stream of events as one JSON array, whose elements come as they are made: so Gemini streams to who doesn't ask
+    for events. One that breaks off has no end."""
+
+    whole = False
+
+    def __init__(self, inner: Answering) -> None:
+        self._inner = inner
+        self.status = inner.status
+        kind = (b"content-type", b"application/json; charset=UTF-8")
+        self.headers: Headers = [kind, *(pair for pair in inner.headers if pair[0].lower() != kind[0])]
+        self._events = EventReader()
+        self._begun = False
+        self._over = False
+
+    async def read(self) -> bytes:
+        while not self._over:
+            piece = await self._inner.read()
+            if elements := self._elements(piece):
+                return elements
+            if not piece:
+                self._over = True
+                return b"]" if self._begun else b"[]"
+        return b""
+
+    def left(self) -> bytes:
+        return self._elements(self._inner.left())
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _elements(self, piece: bytes) -> bytes:
+        out = b""
+        for event in self._events.feed(piece):
+            out += (b",\r\n" if self._begun else b"[") + event.data
+            self._begun = True
+        return out
 
 
 def refusal(protocol: ProviderProtocol, status: int, end: CallEnd | None, instead: str) -> Told:

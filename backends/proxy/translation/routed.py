@@ -18,7 +18,7 @@ from backends.proxy.protocol import Answer, AnswerReader, ProviderProtocol, load
 from backends.proxy.relay import HUNG_UP
 from backends.proxy.routes import Upstream
 from backends.proxy.sse import Event
-from backends.proxy.translation.answers import Passed, Told, Translated, real_status, refusal
+from backends.proxy.translation.answers import InArray, Passed, Told, Translated, real_status, refusal
 from backends.proxy.translation.attempts import Attempt, Attempts
 from backends.proxy.translation.bodies import renamed, renamed_inside, renamed_path, with_earlier
 from backends.proxy.translation.losses import losses
@@ -219,8 +219,6 @@ class Routed:
             raise UntranslatableError(
                 "only turns of a conversation, counts of their tokens and embeddings are translated"
             )
-        if self._start.stream and protocol.name == "gemini" and "alt=sse" not in self._start.path:
-            raise UntranslatableError("a stream is translated as events: ask with alt=sse")
         if self._named is not None and self._earlier is None:
             raise UntranslatableError(
                 "previous_response_id names an answer that is not whole on this tape: send the conversation as input"
@@ -242,7 +240,10 @@ class Routed:
             if response.status == 200:
                 self._told_earlier()
                 self._losing = losing = asyncio.create_task(asyncio.to_thread(self._lost))
-                return Translated(Received(response), attempt, self._reach.attempts, protocol, self._endpoint, losing)
+                received, attempts = Received(response), self._reach.attempts
+                translated = Translated(received, attempt, attempts, protocol, self._endpoint, losing)
+                in_events = not self._start.stream or protocol.name != "gemini" or "alt=sse" in self._start.path
+                return translated if in_events else InArray(translated)
             reason = (await response.read()).decode("utf-8", "replace")
         except (aiohttp.ClientError, OSError) as error:
             await attempt.settle()

@@ -4,6 +4,7 @@ The face of the package. It imports cheaply: the SDK is loaded when an engine is
 """
 
 from backends.sandboxes.docker.hosts import Host, HostError, malformed
+from backends.sandboxes.docker.images import BuiltImage, built_images, remove_images
 from backends.sandboxes.docker.placing import PlacedSandboxes
 from backends.sandboxes.docker.readiness import Finding, ready
 from backends.sandboxes.docker.sandbox import DockerSandbox
@@ -11,6 +12,7 @@ from backends.sandboxes.docker.sandboxes import DockerSandboxes
 from backends.sandboxes.docker.stream import Stream
 
 __all__ = [
+    "BuiltImage",
     "DockerSandbox",
     "DockerSandboxes",
     "Finding",
@@ -18,6 +20,8 @@ __all__ = [
     "HostError",
     "PlacedSandboxes",
     "Stream",
+    "built_images",
     "malformed",
     "ready",
+    "remove_images",
 ]

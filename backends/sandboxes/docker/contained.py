@@ -160,7 +160,8 @@ class Contained:
 
     async def code(self, attached: Attached) -> int:
         """The exit code of a program whose streams have ended."""
-        for wait in (0.0, 0.05, 0.2, 0.5, 1.0, 2.0):
+        # A loaded engine closes the streams seconds before it says so.
+        for wait in (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0):
             await asyncio.sleep(wait)
             try:
                 found = await self._engine.call(lambda api: api.exec_inspect(attached.exec_id))

@@ -10,16 +10,15 @@ from typing import Any
 
 from backends.sandboxes.docker.scripts import HOME, MIRRORS, ROOT, TMP, WORKSPACE
 from backends.sandboxes.environment import FIXED, MARKER
-from store.domain.docker import DockerSettings
+from store.domain.docker import KEEPER, DockerSettings
 
 LABEL_HOME = "multitrack.home"
 LABEL_RUN = "multitrack.run"
 LABEL_NAME = "multitrack.name"
 LABEL_ENGINE = "multitrack.engine"
 LABEL_KIND = "multitrack.kind"
-
-KEEPER = "65534:65534"
-"""Whom the container's own process runs as: nobody that a subagent could end, and without any right."""
+LABEL_USES = "multitrack.uses"
+"""On a volume: the id of the image that its run's containers are made from, and which so is still needed."""
 
 _TMP_MOST = 1 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -105,7 +104,7 @@ def configuration(
         image,
         None,
         entrypoint=["sleep", "2147483647"],
-        user=KEEPER,
+        user=f"{KEEPER}:{KEEPER}",
         hostname="sandbox",
         working_dir=WORKSPACE,
         environment=dict(environ),

@@ -80,7 +80,7 @@ class Engine:
         from docker.errors import APIError
 
         if not isinstance(error, APIError):
-            return HostError(unreachable(self.host.name, error))
+            return HostError(unreachable(self.host.place, error))
         words = safe_line(str(error.explanation or error), _WORDS)
         if error.status_code == 404:
             return MissingError(plain(words, self.host.said))

@@ -28,6 +28,7 @@ ANSWER_SECONDS = 120.0
 """The most that an engine may take for an answer: one that makes 25 containers at once is slow."""
 SSH_SECONDS = 30.0
 CONNECTIONS = 64
+_WHERE = ("DOCKER_HOST", "DOCKER_CONTEXT")
 _TUNNEL = "multitrack-ssh-"
 _ADDRESS = re.compile(r"(unix|tcp|ssh)://\S+")
 _CONTEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -75,6 +76,13 @@ class Host:
         """What people are told: `the Docker engine`, and where it is when that was said."""
         return f"the Docker engine {self.name}" if self.name else "the Docker engine"
 
+    @property
+    def place(self) -> str:
+        """Where it is looked for: its name, or what the environment has in the place of one; "" where that is usual."""
+        if self.name:
+            return self.name
+        return next((f"{said} ({name})" for name in _WHERE if (said := self._environ.get(name, ""))), "")
+
     def client(self) -> "DockerClient":
         """A client of it, shared by all threads, made when it is first asked for. HostError when there is none."""
         with self._opening:
@@ -89,7 +97,7 @@ class Host:
         try:
             return str(self.client().version()["Version"])
         except (DockerException, OSError, KeyError) as error:
-            raise HostError(unreachable(self.name, error)) from error
+            raise HostError(unreachable(self.place, error)) from error
 
     def has(self, image: str) -> bool:
         """Whether an image is there. HostError when it doesn't answer."""
@@ -100,7 +108,7 @@ class Host:
         except ImageNotFound:
             return False
         except (DockerException, OSError) as error:
-            raise HostError(unreachable(self.name, error)) from error
+            raise HostError(unreachable(self.place, error)) from error
         return True
 
     def load(self, seconds: float) -> tuple[int, int]:
@@ -117,7 +125,7 @@ class Host:
             found = answer.json()
             return int(found["ContainersRunning"]), max(int(found["NCPU"]), 1)
         except (DockerException, OSError, ValueError, KeyError) as error:
-            raise HostError(unreachable(self.name, error)) from error
+            raise HostError(unreachable(self.place, error)) from error
 
     def close(self) -> None:
         """Let go of it; the next `client` reaches it anew."""
@@ -158,7 +166,7 @@ class Host:
             if self._tunnel is not None:
                 self._tunnel.close()
                 self._tunnel = None
-            raise HostError(unreachable(self.name, error)) from error
+            raise HostError(unreachable(self.place, error)) from error
 
     def _address(self) -> tuple[str, Any]:
         from docker.utils import kwargs_from_env
@@ -210,9 +218,9 @@ def _json(file: Path) -> dict[str, Any]:
     return found
 
 
-def unreachable(name: str, error: BaseException) -> str:
+def unreachable(place: str, error: BaseException) -> str:
     """Why an engine can't be reached, and what to do: by the first cause that the operating system named."""
-    where = f" at {name}" if name else ""
+    where = f" at {place}" if place else ""
     said = str(error)
     cause: BaseException | None = error
     while cause is not None:
@@ -223,10 +231,10 @@ def unreachable(name: str, error: BaseException) -> str:
             )
         cause = cause.__cause__ or cause.__context__
     if "FileNotFoundError" in said or "No such file" in said or "Connection refused" in said:
-        return (
-            f"no Docker engine answers{where}: start it (`sudo systemctl start docker`, or Docker Desktop), or say "
-            'sandbox.kind = "local"'
-        )
+        start = "start it (`sudo systemctl start docker`, or Docker Desktop)"
+        if place.startswith("tcp://"):
+            start = "see whether it runs there, and listens on that port"
+        return f'no Docker engine answers{where}: {start}, or do without it (sandbox.kind = "local", --sandbox local)'
     if "certificate" in said.lower() or "SSLError" in said:
         return (
             f"the Docker engine{where} is not who it should be, or doesn't know us: look at the certificates ({said})"

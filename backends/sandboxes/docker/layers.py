@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 from backends.sandboxes.docker.engine import Engine, MissingError
-from backends.sandboxes.docker.image import Say, build, image_of, tag
+from backends.sandboxes.docker.hosts import HostError
+from backends.sandboxes.docker.image import AGENT, Say, build, image_of, tag
+from backends.sandboxes.protocol import SandboxError
 from store.domain.docker import DockerSettings
 
 
@@ -21,7 +23,14 @@ async def layered(engine: Engine, settings: DockerSettings, say: Say) -> str:
         return await engine.call(partial(_id_of, name))
     except MissingError:
         say(f"Installing the agent on {tag(settings)}: done once for each image.")
-        return await build(engine, text(settings.install), name, {"BASE": tag(settings)}, say)
+        try:
+            return await build(engine, text(settings.install), name, {"BASE": tag(settings)}, say)
+        except HostError:
+            raise
+        except SandboxError as error:
+            # Its lines are for Debian, and a registry has to be reached.
+            todo = "take an image of Debian's or Ubuntu's, or one that has the agent"
+            raise SandboxError(f"the agent could not be installed on {tag(settings)}: {todo} ({error})") from error
 
 
 def _id_of(name: str, api: Any) -> str:
@@ -36,4 +45,4 @@ def text(install: Sequence[str]) -> bytes:
 def name_of(image: str, install: Sequence[str]) -> str:
     """What the image is called, by what it is made of: the same for the same."""
     made_of = "\n".join([image, *install]).encode()
-    return f"multitrack/agent:{hashlib.blake2b(made_of, digest_size=10).hexdigest()}"
+    return f"{AGENT}:{hashlib.blake2b(made_of, digest_size=10).hexdigest()}"

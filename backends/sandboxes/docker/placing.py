@@ -323,6 +323,11 @@ class PlacedSandbox:
         assert isinstance(self._sandbox, Inhabitable)
         return self._sandbox.reach(port)
 
+    async def ran_out(self) -> str | None:
+        """See `Inhabitable.ran_out`."""
+        assert isinstance(self._sandbox, Inhabitable)
+        return await self._place.doing(self._sandbox.ran_out())
+
     async def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
         return await self._place.doing(self._sandbox.read(path))
@@ -375,8 +380,8 @@ class PlacedProgram:
         """See `Program.write`."""
         await self._place.doing(self._program.write(data))
 
-    async def ended(self) -> int | None:
-        """See `Program.ended`. SandboxError when its host went away."""
+    async def ended(self) -> int:
+        """See `Program.ended`. SandboxError also when its host went away."""
         return await self._place.doing(self._program.ended())
 
     async def kill(self) -> None:

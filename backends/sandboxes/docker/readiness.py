@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,10 @@ from store.domain.safe_text import safe_line
 
 GIT = (2, 25)
 """The oldest Git whose commands are those that we give."""
+STALE = 600.0
+"""Seconds after which what a look at an engine has made there is nobody's any more."""
+REMOVED_WITHIN = 10
+"""Seconds that an engine may take to remove a container."""
 FULL, SCARCE = GIB // 4, 2 * GIB
 """Bytes free on an engine's disk below which no run can start, and below which it is said."""
 
@@ -70,6 +75,9 @@ def _todo(words: str) -> tuple[str, str]:
 
 def _host(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
     info: dict[str, Any] = engine.now(lambda api: api.info())
+    # Not every engine says when something was made.
+    with contextlib.suppress(SandboxError, KeyError, ValueError, TypeError):
+        engine.now(lambda api: _clear(api, _at(info["SystemTime"]) - STALE))
     yield from _runtime(settings, info)
     yield from _limits(settings, info)
     try:
@@ -149,7 +157,7 @@ def _quota(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
                 "warn",
                 "disk limit",
                 f"the engine can't hold a workspace to {bytes_said(settings.disk)}",
-                "put its folder on XFS mounted with pquota, or say docker.disk = 0",
+                'put its folder on XFS mounted with pquota, or say docker.disk = "none"',
             )
         else:
             yield Finding("ok", "disk limit", "none, and the engine can't hold a workspace to one")
@@ -157,27 +165,35 @@ def _quota(settings: DockerSettings, engine: Engine) -> Iterator[Finding]:
     yield Finding("ok", "disk limit", bytes_said(settings.disk) if settings.disk else "none: docker.disk sets one")
 
 
+def fit(settings: DockerSettings, engine: Engine, image: str) -> None:
+    """Look at an image that was built just now. SandboxError when no subagent can work on it. Blocks."""
+    for one in _image(settings, engine, image, 0, hard=True):
+        if one.level == "fail":
+            raise SandboxError(f"{one.said}: {one.todo}" if one.todo else one.said)
+
+
 def _image(settings: DockerSettings, engine: Engine, image: str, size: int, *, hard: bool) -> Iterator[Finding]:
     """What is in the image, and how much room there is, as a container on it says."""
     wrong: Literal["fail", "warn"] = "fail" if hard else "warn"
+    called = f"the image built from {settings.dockerfile}" if settings.dockerfile else settings.image
     try:
         said = engine.now(lambda api: _probe(api, settings, image))
     except SandboxError as error:
-        yield Finding(wrong, "image", *_todo(f"no container can be started from {image}: {error}"))
+        yield Finding(wrong, "image", *_todo(f"no container can be started from {called}: {error}"))
         return
     if "shell" not in said:
-        yield Finding(wrong, "image", f"{image} has no working shell", "take one with a POSIX shell")
+        yield Finding(wrong, "image", f"{called} has no working shell", "take one with a POSIX shell")
         return
     git = tuple(int(number) for number in re.findall(r"\d+", said.get("git", ""))[:2])
     if not git:
-        yield Finding(wrong, "image", f"{image} has no Git", "install it in the image: every workspace is a clone")
+        yield Finding(wrong, "image", f"{called} has no Git", "install it in the image: every workspace is a clone")
     elif git < GIT:
         need = ".".join(str(number) for number in GIT)
-        yield Finding(wrong, "image", f"{image} has {said['git']}, and {need} is needed", "take a newer one")
+        yield Finding(wrong, "image", f"{called} has {said['git']}, and {need} is needed", "take a newer one")
     elif lacking := said.get("lacks", ""):
-        yield Finding(wrong, "image", f"{image} lacks {lacking}", "install coreutils, findutils and grep in it")
+        yield Finding(wrong, "image", f"{called} lacks {lacking}", "install coreutils, findutils and grep in it")
     else:
-        yield Finding("ok", "image", f"{image}, {said['git']}, {size / 1e6:.0f} MB")
+        yield Finding("ok", "image", f"{called}, {said['git']}, {size / 1e6:.0f} MB")
     free = int(said.get("free") or 0) * 1024
     if "free" in said and free < SCARCE:
         level: Literal["fail", "warn"] = "fail" if free < FULL else "warn"
@@ -187,6 +203,22 @@ def _image(settings: DockerSettings, engine: Engine, image: str, size: int, *, h
 
 def _labels() -> dict[str, str]:
     return {LABEL_KIND: "probe", LABEL_ENGINE: str(os.getpid())}
+
+
+def _clear(api: Any, before: float) -> None:
+    """Remove what was made before a time for looks that were killed over it."""
+    probes = {"label": f"{LABEL_KIND}=probe"}
+    for one in api.containers(all=True, filters=probes):
+        if one["Created"] < before:
+            api.remove_container(one["Id"], force=True, v=True)
+    for one in api.volumes(filters=probes)["Volumes"] or ():
+        if _at(one["CreatedAt"]) < before:
+            api.remove_volume(one["Name"])
+
+
+def _at(said: str) -> float:
+    """A time of an engine's in Unix seconds."""
+    return datetime.fromisoformat(said).timestamp()
 
 
 def _probe(api: Any, settings: DockerSettings, image: str) -> dict[str, str]:
@@ -203,5 +235,8 @@ def _probe(api: Any, settings: DockerSettings, image: str) -> dict[str, str]:
     finally:
         with contextlib.suppress(Exception):
             api.remove_container(made, force=True, v=True)
+        with contextlib.suppress(Exception):
+            # It may be at that itself.
+            api.wait(made, timeout=REMOVED_WITHIN, condition="removed")
     pairs = (line.partition("=") for line in said.splitlines())
     return {name: safe_line(value.strip(), 100) for name, equals, value in pairs if equals}

@@ -73,7 +73,8 @@ class _Connection:
     def data(self, piece: bytes) -> None:
         """The container said this."""
         self._waiting += len(piece)
-        if self._waiting > WINDOW or self._ended:
+        # Without bytes, frames would wait without end.
+        if self._waiting > WINDOW or self._ended or not piece:
             raise BrokenRelayError("it says more than it was given room for")
         self._said.append(piece)
         self._came.set()

@@ -16,6 +16,7 @@ from backends.sandboxes.docker.hearing import Hearing
 from backends.sandboxes.docker.scripts import (
     APPLY,
     CLONE,
+    MEMORY,
     PATCH,
     PROGRAM,
     READ,
@@ -108,12 +109,8 @@ class DockerSandbox:
             code = await self._inside.code(attached)
             if code not in _ENDED:
                 output += _CUT_OFF.format(code=code, pids=self._settings.pids).encode()
-        if hearing.ended:
-            # A container that was started anew counts from nothing.
-            before = self._out_of_memory if self._out_of_memory <= hearing.out_of_memory else 0
-            self._out_of_memory = hearing.out_of_memory
-            if hearing.out_of_memory > before:
-                output += f"\n[{memory_ran_out(self._settings.memory)}]\n".encode()
+        if hearing.ended and (said := self._news_of_memory(hearing.out_of_memory)):
+            output += f"\n[{said}]\n".encode()
         return Executed(code, output, left_out, time.monotonic() - started, cut)
 
     async def stream(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Stream:
@@ -124,13 +121,19 @@ class DockerSandbox:
         async def kill() -> None:
             await undisturbed(self._inside.kill(token))
 
-        return Stream(self._engine, attached, kill)
+        return Stream(attached, kill, lambda: self._inside.code(attached))
 
     def reach(self, port: int) -> AbstractAsyncContextManager[str]:
         """See `Inhabitable.reach`."""
         from backends.sandboxes.docker.relay import reach
 
         return reach(self.stream, port)
+
+    async def ran_out(self) -> str:
+        """See `Inhabitable.ran_out`."""
+        code, count, words = await self._inside.script(MEMORY, cap=64, workdir="/")
+        self._worked(code, words)
+        return self._news_of_memory(int(count))
 
     async def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
@@ -182,6 +185,13 @@ class DockerSandbox:
         """Fill the workspace."""
         code, _, words = await self._inside.script(CLONE, [self._revision], workdir=WORKSPACE)
         self._worked(code, words)
+
+    def _news_of_memory(self, count: int) -> str:
+        """That memory ran out since the last look, by how many programs were killed for it so far."""
+        # A container that was started anew counts from nothing.
+        before = self._out_of_memory if self._out_of_memory <= count else 0
+        self._out_of_memory = count
+        return memory_ran_out(self._settings.memory) if count > before else ""
 
     async def _close(self) -> None:
         await self._engine.gone(lambda api: api.remove_container(self._called, force=True, v=True))

@@ -10,6 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from backends.sandboxes.docker.container import (
     LABEL_HOME,
     LABEL_KIND,
     LABEL_RUN,
+    LABEL_USES,
     Owner,
     binds,
     configuration,
@@ -28,6 +30,7 @@ from backends.sandboxes.docker.engine import BusyError, Engine, MissingError
 from backends.sandboxes.docker.hosts import Host
 from backends.sandboxes.docker.image import Say
 from backends.sandboxes.docker.layers import layered
+from backends.sandboxes.docker.readiness import fit
 from backends.sandboxes.docker.sandbox import DockerSandbox
 from backends.sandboxes.docker.scripts import MIRROR, MIRRORS, WORKSPACE
 from backends.sandboxes.protocol import SandboxError
@@ -133,11 +136,13 @@ class DockerSandboxes:
                 ours += run == self._owner.run
         for wrong in await _all(removing):
             log.warning("%s", wrong)
+        # That reads a run's whole log, and a run has many volumes.
+        over = cache(self._over)
         removing = []
         for found in await self._volumes(LABEL_HOME, self._owner.home):
             run, kind = found["Labels"].get(LABEL_RUN, ""), found["Labels"].get(LABEL_KIND)
             own = run == self._owner.run
-            if (own or not self._lives(run)) and (kind == "mirror" or (not own and self._over(run))):
+            if (own or not self._lives(run)) and (kind == "mirror" or (not own and over(run))):
                 removing.append(self._remove_volume(found["Name"]))
         for wrong in await _all(removing):
             log.warning("%s", wrong)
@@ -176,6 +181,9 @@ class DockerSandboxes:
             if self._prepared is None:
                 info = await self._engine.call(lambda api: api.info())
                 image = await layered(self._engine, self._settings, said)
+                if self._settings.dockerfile or self._settings.install:
+                    # One that is only named was looked at before the run was ordered.
+                    await self._engine.call(lambda _api: fit(self._settings, self._engine, image))
                 mirror = await self._engine.call(lambda api: self._bring(api, image))
                 self._prepared = _Prepared(image, mirror, int(info.get("NCPU") or 1))
             return self._prepared
@@ -186,7 +194,7 @@ class DockerSandboxes:
             raise SandboxError(f"the mirror of the repository is gone: {self._mirror}")
         name = self._owner.called(f"mirror-{secrets.token_hex(4)}")
         labels = self._owner.labels("mirror")
-        api.create_volume(name, labels=labels)
+        api.create_volume(name, labels={**labels, LABEL_USES: image})
         carrier = ""
         try:
             mounted = {name: {"bind": MIRRORS, "mode": "rw,nocopy"}}
@@ -207,7 +215,7 @@ class DockerSandboxes:
         """A running container with an empty workspace."""
         from docker.errors import APIError
 
-        labels = {**self._owner.labels("workspace", name), LABEL_REVISION: revision}
+        labels = {**self._owner.labels("workspace", name), LABEL_REVISION: revision, LABEL_USES: needs.image}
         try:
             api.create_volume(called, labels=labels, driver_opts=self._disk())
         except APIError as error:

@@ -18,6 +18,21 @@ _BEGIN = "IFS= read -r end && printf . || exit 125"
 PROGRAM = f'{_BEGIN}; exec "$@"'
 """Becomes the program that its arguments name."""
 
+_OUT_OF_MEMORY = """
+o=0
+for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ -r "$f" ] && while read -r k v; do [ "$k" = oom_kill ] && o=$v; done <"$f"
+done
+"""
+"""Puts into $o how many programs have been killed for memory in this container."""
+
+MEMORY = f"""
+{_BEGIN}
+{_OUT_OF_MEMORY}
+echo "$o"
+"""
+"""Says it."""
+
 RUN = f"""
 {_BEGIN}
 exec 2>/dev/null
@@ -34,10 +49,7 @@ fi
 if command -v bash >/dev/null; then s=bash; else s=sh; fi
 sh -c '{{ echo 500 >/proc/self/oom_score_adj; }} 2>/dev/null; exec "$0" -c "$1" 2>&1' "$s" "$1" </dev/null >&5 5>&- 6<&-
 c=$?
-o=0
-for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-    [ -r "$f" ] && while read -r k v; do [ "$k" = oom_kill ] && o=$v; done <"$f"
-done
+{_OUT_OF_MEMORY}
 printf '%s %s %s\\n' "$end" "$c" "$o" >&5
 [ -n "$p" ] || exit "$c"
 IFS= read -r _

@@ -5,8 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 from backends.sandboxes.docker.attached import STDOUT, Attached
-from backends.sandboxes.docker.engine import Engine, in_thread
-from backends.sandboxes.protocol import SandboxError
+from backends.sandboxes.docker.engine import in_thread
 
 SAID = 4096
 """Bytes kept of the end of what it writes to its standard error."""
@@ -15,10 +14,12 @@ _BUFFER = 256 * 1024
 
 
 class Stream:
-    """See `Program`. `killing` kills it and all that it started."""
+    """See `Program`. `killing` kills it and all that it started; `code` gives its exit code when it has ended."""
 
-    def __init__(self, engine: Engine, attached: Attached, killing: Callable[[], Awaitable[None]]) -> None:
-        self._engine, self._attached, self._killing = engine, attached, killing
+    def __init__(
+        self, attached: Attached, killing: Callable[[], Awaitable[None]], code: Callable[[], Awaitable[int]]
+    ) -> None:
+        self._attached, self._killing, self._ask = attached, killing, code
         self._loop = asyncio.get_running_loop()
         self.output = asyncio.StreamReader(limit=_BUFFER, loop=self._loop)
         self._tap = _Tap()
@@ -41,9 +42,11 @@ class Stream:
                 raise ConnectionError("the program has ended")
             await in_thread(self._attached.write, data)
 
-    async def ended(self) -> int | None:
+    async def ended(self) -> int:
         """See `Program.ended`."""
         await self._over.wait()
+        if self._code is None:
+            self._code = await self._ask()
         return self._code
 
     async def kill(self) -> None:
@@ -67,26 +70,21 @@ class Stream:
                     pass
             else:
                 self._said = (self._said + data)[-SAID:]
-        try:
-            code = self._engine.now(lambda api: api.exec_inspect(self._attached.exec_id))["ExitCode"]
-        except SandboxError:
-            code = None
         self._attached.close()
-        self._tell(self._end, code)
+        self._tell(self._end)
 
     def _feed(self, data: bytes) -> None:
         self.output.feed_data(data)
         if self._tap.is_reading():
             self._tap.room.set()
 
-    def _end(self, code: int | None) -> None:
-        self._code = code
+    def _end(self) -> None:
         self.output.feed_eof()
         self._over.set()
 
-    def _tell(self, function: Callable[..., None], argument: object) -> None:
+    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(function, argument)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             self._attached.cut()  # the loop is closed
 

@@ -1,0 +1,1 @@
+"""Documentation; its pictures are drawn by `docs.pictures`."""
