@@ -44,7 +44,7 @@ async def test_of_four_lanes_with_memory_one_is_told_a_part_and_that_is_on_recor
         for number in (2, 3):
             lanes = board.generations[number].lanes
             (probe,) = [lane for lane in lanes.values() if lane.plan.without]
-            assert "by lot, it is not told" in probe.plan.why
+            assert f"by lot, it is not told {probe.plan.without[0]}" in probe.plan.why
             assert not set(probe.injected) & set(probe.plan.without)
             whole = next(lane for lane in lanes.values() if not lane.plan.clean and lane is not probe)
             assert set(probe.plan.without) <= set(whole.injected)

@@ -1,12 +1,13 @@
-"""Who is told what: where a generation has enough lanes with memory, some are told only a part, by lot.
+"""Who is told what: where a generation has enough lanes with memory, one observation is kept from one of them, by lot.
 
-Of every four lanes with memory one is a probe: half of the observations are kept from it, or as many parts as there are
-probes, each from another. So lanes with an observation stand beside lanes without it in the same generation, which is
-what `store.domain.effect` compares, at the cost of a quarter of the lanes knowing less. The lots hang on the run's
-seed, the generation and the observation alone: whoever draws again draws the same.
+Of every four lanes with memory one is a probe, and each probe lacks another observation. So a lane without it stands
+beside lanes with it in the same generation, told the same in everything else, which is what `store.domain.effect`
+compares. More than one at a time would be quicker and wrong: what is kept from a lane together with something that
+helps would look as if it helped. The lots hang on the run's seed, the generation and the observation alone: whoever
+draws again draws the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -18,32 +19,38 @@ LANES_A_PROBE = 4
 LEAST = 2
 """Observations that may be kept from somebody, from which on it is done: a probe is told some."""
 
-
-def dealt(
-    plans: Sequence[LanePlan], document: Document | None, cap: int, *, seed: int, generation: int
-) -> tuple[LanePlan, ...]:
-    """The lanes with what is kept from each, drawn by lot, and why. What is pinned is kept from nobody."""
-    fresh = [replace(plan, without=(), why=plan.why.partition(_SAID)[0].rstrip()) for plan in plans]
-    remembering = [plan.lane for plan in fresh if not plan.clean]
-    probes = len(remembering) // LANES_A_PROBE
-    told = _loose(document, cap)
-    if not probes or len(told) < LEAST:
-        return tuple(fresh)
-    drawn = sorted(remembering, key=lambda lane: _lot(seed, generation, f"lane {lane}"))[:probes]
-    shuffled = sorted(told, key=lambda o: _lot(seed, generation, o.fingerprint))
-    parts = max(probes, 2)
-    kept = {lane: {o.id for o in shuffled[at::parts]} for at, lane in enumerate(sorted(drawn))}
-    return tuple(_with(plan, [o.id for o in told if o.id in kept.get(plan.lane, ())], len(told)) for plan in fresh)
-
-
 _SAID = "To compare, by lot,"
 
 
-def _with(plan: LanePlan, without: Sequence[str], told: int) -> LanePlan:
-    if not without:
+def dealt(
+    plans: Sequence[LanePlan],
+    document: Document | None,
+    cap: int,
+    *,
+    seed: int,
+    generation: int,
+    before: Mapping[str, int] | None = None,
+) -> tuple[LanePlan, ...]:
+    """The lanes with what is kept from each, drawn by lot, and why. `before` counts from how many lanes of this run an
+    observation was kept already: those with the fewest come first. What is pinned is kept from nobody."""
+    fresh = [replace(plan, without=(), why=plan.why.partition(_SAID)[0].rstrip()) for plan in plans]
+    remembering = [plan.lane for plan in fresh if not plan.clean]
+    told = _loose(document, cap)
+    probes = min(len(remembering) // LANES_A_PROBE, len(told))
+    if not probes or len(told) < LEAST:
+        return tuple(fresh)
+    kept = before or {}
+    lanes = sorted(remembering, key=lambda lane: _lot(seed, generation, f"lane {lane}"))[:probes]
+    drawn = sorted(told, key=lambda o: (kept.get(o.id, 0), _lot(seed, generation, o.fingerprint)))
+    lacks = {lane: o.id for lane, o in zip(lanes, drawn, strict=False)}
+    return tuple(_with(plan, lacks.get(plan.lane), len(told)) for plan in fresh)
+
+
+def _with(plan: LanePlan, without: str | None, told: int) -> LanePlan:
+    if without is None:
         return plan
-    why = f"{plan.why} {_SAID} it is not told {len(without)} of {told} observations."
-    return replace(plan, without=tuple(without), why=why.strip())
+    why = f"{plan.why} {_SAID} it is not told {without}, one of {told} observations."
+    return replace(plan, without=(without,), why=why.strip())
 
 
 def _loose(document: Document | None, cap: int) -> list[Observation]:

@@ -1,5 +1,6 @@
 """The lanes of the next generation: what the rules propose, what the operator makes of it, and what each is told."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from math import isfinite
@@ -37,7 +38,10 @@ def proposed(board: Board, document: Document | None, portfolio: Sequence[Strate
     if board.task.memory is not Memory.OWN or board.order is None:
         return plans
     number = before.number + 1 if before is not None else 1
-    return dealt(plans, document, board.task.injected_tokens, seed=board.order.seed, generation=number)
+    lanes = (lane for generation in board.generations.values() for lane in generation.lanes.values())
+    kept = Counter(name for lane in lanes for name in lane.plan.without)
+    cap, seed = board.task.injected_tokens, board.order.seed
+    return dealt(plans, document, cap, seed=seed, generation=number, before=kept)
 
 
 def changed(

@@ -117,10 +117,7 @@ def caveats(found: Effects) -> list[str]:
     if found.overall.solved is not None and found.overall.generations == 1:
         lines.append("One generation alone can hardly show anything; over generations and runs it adds up.")
     if any(one.best.solved is not None for one in found.effects):
-        lines.append(
-            "Lanes are compared within a generation, so a difference is not that of the two sums beside it; what was "
-            "kept from a lane together is told apart only over several generations."
-        )
+        lines.append("Lanes are compared within a generation, so a difference is not that of the two sums beside it.")
     if any(one.clean.solved is not None for one in found.effects):
         lines.append(
             "A clean lane lacks every observation at once, and has a strategy of its own: beside it no single "
