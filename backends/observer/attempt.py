@@ -24,7 +24,7 @@ _OURS = {"search": {"pattern"}, "recall": {"query"}, "submit": {"summary"}}
 _EXIT = re.compile(r"(?:exit code (-?\d+)|timed out after ([\d.e+]+) s)\b[^\n]*(?:\n|$)")
 
 
-_CLOSING = re.compile(r"\s*</output>\s*\Z")
+_CLOSING = "</output>"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def _output(text: str, start: int) -> str:
             value = None
         if isinstance(value, dict) and isinstance(output := value.get("output"), str):
             return output
-    return _CLOSING.sub("", text[start:])
+    bare = text[start:].rstrip()
+    return bare.removesuffix(_CLOSING).rstrip() if bare.endswith(_CLOSING) else text[start:]
 
 
 @dataclass(frozen=True)

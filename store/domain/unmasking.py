@@ -25,6 +25,8 @@ _BASE64 = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{20,}={0,2}(?![\w+/=-])")
 _HEX = re.compile(r"\b(?:[0-9a-fA-F]{2}){12,}\b")
 _ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4})")
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+_SPACES = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r" ?\n\s*")
 _LONG = 20_000
 """Characters that are looked at."""
 
@@ -51,8 +53,13 @@ def _plain(text: str) -> str:
     text = _ESCAPES.sub(lambda match: chr(int(match[0][2:], 16)), text)
     text = _PERCENT.sub(lambda match: bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace"), text)
     text = html.unescape(text)
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    text = _folded(unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)))
     return f"{text.translate(_LOOKALIKES)}\n{hidden}" if hidden else text.translate(_LOOKALIKES)
+
+
+def _folded(text: str) -> str:
+    """Runs of white space as one: patterns would try all their parts."""
+    return _LINES.sub("\n", _SPACES.sub(" ", text))
 
 
 def _joined(match: re.Match[str]) -> str:
@@ -73,4 +80,4 @@ def _words(data: bytes) -> Iterator[str]:
     except UnicodeDecodeError:
         return
     if text.isprintable() and " " in text:
-        yield text
+        yield _folded(text)
