@@ -25,7 +25,7 @@ LIMITS = (Ending.TURNS, Ending.TOKENS, Ending.COST, Ending.TIME)
 def loops(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
     """The same call with the same answer, again and again, with nothing changed in between."""
     disturbing = {id(step) for step in tried.disturbing}
-    seen: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
+    seen: defaultdict[tuple[str, str, str], list[Step]] = defaultdict(list)
     for step in attempt.steps:
         if (step.name == "edit" and step.ok) or id(step) in disturbing or acts(step):
             seen.clear()
@@ -33,12 +33,8 @@ def loops(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
         if step.result is None or step.interrupted:
             continue
         given = json.dumps(dict(step.input), sort_keys=True, default=str)
-        calls = seen[step.name, given]
-        calls.append(step)
-        if len(calls) < REPEATS:
-            continue
-        answer = masked(step.result.text)
-        same = [call for call in calls if call.result is not None and masked(call.result.text) == answer]
+        same = seen[step.name, given, masked(step.result.text)]
+        same.append(step)
         if len(same) == REPEATS:
             told = step.argument("command") or step.argument("path") or step.argument("pattern") or shown(step)
             yield finding(
