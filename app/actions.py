@@ -1,8 +1,10 @@
 """Every action of the operator's, once. Keys, footer, help, command palette and the command line read this list."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from app.action import Action as Action
+from app.curation import CURATION
 from app.keynames import written
 
 EVERYWHERE = "*"
@@ -10,20 +12,6 @@ PLAYBACK = "playback"
 """Not a screen: on all screens while a run is played, and only then."""
 SIDE = "side"
 """Not a screen of its own either: two tapes side by side, over the trace; nothing else works there."""
-
-
-@dataclass(frozen=True)
-class Action:
-    """`keys` are Textual key names, the first is the one shown. `where` names the screens it works on. `twin` is its
-    command-line form, "" where the action only moves the screen."""
-
-    id: str
-    title: str
-    help: str
-    keys: tuple[str, ...]
-    where: tuple[str, ...]
-    twin: str = ""
-    footer: bool = True
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -130,9 +118,22 @@ ACTIONS: tuple[Action, ...] = (
         "multitrack restart RUN SUBAGENT",
     ),
     Action("kill", "Kill", "End it now.", ("x",), ("grid", "traces"), "multitrack kill RUN SUBAGENT"),
-    Action("mark", "Mark", "Mark it: orders go to all that are marked.", ("space",), ("grid",)),
-    Action("mark-all", "Mark all", "Mark all that are shown, or none of them.", ("A",), ("grid",), footer=False),
-    Action("filter", "Filter", "Show only some: by state, cost, turns, words.", ("slash",), ("grid",)),
+    Action("mark", "Mark", "Mark it: orders go to all that are marked.", ("space",), ("grid", "observations")),
+    Action(
+        "mark-all",
+        "Mark all",
+        "Mark all that are shown, or none of them.",
+        ("A",),
+        ("grid", "observations"),
+        footer=False,
+    ),
+    Action(
+        "filter",
+        "Filter",
+        "Show only some: by state, cost, turns, words; new, contradicted, flagged observations.",
+        ("slash",),
+        ("grid", "observations"),
+    ),
     Action("order", "Order", "By who needs you, lane, state, cost or progress.", ("o",), ("grid",)),
     Action("renew", "Renew", "Bring filter and order up to date; they never change by themselves.", ("u",), ("grid",)),
     Action("view", "Panes or list", "A pane for each, a list with one live pane, or as it fits.", ("w",), ("grid",)),
@@ -161,7 +162,7 @@ ACTIONS: tuple[Action, ...] = (
         "Stop run",
         "End the run; what was done is kept and reported.",
         ("X",),
-        ("grid", "runs"),
+        ("grid", "runs", "observations"),
         "multitrack stop RUN",
     ),
     Action(
@@ -230,15 +231,7 @@ ACTIONS: tuple[Action, ...] = (
         ("convergence",),
         "multitrack convergence RUN RUN",
     ),
-    Action("edit", "Edit", "Edit the observations that the next generation gets.", ("e",), ("observations",)),
-    Action("save", "Save", "Hand the edited text to the engine.", ("ctrl+s",), ("observations",)),
-    Action(
-        "leave-edit",
-        "Leave the editor",
-        "Go back to reading; asks when there are changes.",
-        ("escape",),
-        ("observations",),
-    ),
+    *CURATION,
     Action(
         "play", "Play", "See the run again, from the record.", ("P",), ("runs", "grid", "traces"), "multitrack play RUN"
     ),
@@ -287,7 +280,8 @@ ACTIONS: tuple[Action, ...] = (
 ORDERS = frozenset(
     {
         *("launch", "launch-rest", "stop", "resume", "kill", "pause", "continue", "restart", "steer", "limits", "fork"),
-        *("edit", "save", "observe", "import"),
+        *("edit", "save", "observe", "import", "keep", "drop", "pin", "add", "quarantine", "settle", "merge", "split"),
+        *("undo", "redo", "priority", "claim", "edit-file", "launch-uncurated", "again"),
     }
 )
 """What an engine is asked to do: nothing of it can be done in a playback."""

@@ -9,7 +9,7 @@ from app.screens.going import Goal
 from app.turning import told_key
 from store.domain.blocks import BlockKind
 from store.domain.marking import Mark, spans
-from store.domain.query import HELP, Query, parse
+from store.domain.query import HELP, Query, Term, parse
 from store.domain.secrets import shown_line
 from store.domain.tape import SPEAKERS
 from widgets.ink import Line, clean, over
@@ -163,6 +163,12 @@ def highlit(lines: Sequence[Line], query: Query) -> tuple[Sequence[Line], int | 
             first = number if first is None else first
         at = end + 1
     return result, first
+
+
+def quotation(quote: str) -> Query:
+    """A query for what somebody quoted: its first line that has words, to the letter."""
+    line = next((line.strip() for line in clean(quote).split("\n") if line.strip()), "")
+    return Query(terms=(Term(line),)) if line else Query()
 
 
 def _faint(line: str) -> Line:

@@ -33,6 +33,7 @@ from widgets.labels import Labels
 
 if TYPE_CHECKING:
     from app.hopping import Hop
+    from app.screens.going import Goal
 
 StartEngine = Callable[[str], object]
 """Starts an engine for a run and returns when it works. Whatever it raises is told to the operator."""
@@ -112,6 +113,8 @@ class Studio(Configured):
         self._answers: dict[int, CommandSettled] = {}
         self._starting: set[str] = set()
         self._hop: Hop | None = None
+        self.sought: tuple[Goal, str] | None = None
+        """A place that the trace is to go to, and what is quoted of it."""
         if play is not None:
             self.play(play)
 
@@ -290,6 +293,12 @@ class Studio(Configured):
         """Show a subagent's trace."""
         self.show_run(subagent.run)
         self.world.pointed = subagent
+        self.go("traces")
+
+    def open_span(self, goal: "Goal", quote: str) -> None:
+        """Show a place in a trace, what is quoted of it marked."""
+        self.show_run(goal.who.run)
+        self.sought = goal, quote
         self.go("traces")
 
     def do_launch(self) -> None:

@@ -6,198 +6,331 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.widgets import TextArea
+from textual.css.query import NoMatches
+from textual.widgets import Input, TextArea
 
-from app import actions
-from app.screens.ask import Ask
-from app.screens.base import WIDE, StudioScreen, bindings
-from store.domain.commands import EditObservations
-from store.domain.safe_text import safe
-from widgets import paint
+from app import actions, changed, detail, learned, planned, reading
+from app.screens.base import NARROW, bindings
+from app.screens.gating import Gating
+from app.screens.knowing import Loaded, VersionRead, read, seen, state_of
+from store.domain.observations import Document
+from store.domain.observations.comparing import compare
 from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
+from widgets.picklist import PickList
+from widgets.words import count
+
+VIEWS = ("told", "changes", "versions", "lanes")
+"""What stands beside the list, one at a time."""
 
 
-class Loaded(Message):
-    """A version of a run's observations, and what a prompt would get of it."""
-
-    def __init__(self, run: str, version: int, author: str, text: str, told: str, ids: int, tokens: int) -> None:
-        super().__init__()
-        self.run, self.version, self.author, self.text = run, version, author, text
-        self.told, self.ids, self.tokens = told, ids, tokens
-
-
-class ObservationsScreen(StudioScreen):
-    """The file at the left, the prompt's share at the right. `e` turns the left into an editor."""
+class ObservationsScreen(Gating):
+    """The list with the chosen observation under it at the left; at the right what the next generation reads, what
+    changed, the versions, or its lanes. Where there is little room, one of them at a time."""
 
     NAME: ClassVar[str] = "observations"
+    CSS: ClassVar[str] = """
+    #desk { height: 1fr; }
+    #desk > #left { width: 58%; height: 100%; }
+    #desk > #right { width: 1fr; height: 100%; border-left: solid $frame; padding-left: 1; }
+    #desk > #right:focus-within { border-left: thick $frame-selected; }
+    #desk Bar { background: $background; }
+    #desk PickList { width: 1fr; height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; overflow-y: auto;
+        background: $background; }
+    #desk #detail, #desk #editor { height: 42%; }
+    #desk #detail-head { background: $surface; }
+    #desk DocView { padding-left: 1; }
+    #desk #picks { display: none; height: 38%; border-bottom: solid $frame; }
+    #desk .picking #picks { display: block; }
+    .drafting #detail, #editor { display: none; }
+    .drafting #editor { display: block; }
+    .whole #list, .whole #columns { display: none; }
+    .whole #desk #editor { height: 1fr; }
+    .narrow #desk > #left { width: 100%; }
+    .narrow #desk > #right { display: none; width: 100%; border: none; padding: 0; }
+    .narrow #detail, .narrow #detail-head { display: none; }
+    .narrow.reading #list, .narrow.reading #columns, .narrow.reading #list-head { display: none; }
+    .narrow.reading #detail, .narrow.reading #detail-head { display: block; }
+    .narrow.reading #desk #detail { height: 1fr; }
+    .narrow.beside #desk > #left { display: none; }
+    .narrow.beside #desk > #right { display: block; }
+    .narrow.drafting #list, .narrow.drafting #columns, .narrow.drafting #detail { display: none; }
+    .narrow.drafting #detail-head { display: block; }
+    .narrow.drafting #desk #editor { height: 1fr; }
+    #desk #find { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
+    .finding #desk #find { display: block; }
+    .finding #list-head { display: none; }
+    .ascii #desk > #right, .ascii #desk > #right:focus-within { border-left: ascii $frame; }
+    .ascii #desk #picks { border-bottom: ascii $frame; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("observations")
 
     def __init__(self) -> None:
         super().__init__()
-        self.loaded: Loaded | None = None
-        self.editing = False
-        self._asked: tuple[str, int] = ("", -1)
-        self._base = 0
-        self._before = ""
+        self.view = "told"
+        self.against = "generation"
+        self.whose = 0
+        self._asked: tuple[str, int, int] = ("", -1, -1)
+        self._made_of: tuple[object, ...] = ()
+        self._compared: VersionRead | None = None
 
     def body(self) -> ComposeResult:
-        with Horizontal(id="split", classes="full"):
-            with Vertical(classes="left wide"):
-                yield Bar(id="file-head", classes="head")
-                yield DocView(id="file")
+        with Horizontal(id="desk", classes="full"):
+            with Vertical(id="left"):
+                yield Bar(id="list-head", classes="head")
+                yield Input(placeholder="words in text, id, claim or status", id="find")
+                yield Bar(id="columns", classes="head")
+                yield PickList(id="list")
+                yield Bar(id="detail-head", classes="head")
+                yield DocView(id="detail")
                 yield TextArea(id="editor", show_line_numbers=False, soft_wrap=True)
-            with Vertical(classes="right"):
+            with Vertical(id="right"):
                 yield Bar(id="told-head", classes="head")
+                yield PickList(id="picks")
                 yield DocView(id="told")
         yield DocView(id="empty")
 
     def on_mount(self) -> None:
         self.query_one("#empty", DocView).can_focus = False
-        self.query_one("#editor").display = False
-        self.query_one("#file").focus()
+        self.query_one("#find", Input).can_focus = False
+        self.listing.focus()
+
+    # Reading.
 
     def update(self) -> None:
         track = self.track
-        known = track.board.observations if track else 0
-        if self.loaded is not None and (track is None or self.loaded.run != track.id or not known) and not self.editing:
-            self.loaded, self._asked = None, ("", -1)
-        if track is not None and known and self._asked != (track.id, known):
-            self._asked = (track.id, known)
-            self._load(track.id, known)
-        self.set_class(self.loaded is None, "empty")
-        if self.loaded is None:
-            self.query_one("#empty", DocView).show(_nothing(track is not None, bool(known)), "empty")
-        self._heads()
+        version = track.board.observations if track else 0
+        mine = self.seen is not None and track is not None and self.seen.known.run == track.id
+        if self.seen is not None and (not mine or not version) and self.draft is None:
+            self.forget()
+        latest = track.latest if track else 0
+        if track is not None and track.read and version and self._asked != (track.id, version, latest):
+            self._asked = (track.id, version, latest)
+            self._load(track.id, version)
+        elif self.seen is not None and mine:
+            self._settle()
+        self.set_class(self.seen is None and self.draft is None, "empty")
+        if self.seen is None:
+            self.query_one("#empty", DocView).show(_nothing(track is not None, bool(version)), "empty")
+        self.heads()
 
-    def _load(self, run: str, known: int) -> None:
-        cap = self.track.board.task.injected_tokens if self.track and self.track.board.order else 3000
+    def forget(self) -> None:
+        """Another run is shown."""
+        self.seen, self._asked, self._made_of, self._compared = None, ("", -1, -1), (), None
+        self.marked, self.chosen, self.sort, self.words, self.whose = set(), 0, learned.Sort.ALL, "", 0
 
-        def read() -> None:
-            from store import observations
-            from store.domain.observations import select
+    def _load(self, run: str, version: int) -> None:
+        track = self.track
+        if track is None:
+            return
+        board = track.board
 
-            store = self.studio.feed.store()
-            # In a playback later versions are there already.
-            versions = [each for each in observations.versions(store, run) if each.version <= known]
-            if not versions:
-                return
-            last = versions[-1]
-            document = observations.load(store, run, last.version)
-            text = observations.text(store, run, last.version)
-            if document is None or text is None:
-                return
-            told = select(document, cap)
-            self.post_message(Loaded(run, last.version, last.author, text, told.text, len(told.ids), told.tokens))
+        def load() -> None:
+            self.post_message(Loaded(run, read(self.studio.feed.store(), board, version)))
 
-        self.studio.in_thread(read, group="observations")
+        self.studio.in_thread(load, group="observations")
 
     @on(Loaded)
-    def _show(self, message: Loaded) -> None:
-        if message.run != self.studio.run_name:
+    def _loaded(self, message: Loaded) -> None:
+        track = self.track
+        if message.known is None or track is None or message.run != track.id:
             return
-        self.loaded = message
+        before = {o.id for o in self.seen.known.document.observations} if self.seen is not None else None
+        self.seen = seen(message.known, track.board, self.studio.now())
+        self._made_of = state_of(track.board)
         self.remove_class("empty")
-        self.query_one("#file", DocView).show(paint.prose(message.text), (message.run, "file"))
-        told = paint.prose(message.told) if message.told else [[("Nothing: no observation goes in yet.", "faint")]]
-        self.query_one("#told", DocView).show(told, (message.run, "told"))
-        self._heads()
+        there = {o.id for o in message.known.document.observations}
+        self.marked &= there
+        self.show()
+        self.arrived(before)
         self.show_keys()
 
-    def _heads(self) -> None:
-        loaded, track = self.loaded, self.track
-        if loaded is None or track is None:
+    def _settle(self) -> None:
+        """Make it anew when the board has come on so far that it says something else."""
+        track = self.track
+        if track is None or self.seen is None or self._made_of == (state := state_of(track.board)):
             return
-        left: Line = [(" observations.md", "strong"), (f"  version {loaded.version} by the {loaded.author}", "faint")]
-        if self.editing:
-            save, leave = actions.key("save"), actions.key("leave-edit")
-            left = [(" editing", "warn"), (f"  version {self._base}, {save} hands it in, {leave} leaves", "faint")]
-            if loaded.version != self._base:
-                left.append((f"  version {loaded.version} was written meanwhile", "bad"))
-        self.query_one("#file-head", Bar).show(left)
-        cap = track.board.task.injected_tokens if track.board.order else 3000
-        share = min(round(10 * loaded.tokens / max(cap, 1)), 10)
-        meter: Line = [("▰" * share, "accent"), ("▱" * (10 - share), "faint")] if self.size.width >= WIDE else []
-        number = track.latest + 1
-        planned = track.planned
-        said = (
-            f"generation {number} is told"
-            if number <= planned and not track.board.state.final
-            else "a prompt would get"
-        )
-        right: Line = [*meter, (f" {loaded.tokens:,}/{cap:,} tokens ", "text")]
-        self.query_one("#told-head", Bar).show(
-            [(said, "strong"), (f"  {loaded.ids} of {track.board.known}", "faint")], right
-        )
+        self._made_of = state
+        self.seen = seen(self.seen.known, track.board, self.studio.now())
+        self.show()
 
-    # Editing.
+    # Showing.
 
-    def why_not(self, action: str) -> str:
-        if action == "edit" and self.loaded is None:
-            return "there is nothing to edit yet"
-        if action == "edit" and self.editing:
-            return "the editor is open"
-        if action in ("save", "leave-edit") and not self.editing:
-            return f"nothing is being edited; {actions.key('edit')} opens the editor"
-        if action in ("launch", "launch-rest") and self.editing:
-            return f"the editor is open: {actions.key('save')} hands the text in, {actions.key('leave-edit')} leaves it"
-        return ""
+    def show(self) -> None:
+        """Show all of it."""
+        if self.seen is None:
+            return
+        self.show_list()
+        self.show_detail()
+        self.show_beside()
+        self.heads()
+
+    def show_list(self) -> None:
+        cells = self.list_cells
+        if self.seen is not None:
+            self.listing.show(learned.rows(self.listed, self.marked, cells))
+            self.query_one("#columns", Bar).show(learned.heading(cells))
 
     @property
-    def changed(self) -> bool:
-        """The editor has something that the file hasn't."""
-        return self.editing and self.loaded is not None and self.query_one(TextArea).text != self._before
+    def list_cells(self) -> int:
+        return self.size.width if self.size.width < NARROW else self.size.width * 58 // 100
 
-    def do_edit(self) -> None:
-        if self.loaded is None:
+    def show_detail(self) -> None:
+        entry, view = self.entry, self.query_one("#detail", DocView)
+        if self.seen is None or self.draft is not None:
             return
-        self.editing, self._base, self._before = True, self.loaded.version, safe(self.loaded.text)
-        editor = self.query_one(TextArea)
-        editor.text = self._before
-        editor.display = True
-        self.query_one("#file").display = False
-        editor.focus()
-        self._heads()
-
-    def do_save(self) -> None:
-        track = self.track
-        if track is None or not self.editing:
+        if entry is None:
+            view.show([[("No observation is like that: ", "text"), (actions.key("clear"), "key"),
+                        (" leaves the filter.", "text")]], "none")  # fmt: skip
+            self.query_one("#detail-head", Bar).show([])
             return
-        if not self.changed:
-            self.studio.say("Nothing was changed.")
-            self._leave()
+        known = self.seen.known
+        name = entry.observation.id
+        since = next((one for one in compare(known.before, known.document).differences if one.id == name), None)
+        conflicts = [one for one in known.conflicts if one.id == name]
+        keys = (actions.key("evidence"), actions.key("settle"))
+        lines, at = detail.lines(entry, known.run, self.chosen, conflicts, since, keys)
+        view.show(lines, (known.run, name, self.chosen), at if self.chosen else 0)
+
+    def show_beside(self) -> None:
+        """Show what stands beside the list."""
+        track, seen_ = self.track, self.seen
+        if track is None or seen_ is None:
             return
-        text = self.query_one(TextArea).text
+        view, known = self.query_one("#told", DocView), seen_.known
+        self.query_one("#right").set_class(self.view in ("versions", "lanes"), "picking")
+        match self.view:
+            case "told":
+                reading_ = seen_.readings[self.whose % len(seen_.readings)]
+                lines = reading.lines(reading_, known.document, seen_.gate.cap)
+                view.show(lines, (known.run, "told", reading_.lanes, reading_.clean))
+            case "changes":
+                before = known.before if self.against == "generation" else known.proposal
+                view.show(changed.lines(before, known.document), (known.run, "changes", self.against))
+            case "versions":
+                self.picks.show(changed.versions(known.versions, self.studio.now()))
+                self._compare(self.picks.cursor)
+            case _:
+                self.picks.show(planned.rows(track.board, seen_.gate))
+                lines = planned.lines(track.board, seen_.gate, self.picks.cursor)
+                view.show(lines, (known.run, "lanes", self.picks.cursor))
 
-        def done(applied: bool) -> None:
-            # Refused, the text stays in the editor: nothing that was typed is lost.
-            if applied and self.editing and self.query_one(TextArea).text == text:
-                self._leave()
-
-        self.studio.order(track.id, EditObservations(text, self._base), "edit the observations", done)
-
-    def do_leave_edit(self) -> None:
-        if not self.changed:
-            self._leave()
+    def _compare(self, version: str) -> None:
+        if self.seen is None or not version.isdecimal():
             return
+        known, number = self.seen.known, int(version)
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._leave()
+        def load() -> None:
+            from store import observations
 
-        self.app.push_screen(
-            Ask("Leave the editor?", "What you changed is not handed in, and will be lost.", "Leave"), answered
-        )
+            store = self.studio.feed.store()
+            one = observations.load(store, known.run, number)
+            before = observations.load(store, known.run, number - 1) if number > 1 else None
+            if one is None:
+                return
+            lines: list[Line] = [[(f"What version {number} changed", "strong")], [], *changed.lines(before, one)]
+            if number != known.version:
+                lines += [[], [(f"What would change by restoring it, against version {known.version}", "strong")], []]
+                lines += changed.lines(known.document, one)
+            self.post_message(VersionRead(number, lines))
 
-    def _leave(self) -> None:
-        self.editing = False
-        self.query_one(TextArea).display = False
-        self.query_one("#file").display = True
-        self.query_one("#file").focus()
-        self._heads()
+        self.studio.in_thread(load, group="version")
+
+    @on(VersionRead)
+    def _version_read(self, message: VersionRead) -> None:
+        if self.view == "versions" and self.picks.cursor == str(message.version) and self.seen is not None:
+            key = (self.seen.known.run, "version", message.version)
+            self.query_one("#told", DocView).show(message.lines, key)
+
+    def heads(self) -> None:
+        """The lines above each part."""
+        track, found = self.track, self.seen
+        if track is None or found is None or not self.is_mounted:
+            return
+        known, shown = found.known, self.listed
+        author = known.versions[-1].author
+        left: Line = [(f" {count(len(shown), 'observation')}", "strong")]
+        if self.sort is not learned.Sort.ALL or self.words:
+            said = " ".join(filter(None, [self.sort.value if self.sort is not learned.Sort.ALL else "",
+                                          f"“{self.words}”" if self.words else ""]))  # fmt: skip
+            left = [(f" {len(shown)} of {len(found.entries)} · ", "strong"), (said, "warn")]
+        if self.marked:
+            left.append((f"  ● {len(self.marked)} marked", "accent"))
+        if disputed := len(known.conflicts):
+            left += [(f"  ◇ {count(disputed, 'conflict')}", "warn"), (f" {actions.key('settle')}", "key")]
+        right: Line = [(f" version {known.version} by the {author} ", "faint")]
+        self.query_one("#list-head", Bar).show(left, right)
+        entry = self.entry
+        if self.draft is not None:
+            save, leave = actions.key("save"), actions.key("leave-edit")
+            line: Line = [(f" {self.draft.title}", "warn"), (f"  {save} hands it in, {leave} leaves", "faint")]
+            if known.version != self.draft.base:
+                line.append((f"  version {known.version} was written meanwhile", "bad"))
+            self.query_one("#detail-head", Bar).show(line)
+        elif entry is not None:
+            self.query_one("#detail-head", Bar).show(detail.heading(entry), self._where(shown, entry))
+        self._head_beside()
+
+    @staticmethod
+    def _where(shown: list[learned.Entry], entry: learned.Entry) -> Line:
+        return [(f" {shown.index(entry) + 1}/{len(shown)} ", "faint")] if entry in shown else []
+
+    def _head_beside(self) -> None:
+        found = self.seen
+        if found is None:
+            return
+        head = self.query_one("#told-head", Bar)
+        known = found.known
+        again = actions.key(self.view)
+        match self.view:
+            case "told":
+                one = found.readings[self.whose % len(found.readings)]
+                line = reading.heading(one, found.readings, found.gate.next, len(found.entries))
+                if len(found.readings) > 1:
+                    line += [(f"  {again}", "key"), (" others", "faint")]
+                cells = self.size.width * 42 // 100 if self.size.width >= NARROW else self.size.width
+                head.show(line, reading.meter(one.told.tokens, found.gate.cap, 10 if cells >= 70 else 5))
+            case "changes":
+                mine = self.against == "generation"
+                before = known.before if mine else known.proposal
+                said = "since the latest generation was told" if mine else "against the observer's proposal"
+                number = f"version {before.version}" if before is not None else "nothing"
+                head.show(
+                    [(f" {said}", "strong"), (f"  {number}", "faint"), (f"  {again}", "key"), (" other", "faint")]
+                )
+            case "versions":
+                head.show([(" versions", "strong"), ("  enter", "key"), (" restores one", "faint")])
+            case _:
+                head.show(planned.heading(found.gate))
+
+    @on(PickList.Pointed, "#list")
+    def _pointed(self) -> None:
+        self.chosen = 0
+        self.show_detail()
+        self.heads()
         self.show_keys()
+
+    @on(PickList.Pointed, "#picks")
+    def _picked(self) -> None:
+        self.show_beside()
+        self.show_keys()
+
+    def on_descendant_focus(self) -> None:
+        try:
+            self.show_keys()
+        except NoMatches:
+            return
+
+    def redraw(self) -> None:
+        super().redraw()
+        self.show_list()
+
+    def document_or_new(self) -> Document:
+        """What there is, or an empty one of the run."""
+        if self.seen is not None:
+            return self.seen.known.document
+        return Document(self.studio.run_name or "")
 
 
 _EARLY = (
@@ -211,4 +344,5 @@ def _nothing(known: bool, written: bool) -> list[Line]:
         return [[("No run to show. ", "strong"), (actions.key("runs"), "key"), (" lists the runs.", "text")]]
     if written:
         return [[("Reading the observations …", "faint")]]
-    return [[("Nothing was learned yet.", "strong")], [], [(_EARLY, "text")]]
+    add: Line = [(actions.key("add"), "key"), (" writes one of your own, which the next generation gets.", "text")]
+    return [[("Nothing was learned yet.", "strong")], [], [(_EARLY, "text")], [], add]

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 
 from app import actions, nodes, orders, tracing
 from app.faults import Faults, place_of
-from app.finding import highlit
+from app.finding import highlit, quotation
 from app.rollup import reckon
 from app.screens.base import NO_RUN, bindings
 from app.screens.commanding import CommandingScreen
@@ -48,6 +48,8 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         self.raw = False
         self._returned = False
         self._goal: Goal | None = None
+        self._quoted = ("", "")
+        """An item, and what is quoted of it: that is marked there."""
         self._mapped: tuple[object, ...] = ()
         self._known = ""
         """The run whose board had been read when its node was painted last."""
@@ -97,6 +99,11 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         if self.world.pointed is not None:
             self._point_at(self.world.pointed)
             self.world.pointed = None
+        if self.studio.sought is not None:
+            goal, quote = self.studio.sought
+            self.studio.sought = None
+            self._quoted = goal.key, quote
+            self.go_to(goal)
         self._catch_up(track, trace)
         if track.read and self._known != track.id:
             # The trace may be there first, and what is said of a run is on its board.
@@ -135,6 +142,8 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
             return
         shown, raw, board = nodes.shown(item.data), self.raw, track.board
         key, now, query = self._node_key(item), self.until_when, self.search.query
+        if item.key == self._quoted[0]:
+            query = quotation(self._quoted[1])
 
         def read() -> None:
             lines = nodes.describe(self.studio.feed.store(), board, shown, raw=raw, now=now)
@@ -147,7 +156,7 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         cursor = self.cursor
         if cursor is not None and message.key == self._node_key(cursor):
             # What was searched for is gone to only where it was found: elsewhere one reads from the beginning.
-            at = message.at or 0 if self.treeview.found(cursor) else 0
+            at = message.at or 0 if self.treeview.found(cursor) or cursor.key == self._quoted[0] else 0
             self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key), at)
 
     def _node_key(self, item: Item) -> tuple[str, bool, int]:
