@@ -22,7 +22,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "drop",
         "Drop",
-        "Take it out of the file, or a lane out of the next generation.",
+        "Take it out of the file, or out of the lanes.",
         ("x",),
         ("observations",),
         "multitrack observations RUN drop ID",
@@ -30,7 +30,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "edit",
         "Edit",
-        "Say it in your words; of a lane, change how it works.",
+        "Say it in your words; change a lane.",
         ("e",),
         ("observations",),
         "multitrack observations RUN edit ID TEXT",
@@ -58,7 +58,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "settle",
         "Conflict",
-        "Settle where two edits disagree, side by side.",
+        "Settle where two edits disagree.",
         ("equals_sign",),
         ("observations",),
         "multitrack observations RUN resolve ID FIELD",
@@ -66,7 +66,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "merge",
         "Merge",
-        "Make one of all that are marked, the one under the cursor.",
+        "Make one of all that are marked.",
         ("m",),
         ("observations",),
         "multitrack observations RUN merge ID ID",
@@ -82,7 +82,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "told",
         "Prompt",
-        "Exactly what the next generation reads; again, what other lanes read.",
+        "What the next generation reads; again: other lanes.",
         ("w",),
         ("observations",),
         "multitrack gate RUN --json",
@@ -90,7 +90,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "lanes",
         "Next lanes",
-        "The strategies of the next generation, and what it may cost.",
+        "The next generation's strategies, and its cost.",
         ("n",),
         ("observations",),
         "multitrack gate RUN",
@@ -98,7 +98,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "changes",
         "Changes",
-        "What changed since the latest generation was told; again, against the observer's proposal.",
+        "What changed since it was told; again: by you.",
         ("d",),
         ("observations",),
         "multitrack observations RUN changes",
@@ -114,7 +114,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "undo",
         "Undo",
-        "Take back your last change, or all changes of the lanes.",
+        "Take back your last change, or the lanes'.",
         ("u",),
         ("observations",),
         "multitrack observations RUN undo",
@@ -172,7 +172,7 @@ CURATION: tuple[Action, ...] = (
     Action(
         "launch-uncurated",
         "Launch uncurated",
-        "Pass the gate, told what the observer wrote and no more.",
+        "Pass the gate, told what the observer wrote.",
         ("W",),
         ("observations",),
         "multitrack gate RUN --without-curation",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.learned import Entry, effect_span, state_span
 from store.domain import effect_words
-from store.domain.observations import Author, Evidence, Observation
+from store.domain.observations import Author, Evidence, Observation, Status
 from store.domain.observations.comparing import Difference, in_words
 from store.domain.observations.conflicts import Conflict
 from store.domain.observations.model import support
@@ -20,11 +20,12 @@ QUOTED = 400
 def heading(entry: Entry) -> Line:
     """Which one it is, in a line."""
     o = entry.observation
-    line: Line = [(f" {o.id}", "strong"), (f" · {o.claim} · {shown_line(support(o))}", "text"), ("  ", "text")]
-    line.append(state_span(o))
+    line: Line = [(f" {o.id}", "strong"), (f" · {o.claim}  ", "text")]
+    if o.status is not Status.PROPOSED:
+        line.append(state_span(o))
     if o.flags:
-        line.append((f"  ⚠ {', '.join(o.flags)}", "warn"))
-    return line
+        line.append((f" ⚠ {', '.join(o.flags)}", "warn"))
+    return [*line, (f"  {shown_line(support(o))}", "faint")]
 
 
 def lines(

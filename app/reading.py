@@ -94,10 +94,16 @@ def _named(o: Observation) -> Line:
     return [(f"  {o.id}", "strong"), (f" {tokens(item(o)):>5} tokens  ", "faint"), (shown_line(o.text, 300), "faint")]
 
 
-def heading(reading: Reading, others: Sequence[Reading], number: int, known: int) -> Line:
-    """Whose text it is."""
+def heading(reading: Reading, number: int, known: int) -> Line:
+    """Whose text it is, and how much of what is known is in it."""
     said = f" generation {number} is told" if number and reading.lanes else " a prompt would get"
-    line: Line = [(said, "strong"), (f"  {len(reading.told.ids)}/{known}", "faint")]
-    if len(others) > 1:
-        line.append((f"  {reading.named}", "accent"))
-    return line
+    return [(said, "strong"), (f"  {len(reading.told.ids)} of {known} ", "faint")]
+
+
+def whose(reading: Reading, all_of: Sequence[Reading], key: str) -> list[Line]:
+    """Where lanes read different texts: which of them read this one. `key` shows the next text."""
+    if len(all_of) < 2:
+        return []
+    at, named = all_of.index(reading) + 1, reading.named
+    line: Line = [(f"{named[:1].upper()}{named[1:]}", "accent"), (f"  text {at} of {len(all_of)}, ", "faint")]
+    return [[*line, (key, "key"), (" the next", "faint")], []]

@@ -15,15 +15,25 @@ AT_GATE = frozenset({"launch-uncurated", "again"})
 TO_LANES = {"edit": "change a lane", "add": "add a lane", "drop": "remove the lane", "undo": "take back all changes"}
 """What the same keys do where the lanes have the focus."""
 
+_FOOTER = (
+    *("save", "leave-edit", "launch", "merge", "keep", "drop", "edit", "pin", "add", "evidence", "settle", "lanes"),
+    *("changes", "versions", "told", "mark", "filter", "undo", "redo", "split", "quarantine", "priority", "claim"),
+)
+
 
 class Gating(Browsing):
     """Where the lanes have the focus, edit, add, drop and undo are of them."""
+
+    def offered(self) -> tuple[actions.Action, ...]:
+        """In the order of use: what doesn't fit into the footer gives way from its end."""
+        order = {name: at for at, name in enumerate(_FOOTER)}
+        return tuple(sorted(super().offered(), key=lambda action: order.get(action.id, len(order))))
 
     def in_footer(self, action: actions.Action) -> bool:
         """First what is done where the focus is; the way back stands there when there is something to leave."""
         if action.id == "leave-edit":
             return self.draft is not None or not self.listing.has_focus or bool(self.marked)
-        return action.footer and action.id not in ("launch-rest", "stop", *(("mark",) if self.marked else ()))
+        return action.footer and action.id not in ("launch-rest", "stop", "quit")
 
     def why_not(self, action: str) -> str:
         track = self.track

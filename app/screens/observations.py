@@ -10,7 +10,7 @@ from textual.css.query import NoMatches
 from textual.widgets import Input, TextArea
 
 from app import actions, changed, detail, learned, planned, reading
-from app.screens.base import NARROW, bindings
+from app.screens.base import NARROW, WIDE, bindings
 from app.screens.gating import Gating
 from app.screens.knowing import Loaded, VersionRead, read, seen, state_of
 from store.domain.observations import Document
@@ -30,40 +30,6 @@ class ObservationsScreen(Gating):
     changed, the versions, or its lanes. Where there is little room, one of them at a time."""
 
     NAME: ClassVar[str] = "observations"
-    CSS: ClassVar[str] = """
-    #desk { height: 1fr; }
-    #desk > #left { width: 58%; height: 100%; }
-    #desk > #right { width: 1fr; height: 100%; border-left: solid $frame; padding-left: 1; }
-    #desk > #right:focus-within { border-left: thick $frame-selected; }
-    #desk Bar { background: $background; }
-    #desk PickList { width: 1fr; height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; overflow-y: auto;
-        background: $background; }
-    #desk #detail, #desk #editor { height: 42%; }
-    #desk #detail-head { background: $surface; }
-    #desk DocView { padding-left: 1; }
-    #desk #picks { display: none; height: 38%; border-bottom: solid $frame; }
-    #desk .picking #picks { display: block; }
-    .drafting #detail, #editor { display: none; }
-    .drafting #editor { display: block; }
-    .whole #list, .whole #columns { display: none; }
-    .whole #desk #editor { height: 1fr; }
-    .narrow #desk > #left { width: 100%; }
-    .narrow #desk > #right { display: none; width: 100%; border: none; padding: 0; }
-    .narrow #detail, .narrow #detail-head { display: none; }
-    .narrow.reading #list, .narrow.reading #columns, .narrow.reading #list-head { display: none; }
-    .narrow.reading #detail, .narrow.reading #detail-head { display: block; }
-    .narrow.reading #desk #detail { height: 1fr; }
-    .narrow.beside #desk > #left { display: none; }
-    .narrow.beside #desk > #right { display: block; }
-    .narrow.drafting #list, .narrow.drafting #columns, .narrow.drafting #detail { display: none; }
-    .narrow.drafting #detail-head { display: block; }
-    .narrow.drafting #desk #editor { height: 1fr; }
-    #desk #find { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
-    .finding #desk #find { display: block; }
-    .finding #list-head { display: none; }
-    .ascii #desk > #right, .ascii #desk > #right:focus-within { border-left: ascii $frame; }
-    .ascii #desk #picks { border-bottom: ascii $frame; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("observations")
 
     def __init__(self) -> None:
@@ -203,7 +169,8 @@ class ObservationsScreen(Gating):
         match self.view:
             case "told":
                 reading_ = seen_.readings[self.whose % len(seen_.readings)]
-                lines = reading.lines(reading_, known.document, seen_.gate.cap)
+                lines = reading.whose(reading_, seen_.readings, actions.key("told"))
+                lines += reading.lines(reading_, known.document, seen_.gate.cap)
                 view.show(lines, (known.run, "told", reading_.lanes, reading_.clean))
             case "changes":
                 before = known.before if self.against == "generation" else known.proposal
@@ -259,7 +226,8 @@ class ObservationsScreen(Gating):
             left.append((f"  ● {len(self.marked)} marked", "accent"))
         if disputed := len(known.conflicts):
             left += [(f"  ◇ {count(disputed, 'conflict')}", "warn"), (f" {actions.key('settle')}", "key")]
-        right: Line = [(f" version {known.version} by the {author} ", "faint")]
+        by = f" by the {author}" if self.size.width >= WIDE else ""
+        right: Line = [(f" version {known.version}{by} ", "faint")]
         self.query_one("#list-head", Bar).show(left, right)
         entry = self.entry
         if self.draft is not None:
@@ -286,9 +254,7 @@ class ObservationsScreen(Gating):
         match self.view:
             case "told":
                 one = found.readings[self.whose % len(found.readings)]
-                line = reading.heading(one, found.readings, found.gate.next, len(found.entries))
-                if len(found.readings) > 1:
-                    line += [(f"  {again}", "key"), (" others", "faint")]
+                line = reading.heading(one, found.gate.next, len(found.entries))
                 cells = self.size.width * 42 // 100 if self.size.width >= NARROW else self.size.width
                 head.show(line, reading.meter(one.told.tokens, found.gate.cap, 10 if cells >= 70 else 5))
             case "changes":

@@ -38,7 +38,7 @@ class Settling(ModalScreen[Settled]):
 
     CSS: ClassVar[str] = """
     Settling { align: center middle; background: $background 60%; }
-    Settling #card { width: 150; max-width: 100%; height: 80%; max-height: 40; }
+    Settling #card { width: 150; max-width: 100%; height: 70%; max-height: 30; }
     Settling #sides { height: 1fr; }
     Settling.stacked #sides { layout: vertical; }
     Settling DocView { background: $surface; width: 1fr; height: 1fr; padding: 0 1; }
