@@ -46,7 +46,7 @@ def test_what_is_added_may_say_its_priority_and_claim() -> None:
         do.Add("Sleeping.", Priority.IMPORTANT, Claim.FAILED, ("@ a.py", "+ sleep()")),
     )
     for wrong in ("[urgent] Now.", "[possible] (guess) Perhaps.", "[possible] (fact) "):
-        with pytest.raises(ValueError, match="is no priority|is no claim|needs words"):
+        with pytest.raises(ValueError, match=r"is no priority|is no claim|needs words"):
             drafting.changes(drafting.Draft(drafting.Kind.ADD, (), 3, ""), wrong)
 
 

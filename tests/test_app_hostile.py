@@ -29,7 +29,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         ("runs", None, ("down",)),
         ("grid", record.LIVE, ("z", "escape", "b", "escape", "g", "escape", "w", "w", "x", "escape", "s", "escape")),
         ("traces", record.LIVE, ("v", "v", "e", "question_mark", "escape", "ctrl+p", "escape")),
-        ("observations", record.SOLVED, ("down", "pagedown")),
+        (
+            "observations",
+            record.SOLVED,
+            ("down", "enter", "escape", "n", "d", "h", "escape", "e", "escape"),
+        ),
         ("convergence", record.SOLVED, ("a", "a", "pagedown")),
         ("report", record.SOLVED, ("pagedown", "end")),
         ("report", record.LIVE, ()),

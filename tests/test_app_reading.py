@@ -6,15 +6,13 @@ from typing import cast
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from app.screens.grid import GridScreen
-from app.screens.observations import ObservationsScreen
 from app.screens.traces import TracesScreen
 from app.studio import Studio
-from store import commands, events, observations
+from store import events
 from store.database import Store, open_store
-from store.domain.commands import EditObservations
 from store.domain.events import ToolStarted, TurnStarted
 from store.domain.ids import SubagentId
 from store.home import Home
@@ -140,38 +138,6 @@ async def test_the_tape_of_a_pane(home: Home) -> None:
         await settled(pilot)
         assert "subagent 2.3" in shown(pilot)
         assert "Find the commit that brought it." in shown(pilot)
-
-
-async def test_observations_are_edited_handed_in_and_answered(home: Home, store: Store) -> None:
-    app = studio(home, "observations", record.GATE)
-    async with app.run_test(size=SIZE) as pilot:
-        await settled(pilot)
-        assert "generation 4 is told" in shown(pilot)
-        assert "3,000 tokens" in shown(pilot)
-        await pilot.press("e")
-        await settled(pilot)
-        place = app.place
-        assert isinstance(place, ObservationsScreen)
-        editor = place.query_one(TextArea)
-        assert editor.has_focus
-        editor.insert("mine: ", (0, 0))
-        await pilot.press("escape")
-        await until(pilot, lambda: "will be lost" in shown(pilot), "the question")
-        await pilot.press("n", "ctrl+s")
-        await until(pilot, lambda: commands.pending(store, record.GATE), "the order")
-        (order,) = commands.pending(store, record.GATE)
-        assert isinstance(order.command, EditObservations)
-        assert order.command.base == 3
-        assert order.command.text == "mine: " + (observations.text(store, record.GATE) or "")
-        store.write(lambda c: commands.settle(c, order.id, applied=False, outcome="made from version 2", at=record.NOW))
-        await until(pilot, lambda: "edit the observations: made from version 2" in told(pilot), "the refusal")
-        assert place.editing
-        assert editor.text.startswith("mine: ")
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: commands.pending(store, record.GATE), "the second order")
-        again = commands.pending(store, record.GATE)[0].id
-        store.write(lambda c: commands.settle(c, again, applied=True, outcome="version 4 is kept", at=record.NOW))
-        await until(pilot, lambda: not place.editing, "the end of editing")
 
 
 async def test_the_report_before_and_after_the_end(home: Home) -> None:

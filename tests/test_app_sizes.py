@@ -26,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         ("runs", None, ((), ("apostrophe",), ("question_mark",))),
         ("grid", record.LIVE, ((), ("z",), ("z", "b"), ("b", "w"), ("slash",), ("escape", "g"), ("escape", "s"))),
         ("traces", record.LIVE, ((), ("f",), ("v",), ("slash",), ("escape", "d"))),
-        ("observations", record.GATE, ((), ("e",))),
+        ("observations", record.GATE, ((), ("n",), ("escape", "h"), ("escape", "e"))),
         ("convergence", record.SOLVED, ((), ("a",))),
         ("report", record.SOLVED, ((), ("ctrl+p",))),
     ],

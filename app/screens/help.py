@@ -116,6 +116,7 @@ def _keys(action: actions.Action) -> str:
 def _rows(action: actions.Action, column: int, room: int, *, beside: bool) -> Iterator[Line]:
     lead: Line = [(f"  {_keys(action):<{column - 2}}", "key"), (f"{action.title:<{_TITLE}}", "text")]
     twin = (action.twin, "code-string")
+    beside = beside and len(action.twin) < room - _HELP
     for number, row in enumerate(wrap_line([(action.help, "faint")], max(_HELP if beside else room, 16))):
         start: Line = lead if number == 0 else [(" " * (column + _TITLE), "text")]
         told = "".join(piece for piece, _ in row).rstrip()

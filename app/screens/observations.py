@@ -233,9 +233,9 @@ class ObservationsScreen(Gating):
         if self.draft is not None:
             save, leave = actions.key("save"), actions.key("leave-edit")
             line: Line = [(f" {self.draft.title}", "warn"), (f"  {save} hands it in, {leave} leaves", "faint")]
-            if known.version != self.draft.base:
-                line.append((f"  version {known.version} was written meanwhile", "bad"))
-            self.query_one("#detail-head", Bar).show(line)
+            newer = known.version != self.draft.base
+            late: Line = [(f" version {known.version} was written meanwhile ", "bad")] if newer else []
+            self.query_one("#detail-head", Bar).show(line, late)
         elif entry is not None:
             self.query_one("#detail-head", Bar).show(detail.heading(entry), self._where(shown, entry))
         self._head_beside()
