@@ -31,7 +31,7 @@ def lines(before: Document | None, after: Document) -> list[Line]:
 def _difference(one: Difference) -> list[Line]:
     there = one.after or one.before
     ink = _INKS.get(one.what, "faint")
-    head: Line = [(f"{_GLYPHS.get(one.what, '~')} ", ink), (one.id, "strong"), (f" {in_words(one)}  ", ink)]
+    head: Line = [(f"{_GLYPHS.get(one.what, '*')} ", ink), (one.id, "strong"), (f" {in_words(one)}  ", ink)]
     if one.before is not None and one.after is not None and one.before.text != one.after.text:
         return [
             head,

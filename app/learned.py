@@ -33,13 +33,13 @@ class Sort(StrEnum):
 
 MEANT: Mapping[Sort, str] = {
     Sort.ALL: "everything in the file",
-    Sort.NEW: "not there when the latest generation was told",
+    Sort.NEW: "not yet there for the latest generation",
     Sort.CONTRADICTED: "an attempt measured otherwise",
     Sort.FLAGGED: "quotes an order, a secret or an escape",
-    Sort.WITHOUT_EFFECT: "lanes were told it; it shows no difference",
+    Sort.WITHOUT_EFFECT: "told, and no difference is shown",
     Sort.DISPUTED: "two edits disagree",
-    Sort.UNTOLD: "quarantined, flagged, informational, no room",
-    Sort.OUT: "dropped, merged, split or expired; keep brings it back",
+    Sort.UNTOLD: "not approved, quarantined, no room",
+    Sort.OUT: "dropped, merged or expired; keep undoes",
 }
 
 

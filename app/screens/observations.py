@@ -260,8 +260,9 @@ class ObservationsScreen(Gating):
             case "changes":
                 mine = self.against == "generation"
                 before = known.before if mine else known.proposal
-                said = "since the latest generation was told" if mine else "against the observer's proposal"
-                number = f"version {before.version}" if before is not None else "nothing"
+                latest = self.track.latest if self.track else 0
+                said = f"since generation {latest} was told" if mine else "against the observer's proposal"
+                number = f"v{before.version}" if before is not None else "nothing"
                 head.show(
                     [(f" {said}", "strong"), (f"  {number}", "faint"), (f"  {again}", "key"), (" other", "faint")]
                 )
