@@ -175,7 +175,12 @@ def _line(entry: Entry, marked: bool, cells: int) -> Line:
     if o.status is not Status.PROPOSED or o.flags:
         word, ink = state_span(o)
         line += [(word, ink), (" ", "text")]
-    return [*line, (shown_line(o.text), "faint" if entry.gone or not entry.told else "text")]
+    return [*line, (_brief(o.text), "faint" if entry.gone or not entry.told else "text")]
+
+
+def _brief(text: str) -> str:
+    """A text on one line, from where it begins to say something: most name their place in code first."""
+    return shown_line(text).replace("`", "").removeprefix("In ")
 
 
 def _told(entry: Entry) -> Span:

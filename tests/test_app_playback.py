@@ -184,12 +184,12 @@ async def test_observations_are_those_of_then(home: Home) -> None:
     app = studio(home, "observations", play=standing("gen:2", record.SOLVED))
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        assert "version 1 by the observer" in shown(pilot)
+        assert "version 1 " in shown(pilot)
         await pilot.press(*["shift+left"] * 30)
         await until(pilot, lambda: "Nothing was learned yet" in shown(pilot), "the time before")
         app.action_playing("previous-mark")
         app.scrub(1.0)
-        await until(pilot, lambda: "version 4 by the observer" in shown(pilot), "the last ones")
+        await until(pilot, lambda: "version 4 " in shown(pilot), "the last ones")
 
 
 async def test_the_report_is_not_there_before_the_end(home: Home) -> None:

@@ -26,6 +26,8 @@ class Gating(Browsing):
 
     def offered(self) -> tuple[actions.Action, ...]:
         """In the order of use: what doesn't fit into the footer gives way from its end."""
+        if self.studio.playback is not None:
+            return super().offered()
         order = {name: at for at, name in enumerate(_FOOTER)}
         return tuple(sorted(super().offered(), key=lambda action: order.get(action.id, len(order))))
 
