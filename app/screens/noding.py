@@ -70,9 +70,7 @@ class NodeActions(StudioScreen):
             if not isinstance(data, OfBlock | OfBranch | OfResult | OfTold | OfTool | OfTry | OfTurn):
                 return "choose a turn, or something in one: a fork starts with the conversation up to it"
             if isinstance(data, OfTold) and not data.node:
-                return (
-                    "a fork has a prompt of its own: choose what it was told after that, or what it said"
-                )
+                return "a fork has a prompt of its own: choose what it was told after that, or what it said"
             if not calls_of(data):
                 return "no call was made in this turn yet"
             if track.board.state is not RunState.RUNNING:
