@@ -84,7 +84,7 @@ def test_two_actions_may_change_keys_with_each_other() -> None:
 
 
 def test_the_same_key_may_mean_something_else_on_another_screen() -> None:
-    assert not read('[keys]\nkill = "e"')[1]
+    assert not read('[keys]\nkill = "i"')[1]
 
 
 @pytest.mark.parametrize("action", actions.ACTIONS, ids=lambda action: action.id)
