@@ -87,7 +87,7 @@ def test_generations_converge_from_memory(demo: Any, seed: int) -> None:
     assert "0 broken" in report
 
 
-@pytest.mark.parametrize("control", ["--no-memory", "--shuffled-memory"])
+@pytest.mark.parametrize("control", ["--no-memory", pytest.param("--shuffled-memory", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_without_its_own_memory_it_does_not_converge(demo: Any, control: str, seed: int) -> None:
     finished: Demo = demo("--seed", str(seed), control)
@@ -127,6 +127,7 @@ def test_in_containers_it_converges_as_it_does_without_them(demo: Any, tmp_path:
     assert any(isinstance(one, SandboxesPrepared) for one in happened)
 
 
+@pytest.mark.soak
 def test_it_does_as_well_on_a_second_bug(demo: Any) -> None:
     finished: Demo = demo("--seed", "1", "--practice", "two")
     assert finished.summary["generations"][0]["solved"] == 0
