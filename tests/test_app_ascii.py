@@ -16,7 +16,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield opened
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+LARGE = pytest.param((200, 50), marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("size", [(80, 24), LARGE], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize(
     ("screen", "run", "keys"),
     [

@@ -22,7 +22,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         return hostile.recorded(tmp_path_factory.mktemp("hostile"), patch)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+LARGE = pytest.param((160, 50), marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("size", [(80, 24), LARGE], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize(
     ("screen", "run", "keys"),
     [

@@ -65,7 +65,7 @@ async def test_the_trace_grows_without_moving_the_reader(home: Home, store: Stor
         for _ in range(5):
             await pilot.press("l", "k")
         await settled(pilot)
-        # The reader looks at the last subagent; the first one, far above, is open and goes on.
+        # The reader looks at the last subagent; the first one, above it, is open and goes on.
         trace = app.place.trace
         assert trace is not None
         first = trace.lane(SubagentId(record.LIVE, 2, 1))
@@ -74,14 +74,17 @@ async def test_the_trace_grows_without_moving_the_reader(home: Home, store: Stor
         tree.grown()
         await pilot.press("G")
         await pilot.pause()
-        cursor, top = tree.cursor, tree.top()
+        cursor, row = tree.looked_at()
+        assert cursor is tree.cursor and tree.scroll_offset.y
+        place = row - tree.scroll_offset.y
         for turn in range(8, 12):
             started = (TurnStarted(turn), ToolStarted(turn, f"t{turn}", "run", "run make test"))
             store.write(lambda c, s=started: events.append(c, record.LIVE, s, at=record.NOW, generation=2, lane=1))  # type: ignore[misc]
         await until(pilot, lambda: trace.turn(SubagentId(record.LIVE, 2, 1), 11) is not None, "the turns")
+        await until(pilot, lambda: tree.outline.row(cursor) == row + 4, "their rows")  # type: ignore[arg-type] # there is one
         await pilot.pause()
         assert tree.cursor is cursor
-        assert tree.top() is top
+        assert row + 4 - tree.scroll_offset.y == place
 
 
 async def test_a_turn_is_read_when_it_is_opened(home: Home) -> None:

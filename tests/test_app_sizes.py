@@ -19,7 +19,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield opened
 
 
-@pytest.mark.parametrize("played", [False, True], ids=["live", "playback"])
+PLAYED = pytest.param(True, marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("played", [False, PLAYED], ids=["live", "playback"])
 @pytest.mark.parametrize(
     ("screen", "run", "keys"),
     [

@@ -224,9 +224,8 @@ async def test_a_forks_words_are_there_to_be_edited_or_left(home: Home, store: S
         await settled(pilot)
         await at_turn(pilot, 1, 1)
         screen = traces(pilot)
-        screen.treeview.action_unfold()
-        await settled(pilot)
         children = screen.cursor.children if screen.cursor is not None else []
+        await until(pilot, lambda: any(isinstance(item.data, OfTold) for item in children), "what it was told")
         screen.treeview.point(next(item for item in children if isinstance(item.data, OfTold) and not item.data.node))
         await settled(pilot)
         assert "a fork has a prompt of its own" in screen.why_not("fork")

@@ -283,7 +283,8 @@ async def test_under_the_next_engine_it_goes_on_or_begins_anew(tmp_path: Path, a
         assert await s.rig.sandboxes().sweep() == 0
         await s.finish()
         lane = s.rig.board.lane(s.subagent)
-        assert lane is not None and lane.attempt == 2 and lane.turn == 2
+        # Its program may have asked once more, in vain, between the end of its command and its own.
+        assert lane is not None and lane.attempt == 2 and lane.turn in (2, 3)
         assert "# An interruption" not in firsts[0] and "# An interruption" in firsts[1]
         # It begins in the files as they were left.
         ended = s.events(SubagentEnded)[0].payload

@@ -87,7 +87,7 @@ def test_generations_converge_from_memory(demo: Any, seed: int) -> None:
     assert "0 broken" in report
 
 
-@pytest.mark.parametrize("control", ["--no-memory", "--shuffled-memory"])
+@pytest.mark.parametrize("control", ["--no-memory", pytest.param("--shuffled-memory", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_without_its_own_memory_it_does_not_converge(demo: Any, control: str, seed: int) -> None:
     finished: Demo = demo("--seed", str(seed), control)
@@ -97,8 +97,9 @@ def test_without_its_own_memory_it_does_not_converge(demo: Any, control: str, se
 
 
 @engine()
-def test_in_containers_it_converges_as_it_does_without_them(demo: Any, tmp_path: Path) -> None:
-    """Five at once, and none left after."""
+@pytest.mark.parametrize("generations", [2, pytest.param(5, marks=pytest.mark.soak)])
+def test_in_containers_it_goes_as_it_does_without_them(demo: Any, tmp_path: Path, generations: int) -> None:
+    """Five at once, and none left after; what happens in each generation is the same, to the last turn."""
     home, over = Home(tmp_path / "home"), threading.Event()
     most = 0
 
@@ -111,15 +112,18 @@ def test_in_containers_it_converges_as_it_does_without_them(demo: Any, tmp_path:
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        contained = Demo(home, "--seed", "1", "--sandbox", "docker", "--base", IMAGE)
+        wanted = ("--seed", "1", "--generations", str(generations))
+        contained = Demo(home, *wanted, "--sandbox", "docker", "--base", IMAGE)
     finally:
         over.set()
         watching.join()
     assert left(home.root) == []
     assert most == 5
     local: Demo = demo("--seed", "1")
-    for told in ("generations", "state", "turns"):
-        assert contained.summary[told] == local.summary[told]
+    assert contained.summary["generations"] == local.summary["generations"][:generations]
+    if generations == 5:
+        for told in ("state", "turns"):
+            assert contained.summary[told] == local.summary[told]
     happened = [event.payload for event in runs.log(home, contained.run)]
     assert any(isinstance(one, RunCreated) and one.task.sandbox is SandboxKind.DOCKER for one in happened)
     said = [line for one in happened if isinstance(one, SandboxesPreparing) for line in one.lines]
@@ -127,6 +131,7 @@ def test_in_containers_it_converges_as_it_does_without_them(demo: Any, tmp_path:
     assert any(isinstance(one, SandboxesPrepared) for one in happened)
 
 
+@pytest.mark.soak
 def test_it_does_as_well_on_a_second_bug(demo: Any) -> None:
     finished: Demo = demo("--seed", "1", "--practice", "two")
     assert finished.summary["generations"][0]["solved"] == 0

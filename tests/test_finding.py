@@ -189,7 +189,7 @@ def test_where_a_place_is_in_the_trace() -> None:
     assert key(kind="tool_result", role="user", tool_call="t") == ("1.2 t4 t r", 4, None)
     assert key(kind="tool.finished", tool_call="t", seq=9) == ("1.2 t4 t r", 4, 9)
     assert key(kind="alert", seq=9) == ("e9", None, 9)
-    assert key(role="user") == ("", 4, None), "what it was told is shown with the turn"
+    assert key(role="user", node="n", block=1) == ("1.2 t4 » n 1", 4, None), "what it was told has an item, too"
     assert goal(Hit("r", None, 0.0, "text", Excerpt("x"))) is None
 
 

@@ -378,6 +378,14 @@ def test_what_an_edit_left_is_stable(data: st.DataObject) -> None:
     assert {o.id for o in document.observations} <= {o.id for o in after.observations}
 
 
+def test_the_summary_may_be_moved_into_an_item_and_splits_it_not() -> None:
+    text = "# Observations\n\n## [important]\n\n- (o-3f2a · fix) One.\n{}\n  - 1.1 turn 4, call 01: “12 broken”\n"
+    moved = parse(text.format("\nVersion 2, after generation 1 of run k7m2p: nothing."))
+    assert moved.version == 2
+    assert [item.lines for item in moved.items] == [item.lines for item in parse(text.format("")).items]
+    assert moved.notes == ()
+
+
 @unhurried
 @given(st.text(max_size=400))
 def test_any_text_is_read(text: str) -> None:

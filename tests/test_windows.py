@@ -251,4 +251,4 @@ def test_own_subagents_restarts_and_forks_part_where_they_did(tmp_path: Path, st
     ]
     added = told.lane(SubagentId(run, 1, 6))
     assert added is not None
-    assert "other ◦ forked from 1.1 turn 3  ○ queued" in "".join(text for text, _ in added.line)
+    assert "1.6 ○ queued    other ◦ forked from 1.1 turn 3" in "".join(text for text, _ in added.line)

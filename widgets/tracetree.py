@@ -121,6 +121,19 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         row = self.scroll_offset.y
         return self.outline.at(row) if row < len(self.outline.rows) else None
 
+    def looked_at(self) -> tuple[Item | None, int]:
+        """What the reader looks at, and its row: the cursor where it is in sight, or else the first row that is."""
+        row = self.outline.row(self.cursor) if self.cursor is not None else None
+        if row is not None and 0 <= row - self.scroll_offset.y < self.scrollable_content_region.height:
+            return self.cursor, row
+        return self.top(), self.scroll_offset.y
+
+    def moved(self, looked_at: tuple[Item | None, int]) -> int:
+        """By how many rows that has moved since; nothing where the tree is seen from its beginning."""
+        item, before = looked_at
+        row = self.outline.row(item) if item is not None and self.scroll_offset.y else None
+        return 0 if row is None else row - before
+
     def point(self, item: Item, *, scroll: bool = True) -> None:
         """Move the cursor to an item, unfolding what hides it."""
         if self.outline.row(item) is None:

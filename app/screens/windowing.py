@@ -136,11 +136,10 @@ class Windowing(StudioScreen):
         if trace is None or trace.run != message.run:
             return
         self._news = False
-        top, before = tree.top(), tree.scroll_offset.y
+        looked_at = tree.looked_at()
         trace.apply(message.events)
         self._show_faults()
-        row = tree.outline.row(top) if top is not None else None
-        tree.grown(above=row - before if row is not None and before else 0)
+        tree.grown(above=tree.moved(looked_at))
         cursor = tree.cursor
         if cursor is not None and isinstance(cursor.data, OfTool) and cursor.data.finished:
             self.look()
@@ -280,10 +279,9 @@ class Windowing(StudioScreen):
         item = trace.outline.find(message.turn) if trace and trace.run == message.run else None
         if trace is None or item is None:
             return
-        top, before = tree.top(), tree.scroll_offset.y
+        looked_at = tree.looked_at()
         trace.fill(item, message.said, message.told)
-        row = tree.outline.row(top) if top is not None else None
-        tree.grown(above=row - before if row is not None and before else 0)
+        tree.grown(above=tree.moved(looked_at))
         self._asked.discard(f"{item.key} {len(item.data.calls) if isinstance(item.data, OfTurn) else 0}")
         if item is self.cursor:
             self.look()

@@ -188,8 +188,13 @@ def parse(text: str) -> Sheet:
             reading.priority = Priority(heading[1].lower())
             reading.inside, reading.anchor = True, reading.priority
         elif (bullet := _BULLET.match(line)) and (reading.inside or _HEAD.match(line, bullet.end())):
-            stop = _item_end(lines, at)
-            item = _item(lines[at:stop], bullet.end(), reading.priority if reading.inside else None)
+            stop = _item_end(lines, at, summary=not summary)
+            own = lines[at:stop]
+            if not summary and (moved := next(filter(None, map(_SUMMARY.fullmatch, own)), None)):
+                # It was moved into the item, whose lines go on behind it.
+                summary, version = moved[0], int(moved[1])
+                own.remove(summary)
+            item = _item(own, bullet.end(), reading.priority if reading.inside else None)
             reading.items.append(item)
             if reading.inside:
                 again = item.id in (other.id for other in reading.items[:-1])
@@ -240,8 +245,9 @@ def _item(lines: Sequence[str], start: int, priority: Priority | None) -> Item:
     return Item(name, priority, words, tuple(body))
 
 
-def _item_end(lines: Sequence[str], at: int) -> int:
-    """Where the item that begins here ends: its lines are indented, or follow on without a blank line."""
+def _item_end(lines: Sequence[str], at: int, *, summary: bool) -> int:
+    """Where the item that begins here ends: its lines are indented, or follow on without a blank line. The first
+    `summary` may stand between them."""
     stop = at = at + 1
     while at < len(lines):
         line = lines[at]
@@ -249,6 +255,8 @@ def _item_end(lines: Sequence[str], at: int) -> int:
             stop = at = _fence_end(lines, at, indented=True) if _FENCE.match(line) else at + 1
         elif not line.strip():
             at += 1
+        elif summary and _SUMMARY.fullmatch(line):
+            at, summary = at + 1, False
         elif stop == at and not (line.startswith("#") or _BULLET.match(line) or _FENCE.match(line)):
             stop = at = at + 1
         else:
