@@ -53,7 +53,7 @@ class Journal:
     def add(self, call: bytes) -> bool:
         """Write a call; whether it is safe now. It isn't where the journal or the disk has no room, and where there can
         be no journal."""
-        if len(call) > LARGEST or self._size > MOST or not (descriptor := self._opened()):
+        if len(call) > LARGEST or self._size > MOST or (descriptor := self._opened()) is None:
             return False
         data = _HEAD.pack(len(call), zlib.crc32(call)) + call
         try:

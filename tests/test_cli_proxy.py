@@ -26,6 +26,7 @@ from store.lock import RunLock, holder
 from store.recording import CallEnd, CallStart
 from tests.proxyrig import ASK, Handler, Provider, recorded, streamed, until, whole
 from tests.shop import NOW, Here, here, nowhere
+from tests.test_proxy_disk import locked_by_another
 
 __all__ = ["here", "nowhere"]
 
@@ -102,6 +103,26 @@ async def ask(url: str, **headers: str) -> tuple[int, bytes]:
 
 def on_disk(home: Path) -> bytes:
     return b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
+
+
+async def test_an_answer_that_was_seen_is_found_though_recorder_and_scribe_are_killed_before_it_is_on_the_tape(
+    tmp_path: Path,
+) -> None:
+    async with (
+        provider(streamed(recorded("text.sse"))) as upstream,
+        recorder(tmp_path, "--upstream", f"anthropic={upstream.base_url}") as proxy,
+    ):
+        assert await ask(proxy.url) == (200, recorded("text.sse"))
+        await proxy.line()
+        pid, path = proxy.process.pid, Home(tmp_path).store
+        with locked_by_another(path):
+            assert await ask(proxy.url) == (200, recorded("text.sse"))
+            scribes = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            for one in (pid, *map(int, scribes)):
+                os.kill(one, signal.SIGKILL)
+    assert len(scribes) == 1
+    with open_store(path) as store:
+        assert [tapes.response(store, call) for call in tapes.calls(store)] == 2 * [recorded("text.sse")]
 
 
 async def test_a_client_goes_through_with_its_own_key_which_is_not_kept(tmp_path: Path) -> None:

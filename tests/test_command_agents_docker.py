@@ -15,6 +15,7 @@ from app.engines import command, create_run
 from backends.agents.commands.declaration import Declaration
 from backends.agents.commands.known import AIDER, CLAUDE_CODE, CODEX, MINI_SWE_AGENT, OPENCODE
 from backends.sandboxes.docker import Host
+from backends.sandboxes.docker.scripts import ROOT as CLONE
 from store.domain.board import Lane
 from store.domain.commands import Steer
 from store.domain.docker import DockerSettings
@@ -30,6 +31,8 @@ from tests.runs import board
 from tests.upstreams import Fault, Heard, Said, Upstream, Use
 
 pytestmark = [engine(), pytest.mark.timeout(900)]
+
+ANSWER = f"{CLONE}/answer"
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +79,8 @@ async def test_claude_code_and_its_own_subagents(tmp_path: Path, node: DockerSet
             ["I look.", Use("Bash", {"command": "./check; exit 3", "description": "look"})],
             [Use("Agent", {"description": "look", "prompt": "Tell what answer says", "subagent_type": "general-purpose",
                            "run_in_background": False})],
-            [Use("Read", {"file_path": "/workspace/work/answer"})],
-            [Use("Edit", {"file_path": "/workspace/work/answer", "old_string": "41", "new_string": "42"})],
+            [Use("Read", {"file_path": ANSWER})],
+            [Use("Edit", {"file_path": ANSWER, "old_string": "41", "new_string": "42"})],
             [Use("Bash", {"command": "./check && echo good", "description": "check"})],
             ["It was 41."],
         )(heard)  # fmt: skip
@@ -99,7 +102,7 @@ async def test_claude_code_and_its_own_subagents(tmp_path: Path, node: DockerSet
         tools = [(name, summary) for _, name, summary in told(s)]
         assert sorted(tools) == [
             ("Agent", "look"), ("Bash", "./check && echo good"), ("Bash", "./check; exit 3"),
-            ("Bash", "cat answer"), ("Edit", "/workspace/work/answer"), ("Read", "/workspace/work/answer"),
+            ("Bash", "cat answer"), ("Edit", ANSWER), ("Read", ANSWER),
         ]  # fmt: skip
         assert "exit code 3 · 1 failed" in came(s) and "exit code 0 · good" in came(s)
 
@@ -162,7 +165,7 @@ async def test_opencode_and_its_own_subagents(tmp_path: Path, node: DockerSettin
         return steps(
             ["I look.", Use("bash", {"command": "./check; exit 3", "description": "look"})],
             [Use("task", {"description": "look", "prompt": "Tell what answer says", "subagent_type": "general"})],
-            [Use("edit", {"filePath": "/workspace/work/answer", "oldString": "41", "newString": "42"})],
+            [Use("edit", {"filePath": ANSWER, "oldString": "41", "newString": "42"})],
             ["It was 41."],
         )(heard)
 

@@ -42,6 +42,16 @@ def begun(home: Home) -> "tuple[subprocess.Popen[bytes], str]":
     return process, run
 
 
+def killed(home: Home) -> str:
+    """The run of a demo whose engine was killed at work."""
+    process, run = begun(home)
+    held = holder(home.folder(run).lock)
+    assert held is not None
+    os.kill(held.pid, signal.SIGKILL)
+    process.communicate(timeout=runs.DEADLINE)
+    return run
+
+
 def test_nothing_is_left_when_its_engine_is_told_to_leave_and_the_next_one_goes_on(home: Home) -> None:
     process, run = begun(home)
     process.send_signal(signal.SIGINT)
@@ -73,11 +83,7 @@ def test_what_an_engine_left_that_was_killed_the_next_one_removes_whichever_run_
 
 
 def test_so_does_the_engine_of_a_local_run_and_whoever_deletes_the_run(home: Home) -> None:
-    process, run = begun(home)
-    held = holder(home.folder(run).lock)
-    assert held is not None
-    os.kill(held.pid, signal.SIGKILL)
-    process.communicate(timeout=runs.DEADLINE)
+    run = killed(home)
     assert len(containers(home)) >= 5
     local = [*COMMAND, "--home", str(home.root), "demo", "--headless", "--sandbox", "local", "--generations", "1"]
     subprocess.run(local, capture_output=True, timeout=400, check=True)
@@ -90,11 +96,7 @@ def test_so_does_the_engine_of_a_local_run_and_whoever_deletes_the_run(home: Hom
 
 
 def test_where_the_engine_does_not_answer_a_deletion_says_what_stays(home: Home) -> None:
-    process, run = begun(home)
-    held = holder(home.folder(run).lock)
-    assert held is not None
-    os.kill(held.pid, signal.SIGKILL)
-    process.communicate(timeout=runs.DEADLINE)
+    run = killed(home)
     before = left(home.root)
     assert before
     delete = [*COMMAND, "--home", str(home.root), "delete", run, "--yes"]

@@ -16,6 +16,7 @@ import pytest
 from backends.sandboxes import SandboxError
 from backends.sandboxes.docker import DockerSandbox, DockerSandboxes, Host
 from backends.sandboxes.docker.container import LABEL_KIND
+from backends.sandboxes.docker.scripts import ROOT as CLONE
 from tests.dockerrig import IMAGE, SETTINGS, engine, left, sandboxes_in, sandboxes_of
 from tests.sandboxcontract import Mirror, a_nap, repository, running, shell, until
 
@@ -168,9 +169,7 @@ async def test_only_the_workspace_and_tmp_can_be_written(sandbox: DockerSandbox)
     ):
         done = await sandbox.run(f"touch {place}/x", seconds=60)
         assert done.exit_code == 1, place
-    assert (
-        await shell(sandbox, "touch /workspace/work/x /workspace/home/x /workspace/tmp/x /tmp/x && echo yes") == "yes"
-    )
+    assert await shell(sandbox, f"touch {CLONE}/x /workspace/home/x /workspace/tmp/x /tmp/x && echo yes") == "yes"
     assert await shell(sandbox, "cp /bin/true /tmp/t && /tmp/t && cp /bin/true t && ./t && echo yes") == "yes"
     await sandbox.interrupt()
     # /tmp is memory, and not all of it.

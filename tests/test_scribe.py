@@ -298,19 +298,30 @@ async def one(rig: Rig, path: str = "/v1/messages") -> tuple[int, bytes, bool]:
     return status, body, proper
 
 
+async def held_back(rig: Rig) -> tuple[Client, bytes]:
+    """A client that gets no end, and what it has."""
+    client = await rig.client()
+    await client.ask()
+    early = await what_comes(client)
+    assert b"message_stop" not in early
+    return client, early
+
+
+async def let_go(client: Client, early: bytes) -> None:
+    """It gets its end now."""
+    rest = await asyncio.wait_for(client.reader.readuntil(LAST_CHUNK), 30)
+    assert b"message_stop" in early + rest and b"message_stop" in rest
+    client.close()
+
+
 async def test_an_end_comes_when_it_is_safe_and_in_trouble_when_it_is_committed(store: Store) -> None:
     async with up(store) as (rig, _):
         assert await one(rig) == (200, TEXT, True)
         with locked_by_another(store.path):
             assert await one(rig) == (200, TEXT, True)
             await asyncio.sleep(TROUBLE)
-            client = await rig.client()
-            await client.ask()
-            early = await what_comes(client)
-            assert b"message_stop" not in early
-        rest = await asyncio.wait_for(client.reader.readuntil(LAST_CHUNK), 30)
-        assert b"message_stop" in early + rest and b"message_stop" in rest
-        client.close()
+            held = await held_back(rig)
+        await let_go(*held)
     all_is_kept(store, [TEXT, TEXT, TEXT])
 
 
@@ -318,13 +329,8 @@ async def test_without_a_journal_every_end_waits_for_its_commit(store: Store) ->
     async with up(store, journal=False) as (rig, _):
         assert await one(rig) == (200, TEXT, True)
         with locked_by_another(store.path):
-            client = await rig.client()
-            await client.ask()
-            early = await what_comes(client)
-            assert b"message_stop" not in early
-        rest = await asyncio.wait_for(client.reader.readuntil(LAST_CHUNK), 30)
-        assert b"message_stop" in early + rest and b"message_stop" in rest
-        client.close()
+            held = await held_back(rig)
+        await let_go(*held)
     all_is_kept(store, [TEXT, TEXT])
 
 

@@ -1,5 +1,6 @@
 """Calls of a model: those that are right for the filters alone, and those of bare recordings that failed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from store.domain.blocks import BlockKind, blocks
@@ -7,10 +8,13 @@ from store.domain.ids import SubagentId
 from store.domain.marking import Excerpt, excerpt, has_all, spans
 from store.finding.hits import Hit
 from store.finding.looking import USD, Look
+from store.finding.slices import Slices
 from store.rebuilding import node
 
 SLICE = 20_000
 """Calls that the first look is over; each that finds little is over twice as many."""
+MOST = 1024
+"""Calls that are looked at in one go."""
 _ROWS = (
     "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls WHERE rowid > ? AND rowid <= ? "
     "AND parent IS NULL"
@@ -23,32 +27,20 @@ NEWEST = (1e300, 2**62)
 _NEWEST = "SELECT max(rowid) FROM calls"
 
 
-class Answers:
-    """Calls that the clients made, newest first, each with the beginning of its answer."""
+class Answers(Slices):
+    """Calls that the clients made, each with the beginning of its answer."""
 
     def __init__(self, look: Look) -> None:
-        self.done = False
-        self._look = look
-        self._high: int | None = None
-        self._slice = SLICE
+        super().__init__(look, SLICE, MOST)
 
-    def portion(self, limit: int) -> list[Hit]:
-        """The next places of one slice of the calls."""
-        look = self._look
-        if self._high is None:
-            self._high = int(look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
-        low = max(self._high - self._slice, 0)
+    def _newest(self) -> int:
+        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
         where, told = self._where()
-        rows = look.connection.exec_driver_sql(
-            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (low, self._high, *told, limit)
+        return self._look.connection.exec_driver_sql(
+            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (low, high, *told, count)
         ).all()
-        found = [hit for row in rows if (hit := self._hit(row)) is not None]
-        if len(rows) < limit:
-            self._high, self._slice = low, 2 * self._slice
-            self.done = low == 0
-        else:
-            self._high = rows[-1].rowid - 1
-        return found
 
     def _where(self) -> tuple[str, list[Any]]:
         where, told = self._look.where()

@@ -1,6 +1,7 @@
 """What happened: what went wrong, and uses of a tool, by the events."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from store import blobs
@@ -11,12 +12,13 @@ from store.domain.payload import Payload
 from store.domain.subagent_events import CallFinished, SubagentChecked, SubagentEnded, ToolFinished, ToolStarted
 from store.finding.hits import Hit
 from store.finding.looking import Asked, Look
+from store.finding.slices import Slices
 from store.jsontext import loads
 from store.windows import WRONG
 
 SLICE = 50_000
 """Events that the first look is over; each that finds little is over twice as many."""
-LEAST, MOST = 64, 1024
+MOST = 1024
 """Events that are looked at in one go."""
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
 _NEWEST = "SELECT max(seq) FROM events"
@@ -33,47 +35,33 @@ _TELLING = ("text", "error", "detail", "reason")
 """Members of events that say what went wrong."""
 
 
-class _Events:
-    """Events of some kinds, newest first."""
+class _Events(Slices):
+    """Events of some kinds."""
 
     def __init__(self, look: Look, which: str, told: list[Any]) -> None:
-        self.done = False
-        self._look = look
+        super().__init__(look, SLICE, MOST)
         self._which = which
         self._told = told
-        self._high: int | None = None
-        self._slice = SLICE
-        self._count = LEAST
 
-    def portion(self, limit: int) -> list[Hit]:
-        """The next places of one slice of the events."""
-        connection = self._look.connection
-        if self._high is None:
-            self._high = int(connection.exec_driver_sql(_NEWEST).scalar() or 0)
-        low = max(self._high - self._slice, 0)
+    def _newest(self) -> int:
+        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
         where, told = self._look.where()
-        rows = connection.exec_driver_sql(
+        return self._look.connection.exec_driver_sql(
             f"{_ROW} WHERE {self._which} AND seq > ? AND seq <= ?{where} ORDER BY seq DESC LIMIT ?",
-            (*self._told, low, self._high, *told, self._count),
+            (*self._told, low, high, *told, count),
         ).all()
-        found: list[Hit] = []
-        for seq, at, run, generation, lane, kind, data in rows:
-            self._high = seq - 1
-            if at > self._look.until or not self._look.scope.has(run, generation, lane):
-                continue
-            event = Event(seq, at, run, generation, lane, decode_payload(kind, loads(data)))
-            if (hit := self._hit(event)) is not None:
-                found.append(hit)
-                if len(found) == limit:
-                    return found
-        if len(rows) < self._count:
-            self._high, self._slice = low, 2 * self._slice
-            self.done = low == 0
-        self._count = min(2 * self._count, MOST)
-        return found
 
-    def _hit(self, event: Event) -> Hit | None:
-        raise NotImplementedError
+    def _hit(self, row: Any) -> Hit | None:
+        seq, at, run, generation, lane, kind, data = row
+        if at > self._look.until or not self._look.scope.has(run, generation, lane):
+            return None
+        return self._told_by(Event(seq, at, run, generation, lane, decode_payload(kind, loads(data))))
+
+    @abstractmethod
+    def _told_by(self, event: Event) -> Hit | None:
+        """What an event is a place of, if it is one."""
 
     def _asked(self, event: Event) -> Asked | None:
         """The call that an event belongs to: the subagent's last one before it."""
@@ -112,7 +100,7 @@ class Errors(_Events):
         super().__init__(look, WRONG, [])
         self._wrong = wrong
 
-    def _hit(self, event: Event) -> Hit | None:
+    def _told_by(self, event: Event) -> Hit | None:
         payload, terms = event.payload, self._look.query.terms
         name = payload.name if isinstance(payload, ToolFinished) else str(getattr(payload, "rule", ""))
         if not self._wrong(payload) or (self._look.query.tools and not self._tool(payload)):
@@ -147,7 +135,7 @@ class Tools(_Events):
         kinds = [f"{_TOOL} GLOB ?" if name.endswith("*") else f"{_TOOL} = ?" for name in names]
         super().__init__(look, f"kind = 'tool.started' AND ({' OR '.join(kinds)})", [_glob(name) for name in names])
 
-    def _hit(self, event: Event) -> Hit | None:
+    def _told_by(self, event: Event) -> Hit | None:
         payload = event.payload
         if not isinstance(payload, ToolStarted):
             return None

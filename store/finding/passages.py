@@ -1,6 +1,7 @@
 """Words in what was said on the tapes, by the full-text index."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from store.domain.blocks import Block, BlockKind, blocks
@@ -9,12 +10,13 @@ from store.domain.marking import excerpt, spans
 from store.domain.query import Query
 from store.finding.hits import Hit
 from store.finding.looking import Asked, Look
+from store.finding.slices import Slices
 from store.passages import UNSTORABLE
 from store.rebuilding import node
 
 SLICE = 50_000
 """Passages of the index that the first look is over; each that finds little is over twice as many."""
-LEAST, MOST = 64, 4096
+MOST = 4096
 """Places that are looked at in one go."""
 ABOVE = 16
 """Messages that are looked back through for the tool call that a result answers."""
@@ -37,45 +39,25 @@ def match(query: Query) -> str:
     return " ".join(terms)
 
 
-class Words:
-    """Blocks that have all of the words, newest first. A query of beginnings is looked up at once: FTS5 gathers all
+class Words(Slices):
+    """Blocks that have all of the words. A query of beginnings is looked up at once: FTS5 gathers all
     that begins so before it gives the first."""
 
     def __init__(self, look: Look) -> None:
-        self.done = False
-        self._look = look
+        super().__init__(look, 2**62 if any(term.begins for term in look.query.terms) else SLICE, MOST)
         self._match = match(look.query)
-        self._high: int | None = None
-        self._count = LEAST
-        self._slice = 2**62 if any(term.begins for term in look.query.terms) else SLICE
         self._said: dict[tuple[str, str, bytes], bool] = {}
 
-    def portion(self, limit: int) -> list[Hit]:
-        """The next places of one slice of the index."""
-        connection = self._look.connection
-        if self._high is None:
-            row = connection.exec_driver_sql(_NEWEST).first()
-            self._high = row[0] if row is not None else 0
-        low = max(self._high - self._slice, 0)
+    def _newest(self) -> int:
+        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
         where, told = self._look.where()
         if self._look.query.tools:
             where += " AND kind IN ('tool_call', 'tool_result')"
-        rows = connection.exec_driver_sql(
-            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (self._match, low, self._high, *told, self._count)
+        return self._look.connection.exec_driver_sql(
+            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (self._match, low, high, *told, count)
         ).all()
-        found: list[Hit] = []
-        for row in rows:
-            self._high = row.rowid - 1
-            if (hit := self._hit(row)) is not None:
-                found.append(hit)
-                if len(found) == limit:
-                    return found
-        if len(rows) < self._count:
-            self._high, self._slice = low, 2 * self._slice
-            self.done = low == 0
-        if len(found) < limit:
-            self._count = min(2 * self._count, MOST)
-        return found
 
     def _hit(self, row: Any) -> Hit | None:
         look = self._look
