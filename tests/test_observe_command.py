@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
+from backends.observer import Observed, observe_all
 from store import observations, runs, tapes
 from store.database import Store, open_store
 from store.domain.limits import Usage
@@ -83,7 +84,7 @@ def test_what_is_found_is_kept_once_and_never_against_the_operator(
     assert face == observations.text(store, name)
 
 
-def test_a_file_that_somebody_is_editing_is_left_alone(
+def test_what_somebody_wrote_in_the_file_is_taken_over_with_it(
     store: Store, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = imported(store, home, Talk(0.0, [BOOK, "No."]))
@@ -95,6 +96,30 @@ def test_a_file_that_somebody_is_editing_is_left_alone(
     told, _ = observed(home, name, capsys=capsys)
     assert told["kept"]
     assert path.read_text().endswith("A line of mine.\n")
+    assert path.read_text() == observations.text(store, name)
+
+
+def test_what_somebody_adds_while_the_tapes_are_read_is_not_written_over(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = imported(store, home, Talk(0.0, [BOOK, "No."]))
+    document = observations.load(store, name)
+    assert document is not None
+    few = replace(document, observations=document.observations[:1])
+    store.write(lambda c: observations.save(c, few, author="operator", at=1.0))
+
+    def meanwhile(store: Store, run: str) -> Observed:
+        seen = observe_all(store, run)
+        assert main(["--home", str(home.root), "observations", run, "add", "Mine, from another terminal."]) == 0
+        return seen
+
+    monkeypatch.setattr("backends.observer.observe_all", meanwhile)
+    capsys.readouterr()
+    assert main(["--home", str(home.root), "observe", name]) == 0
+    latest = observations.load(store, name)
+    assert latest is not None
+    assert "Mine, from another terminal." in {o.text for o in latest.observations}
+    assert {o.id for o in document.observations} < {o.id for o in latest.observations}
 
 
 def test_nothing_is_kept_while_an_engine_works_on_it(

@@ -1,6 +1,6 @@
 """`observe`: what the rules of the observer find on a run's tapes, as they are now."""
 
-import time
+import asyncio
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -40,15 +40,15 @@ def _observe(context: Context, options: Namespace) -> int:
         run = find_run(store, options.run).id
         board = read_board(store, run)
         why = "" if options.dry_run else _why_not(board)
-        seen, version, kept = observe_all(store, run), 0, False
+        seen, kept = observe_all(store, run), False
+        document = seen.document
         if not options.dry_run and not why:
-            version, kept, why = _keep(context, store, run, seen)
-    document = seen.document
+            document, kept, why = _keep(context, store, run, document)
     if options.json:
         emit(
             {
                 "run": run,
-                "version": version or document.version or None,
+                "version": document.version or None,
                 "kept": kept,
                 "new": seen.added,
                 "attempts": [_attempt(board, who, *word) for who, word in sorted(seen.judged.items())],
@@ -56,7 +56,7 @@ def _observe(context: Context, options: Namespace) -> int:
             }
         )
     else:
-        for line in _lines(board, seen):
+        for line in _lines(board, seen, document):
             say(line)
     if why:
         note(f"multitrack: nothing was kept: {why}")
@@ -72,26 +72,16 @@ def _why_not(board: Board) -> str:
     return ""
 
 
-def _keep(context: Context, store: "Store", run: str, seen: "Observed") -> tuple[int, bool, str]:
-    """Save what was found: the version, whether it is a new one, and why nothing was saved."""
-    from store import observations
-    from store.domain.observations import parse
+def _keep(context: Context, store: "Store", run: str, found: Document) -> tuple[Document, bool, str]:
+    """Save what was found: the latest version then, whether it is a new one, and why nothing was saved."""
+    from backends.harness import keep_observed
     from store.lock import RunLock
 
     folder = context.home.folder(run).create()
-    before = observations.text(store, run)
     with RunLock(folder.lock) as lock:
         if not lock.acquire():
-            return 0, False, "an engine works on the run, and observes it by itself."
-        known = seen.document.version
-        version = store.write(lambda c: observations.save(c, seen.document, author="observer", at=time.time()))
-        if version != known:
-            text = folder.observations.read_text("utf-8", "replace") if folder.observations.exists() else ""
-            own = parse(text).version
-            # What a person is changing in the file is theirs: it is taken over with the next edit.
-            if not text.strip() or text in (before, observations.text(store, run, own) if own else None):
-                observations.write_face(folder.observations, observations.text(store, run, version) or "")
-    return version, version != known, ""
+            return found, False, "an engine works on the run, and observes it by itself."
+        return *asyncio.run(keep_observed(store, run, folder, found)), ""
 
 
 def facts(observation: Observation, run: str) -> dict[str, Any]:
@@ -148,14 +138,14 @@ def _ordered(document: Document) -> list[Observation]:
     return sorted(there, key=lambda o: [*Priority].index(o.priority))
 
 
-def _lines(board: Board, seen: "Observed") -> Iterator[str]:
+def _lines(board: Board, seen: "Observed", document: Document) -> Iterator[str]:
     attempts = [_attempt(board, who, *word) for who, word in sorted(seen.judged.items())]
     verdicts = {True: "solved", False: "unsolved", None: ""}
     table(
         ("SUBAGENT", "STRATEGY", "VERDICT", "VALIDITY", "REASON"),
         [(a["subagent"], a["strategy"], verdicts[a["solved"]], a["validity"], a["reason"]) for a in attempts],
     )
-    observations = _ordered(seen.document)
+    observations = _ordered(document)
     yield ""
     yield f"{counted(len(observations), 'observation')}, {seen.added} new."
     for o in observations:

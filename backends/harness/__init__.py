@@ -1,7 +1,8 @@
 """The harness: takes a run through its generations. The face of the trade.
 
 `Harness(journal, ports).run()` works on a run until it is over; `report` writes down where it stands; `proposed` says
-what the next generation would be; `curate` carries out an order about observations where no engine lives.
+what the next generation would be; `curate` carries out an order about observations where no engine lives, and
+`keep_observed` keeps what was read on tapes there.
 """
 
 from collections.abc import Sequence
@@ -35,3 +36,11 @@ async def curate(
     from backends.harness.curating import curate as carried_out
 
     await carried_out(store, run, folder, order, command)
+
+
+async def keep_observed(store: "Store", run: str, folder: "RunFolder", document: "Document") -> "tuple[Document, bool]":
+    """Keep what the observer made of the version that `document` says it is, where no engine works on the run; whoever
+    calls holds the run's lock. The latest version then, and whether it is a new one. StoreError, OSError."""
+    from backends.harness.writing import keep_observed as kept
+
+    return await kept(store, run, folder, document)

@@ -28,7 +28,7 @@ class Journal:
         *payloads: Payload,
         subagent: SubagentId | None = None,
         generation: int | None = None,
-        also: Callable[[Connection], None] | None = None,
+        also: Callable[[Connection], object] | None = None,
     ) -> None:
         """Commit events, together with what `also` writes, and fold them. They belong to the subagent or generation."""
 

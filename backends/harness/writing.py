@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from backends.harness.curating import match_face
 from backends.harness.journal import Journal
 from backends.harness.ports import Consulted, Observed, Ports
 from backends.harness.report import report
 from store import blobs, observations
-from store.database import StoreError
+from store.database import Store, StoreError
 from store.domain.board import best_lane
 from store.domain.effect import given_and_cited
 from store.domain.events import Alert, GenerationObserved, SubagentCited, SubagentJudged
@@ -51,10 +53,7 @@ async def save_observed(
     lanes = await _with_citations(journal, ports, number, observed.document)
     observing = given_and_cited(observed.document, lanes)
     async with journal.editing:
-        # A person may have changed it while the observer read.
-        base = observations.load(journal.store, journal.run, observed.document.version) or Document(journal.run)
-        latest = observations.load(journal.store, journal.run) or base
-        document = merge_three(base, latest, observing, said="The observer has it otherwise.").document
+        document = _with_latest(journal, observing)
 
         def save(connection: Connection) -> None:
             at = journal.clock()
@@ -63,7 +62,7 @@ async def save_observed(
             for lane in lanes:
                 if lane.cited:
                     journal.append(connection, [SubagentCited(lane.cited)], subagent=lane.id)
-            version = observations.save(connection, document, author="observer", at=at)
+            version = observations.save(connection, document, author=observations.OBSERVER, at=at)
             known = len(live(document))
             payload = GenerationObserved(
                 version=version, known=known, added=observed.added, supported=observed.supported
@@ -74,6 +73,29 @@ async def save_observed(
         await journal.record(also=save)
     if consult is not None:
         await _save_consulted(journal, number, observed, await consult(number))
+
+
+async def keep_observed(store: Store, run: str, folder: RunFolder, document: Document) -> tuple[Document, bool]:
+    """Keep what the observer made of the version that `document` says it is, where no engine works on the run; whoever
+    calls holds the run's lock. The latest version then, and whether it is a new one. StoreError, OSError."""
+    journal = Journal(store, run, time.time)
+    # What a person has changed in the file was there before.
+    await match_face(journal, folder)
+    before = observations.load(store, run)
+    found = _with_latest(journal, document)
+    await journal.record(
+        also=lambda connection: observations.save(connection, found, author=observations.OBSERVER, at=journal.clock())
+    )
+    await match_face(journal, folder, last=True)
+    latest = observations.load(store, run) or document
+    return latest, before is None or latest.version != before.version
+
+
+def _with_latest(journal: Journal, observed: Document) -> Document:
+    """What the observer made of a version, in the latest one: a person may have changed it while the observer read."""
+    base = observations.load(journal.store, journal.run, observed.version) or Document(journal.run)
+    latest = observations.load(journal.store, journal.run) or base
+    return merge_three(base, latest, observed, said="The observer has it otherwise.").document
 
 
 async def _with_citations(journal: Journal, ports: Ports, number: int, document: Document) -> list[Lane]:
