@@ -42,6 +42,7 @@ def test_lanes_cost_what_lanes_of_their_model_did_last() -> None:
     known = board(lane(1, 1, 9.0), lane(2, 1, 1.0), lane(2, 2, 3.0), lane(2, 3, 8.0, model="big"))
     found = outlook(known, plans("", "", "big"), 0.0)
     assert (found.expected, found.low, found.high) == (2.0 + 2.0 + 8.0, 1.0 + 1.0 + 8.0, 3.0 + 3.0 + 8.0)
+    assert found.based_on == 3, "not the lane of an earlier generation"
     assert found.spent.usd == 21.0
     assert found.most == 15.0
 

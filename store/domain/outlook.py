@@ -13,8 +13,8 @@ from store.domain.strategy import LanePlan
 class Outlook:
     """Money in US dollars. `spent` is what the run has used; `expected` what the next generation costs when its lanes
     cost what lanes of their model did on average, `low` and `high` when they cost what the cheapest and the dearest
-    did: None where no price is known. `based_on` counts those lanes. `most` is the most that limits let it cost, None
-    without such a limit."""
+    did: None where no price is known. `based_on` counts the lanes that this rests on. `most` is the most that limits
+    let it cost, None without such a limit."""
 
     spent: Spend
     expected: float | None
@@ -27,8 +27,9 @@ class Outlook:
 def outlook(board: Board, plans: Sequence[LanePlan], now: float) -> Outlook:
     """What these lanes may cost."""
     over = [lane for generation in board.generations.values() for lane in generation.lanes.values() if _tells(lane)]
-    costs = [_of_model(over, plan.strategy.model or board.task.model) for plan in plans]
-    known = [each for each in costs if each]
+    models = [plan.strategy.model or board.task.model for plan in plans]
+    costs = {model: _of_model(over, model) for model in models}
+    known = [costs[model] for model in models if costs[model]]
     spent = board.spent(now)
     limits = [board.task.limits.with_own(plan.strategy.limits).usd for plan in plans]
     bounded = [limit for limit in limits if limit is not None]
@@ -43,7 +44,7 @@ def outlook(board: Board, plans: Sequence[LanePlan], now: float) -> Outlook:
         expected=sum(sum(each) / len(each) for each in known) if complete else None,
         low=sum(map(min, known)) if complete else None,
         high=sum(map(max, known)) if complete else None,
-        based_on=len({id(lane) for lane in over}),
+        based_on=sum(map(len, costs.values())),
         most=most,
     )
 
