@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from store.domain.observations.merging import EVIDENCE, priority
+from store.domain.observations.merging import EVIDENCE, better, priority
 from store.domain.observations.model import Author, Document, Note, Observation, Status, Subject, free_id
 
 _OF_ITS_RUN = frozenset({Subject.GOAL, Subject.USAGE})
@@ -49,7 +49,7 @@ def _goes_on(observation: Observation) -> bool:
 
 def _together(old: Observation, new: Observation) -> Observation:
     """One observation of two runs."""
-    theirs = new.author is Author.OPERATOR or (old.author is not Author.OPERATOR and _better(new, old))
+    theirs = new.author is Author.OPERATOR or (old.author is not Author.OPERATOR and better(new.claim, old.claim))
     words, other = (new, old) if theirs else (old, new)
     # Who measured otherwise, or supports another claim on the same edits, is counted against it.
     attempts = {*words.attempts, *(other.attempts if other.claim == words.claim else ())}
@@ -70,12 +70,3 @@ def _together(old: Observation, new: Observation) -> Observation:
     if joined.author is Author.OPERATOR:
         return joined
     return replace(joined, priority=priority(joined.subject, joined.claim, len(joined.attempts)))
-
-
-_EFFECT = ("worse", "failed attempt", "half-working fix", "fix")
-"""Claims on one set of edits, from the worst to the best: the best that anybody measured stands."""
-
-
-def _better(one: Observation, other: Observation) -> bool:
-    ranks = [_EFFECT.index(o.claim) if o.claim in _EFFECT else -1 for o in (one, other)]
-    return ranks[0] > ranks[1]

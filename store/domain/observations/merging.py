@@ -44,6 +44,11 @@ def priority(subject: Subject, claim: Claim, attempts: int) -> Priority:
     return often if attempts >= 2 else once
 
 
+def better(claim: Claim, other: Claim) -> bool:
+    """Whether one claim on a set of edits says more for them than another does."""
+    return _EFFECT.get(claim, -1) > _EFFECT.get(other, -1)
+
+
 def merge(document: Document, findings: Sequence[Observation]) -> Document:
     """The document with the findings in it. Merging the same findings again changes nothing.
 
@@ -77,10 +82,10 @@ def _heirs(known: dict[str, Observation], observation: Observation) -> list[Obse
 
 def _joined(old: Observation, new: Observation) -> Observation:
     """One observation of two findings on the same subject."""
-    better = old.author is not Author.OPERATOR and _EFFECT.get(new.claim, 0) > _EFFECT.get(old.claim, 0)
-    first = new if better else old
+    replaces = old.author is not Author.OPERATOR and better(new.claim, old.claim)
+    first = new if replaces else old
     counted = {*old.attempts, *old.contradicted_by}
-    if better:
+    if replaces:
         attempts = set(new.attempts)
         evidence = (*new.evidence, *(e for e in old.evidence if e.subagent not in new.attempts))
     else:
