@@ -86,6 +86,15 @@ class Face:
             new.unlink(missing_ok=True)
 
 
+def write_face(path: Path, text: str) -> None:
+    """Write the file where nobody edits it, so that a reader sees the old text or the new one. OSError."""
+    new = written(path, text)
+    try:
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def written(path: Path, text: str) -> Path:
     """The text in a file of its own beside `path`, safe on the disk. OSError."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.new-", dir=path.parent)

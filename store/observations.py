@@ -1,11 +1,7 @@
-"""Observations in the store: every version of a run's document, and its face as a file."""
+"""Observations in the store: every version of a run's document."""
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -122,21 +118,6 @@ class Past:
         """What can be taken back, and done again."""
         mine = (one for one in versions(self._store, self._run) if one.author == OPERATOR)
         return stacks((one.version, one.undoes) for one in mine)
-
-
-def write_face(path: Path, text: str) -> None:
-    """Write the file so that a reader sees the old text or the new one, never half of either. OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_bytes(text))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _told(connection: Connection, run: str) -> dict[int, tuple[str, int]]:

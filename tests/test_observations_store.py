@@ -25,6 +25,7 @@ from store.domain.observations import (
     render,
 )
 from store.domain.observations.history import Stacks
+from store.face import write_face
 
 RUN = "k7m2p"
 WHO = SubagentId(RUN, 1, 2)
@@ -119,8 +120,8 @@ def test_nothing_is_there_before_the_first(store: Store) -> None:
 
 def test_the_face_is_replaced_whole(tmp_path: Path) -> None:
     face = tmp_path / "observations.md"
-    observations.write_face(face, "old\n")
-    observations.write_face(face, "new é\n")
+    write_face(face, "old\n")
+    write_face(face, "new é\n")
     assert face.read_text("utf-8") == "new é\n"
     assert list(tmp_path.iterdir()) == [face]
 
@@ -129,17 +130,17 @@ def test_a_face_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     face = tmp_path / "observations.md"
     face.mkdir()
     with pytest.raises(OSError):
-        observations.write_face(face, "text")
+        write_face(face, "text")
     assert list(tmp_path.iterdir()) == [face]
 
 
 def test_a_writer_that_is_killed_leaves_the_old_text_or_the_new(tmp_path: Path) -> None:
     face = tmp_path / "observations.md"
-    observations.write_face(face, "0\n" * 200_000)
+    write_face(face, "0\n" * 200_000)
     program = textwrap.dedent(
         f"""
         from pathlib import Path
-        from store.observations import write_face
+        from store.face import write_face
         print("ready", flush=True)
         n = 0
         while True:

@@ -42,6 +42,7 @@ from store.domain.safe_text import safe_line
 from store.domain.states import RunState
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, SandboxKind, Task
+from store.face import write_face
 from store.home import Home
 from store.recording import CallEnd, CallStart, new_call_id, record_call
 
@@ -280,7 +281,7 @@ def _face(store: "Store", home: Home, run: str) -> None:
     """The observations as a file."""
     text = observations.text(store, run)
     if text is not None:
-        observations.write_face(home.folder(run).create().observations, text)
+        write_face(home.folder(run).create().observations, text)
 
 
 def _results(lane: _Lane, news: Sequence[dict[str, Any]], at: float, moment: _Moment) -> None:

@@ -22,9 +22,9 @@ from store.domain.canonical import canonical, digest, kept_key
 from store.domain.events import RunImported
 from store.domain.kept import bare, role_of
 from store.exact import loads
+from store.face import write_face
 from store.gathering import driver_of
 from store.home import Home
-from store.observations import write_face
 from store.portable import outgoing
 from store.portable.container import Part, Seal, TapeFileError, parts
 from store.portable.hiding import Decode
