@@ -1,7 +1,8 @@
 import pytest
 
-from backends.observer.errors import crashes, missing, telling_line
+from backends.observer.errors import crashes, missing
 from backends.observer.findings import masked
+from backends.observer.telling import telling_line
 
 TRACEBACK = """\
 oversold
@@ -131,6 +132,39 @@ def test_the_telling_line_names_the_error() -> None:
     # Exit code 1 with nothing that looks like an error is a plain no.
     assert telling_line("some\ndiff\n", 1) is None
     assert telling_line("some\nwords\n", 2) == ("words", 5)
+
+
+MAVEN = """\
+[INFO] compiling
+[ERROR] /w/A.java:[12,5] cannot find symbol
+[INFO] BUILD FAILURE
+[ERROR] To see the full stack trace of the errors, re-run Maven with the -e switch.
+Finished: FAILURE"""
+NPM = """\
+src/a.ts(3,7): error TS2322: Type 'string' is not assignable
+npm ERR! code 2
+npm ERR! A complete log of this run can be found in: /root/x.log"""
+CI = """\
+2022-05-19T22:22:36.7230713Z fatal: No tags can describe '60a1'.
+2022-05-19T22:22:36.7667501Z ##[error]Process completed with exit code 1."""
+RUST = """\
+error[E0382]: use of moved value: `lock`
+error: aborting due to 1 previous error"""
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("a.c:12:5: error: 'lck' undeclared\nmake: *** [Makefile:3: all] Error 1", "a.c:12:5: error: 'lck' undeclared"),
+        (MAVEN, "[ERROR] /w/A.java:[12,5] cannot find symbol"),
+        (NPM, "src/a.ts(3,7): error TS2322: Type 'string' is not assignable"),
+        (CI, "fatal: No tags can describe '60a1'."),
+        (RUST, "error[E0382]: use of moved value: `lock`"),
+        ("\x1b[31mError: \x1b[0mFailed to install it\nexit status 1", "\x1b[31mError: \x1b[0mFailed to install it"),
+    ],
+)
+def test_a_line_that_says_only_that_it_failed_tells_nothing(output: str, told: str) -> None:
+    assert telling_line(output, 2) == (told, output.index(told))
 
 
 def test_masks_take_out_what_differs_and_leave_words() -> None:

@@ -98,6 +98,21 @@ def test_failed_commands_and_commands_without_end(store: Store, recorder: Record
     ]
 
 
+def test_what_is_missing_hides_no_other_reason_and_two_reasons_are_not_one(store: Store, recorder: Recorder) -> None:
+    lost = "sh: 1: bc: not found\n"
+    tape = recorder.tape(1, 1)
+    tape.turn("", run("make a", 2, f"{lost}stock.c:12:5: error: 'lock' undeclared\nmake: *** [Makefile:3: a] Error 2"))
+    tape.turn("", run("make b", 2, "ld: error: undefined symbol: reserve\nmake: *** [Makefile:3: a] Error 2"))
+    tape.turn("", run("make c", 127, f"{lost}make: *** [Makefile:3: c] Error 127"))
+    tape.turn("I stop.")
+    tape.end(Ending.SUBMITTED)
+    assert [o.text for o in about(seen(store), Subject.ENVIRONMENT)] == ["`bc` is not there: `sh: 1: bc: not found`."]
+    assert [o.text.partition(": ")[2] for o in about(seen(store), Subject.ERROR)] == [
+        "`stock.c:12:5: error: 'lock' undeclared`.",
+        "`ld: error: undefined symbol: reserve`.",
+    ]
+
+
 def test_a_module_of_the_project_is_no_part_of_the_environment(store: Store, recorder: Recorder) -> None:
     tape = recorder.tape(1, 1)
     trace = CRASH.split("KeyError:")[0] + "ModuleNotFoundError: No module named '{}'"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from backends.observer.telling import NAMES_ERROR
+
 _PREFIX = r"^[ \t|+]*"
 _TRACEBACK = re.compile(_PREFIX + r"Traceback \(most recent call last\):$", re.MULTILINE)
 _FRAME = re.compile(r'File "([^"\n]+)", line \d+(?:, in (\S+))?')
@@ -30,12 +32,6 @@ _FOREIGN = re.compile(
     r"/rustc/|\.cargo/|go/pkg/mod/|^(?:java|javax|jdk|sun|org\.junit|org\.gradle)\b|library/(?:std|core|test)/"
 )
 
-_ERROR_LINE = re.compile(
-    r"\b(?:error|fatal|panic|exception|cannot|can't|could not|couldn't|unable to|denied|not found|no such|no module|"
-    r"refused|failed|failure|invalid|unrecognized|undefined|unknown|abort(?:ed)?|killed|segmentation fault|no rule|"
-    r"unexpected|unsupported|missing|usage)\b",
-    re.IGNORECASE,
-)
 _MISSING = re.compile(
     r"(?:^|[\s:])([\w.+/-]+): command not found\b|^\S*sh: (?:line )?\d+: ([\w.+/-]+): not found$|"
     r"^make(?:\[\d+\])?: ([\w.+/-]+): (?:Command not found|No such file or directory)$|"
@@ -97,23 +93,9 @@ def missing(output: str) -> tuple[str, str, int] | None:
 def complaint(output: str) -> str | None:
     """The line in which a program says that it could not do what it was asked, where that is all that it says."""
     lines = [line.strip() for line in output.strip().split("\n") if line.strip()]
-    if 0 < len(lines) <= _FEW and _COMPLAINS.match(lines[-1]) and _ERROR_LINE.search(lines[-1]):
+    if 0 < len(lines) <= _FEW and _COMPLAINS.match(lines[-1]) and NAMES_ERROR.search(lines[-1]):
         return lines[-1]
     return None
-
-
-def telling_line(output: str, exit_code: int) -> tuple[str, int] | None:
-    """The line that says why a command failed, and its place: the last that names an error. Where none does, the last
-    line, unless the exit code is 1, which is also a plain "no"."""
-    last: tuple[str, int] | None = None
-    named: tuple[str, int] | None = None
-    start = 0
-    for line in output.split("\n"):
-        if (text := line.strip()) and any(map(str.isalnum, text)):
-            last = (text, start + line.index(text))
-            named = last if _ERROR_LINE.search(text) else named
-        start += len(line) + 1
-    return named or (last if exit_code != 1 else None)
 
 
 def _python(output: str, root: str) -> Iterator[Crash]:

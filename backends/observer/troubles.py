@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from backends.observer.attempt import Attempt, Step
+from backends.observer.attempt import Attempt, Ran, Step
 from backends.observer.calls import alike, changed, differing, without_inputs
-from backends.observer.errors import Crash, complaint, crashes, missing, telling_line
+from backends.observer.errors import Crash, complaint, crashes, missing
 from backends.observer.evidence import argument, line, span
 from backends.observer.findings import finding, marked, quoted
 from backends.observer.shell import prints_files, runs_check
+from backends.observer.telling import MARKED, strength, telling_line
 from store.domain import failures
 from store.domain.looking import only_looks
 from store.domain.observations import Claim, Evidence, Observation, Subject
@@ -16,6 +17,8 @@ from store.domain.reported import reported
 
 SPANS = 12
 """The most places that one attempt is quoted from for one error: the first ones, and the last."""
+_GONE = 127
+"""A shell's exit code for a program that isn't there."""
 _OTHERS = 3
 """Other wordings of an error, and ways past it, that a text has."""
 
@@ -75,22 +78,35 @@ def troubles(attempt: Attempt) -> Iterator[Trouble]:
                     _at(attempt, step, ""),
                     command,
                 )
-        elif gone := missing(ran.output):
-            yield _lacks(attempt, step, gone[0], gone[1], ran.start + gone[2])
-        elif failures.find(ran.output) is None and (told := telling_line(ran.output, ran.exit_code or 0)):
-            text, start = told
-            yield Trouble(
-                attempt,
-                step,
-                Subject.ERROR,
-                Claim.FACT,
-                marked(Subject.ERROR, "exit", text),
-                f"{quoted(command, 100)} failed with exit code {ran.exit_code}: ",
-                text,
-                "",
-                _at(attempt, step, text, ran.start + start),
-                f"{command}\n{text}",
-            )
+        else:
+            yield from _failed(attempt, step, ran)
+
+
+def _failed(attempt: Attempt, step: Step, ran: Ran) -> Iterator[Trouble]:
+    """A command that ended in failure and crashed nowhere. What is missing on the machine need not be why it failed: a
+    script may go on without it."""
+    gone = missing(ran.output)
+    if gone is not None:
+        yield _lacks(attempt, step, gone[0], gone[1], ran.start + gone[2])
+    told = telling_line(ran.output, ran.exit_code or 0)
+    if failures.find(ran.output) is not None or told is None:
+        return
+    text, start = told
+    if gone is not None and (ran.exit_code == _GONE or text in gone[1] or gone[1] in text or strength(text) < MARKED):
+        return
+    command = step.argument("command")
+    yield Trouble(
+        attempt,
+        step,
+        Subject.ERROR,
+        Claim.FACT,
+        marked(Subject.ERROR, "exit", text),
+        f"{quoted(command, 100)} failed with exit code {ran.exit_code}: ",
+        text,
+        "",
+        _at(attempt, step, text, ran.start + start),
+        f"{command}\n{text}",
+    )
 
 
 def told(met: Sequence[Trouble], attempts: Sequence[Attempt]) -> Iterator[Observation]:
