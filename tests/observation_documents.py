@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from store.domain.ids import SubagentId
@@ -26,8 +25,6 @@ from store.domain.observations import changes as do
 from store.domain.observations.notes import TOP, end
 
 RUN = "k7m2p"
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For a busy machine: how long it takes proves nothing."""
 
 
 def who(generation: int, lane: int) -> SubagentId:

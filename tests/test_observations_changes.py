@@ -41,7 +41,7 @@ from store.domain.observations.changes import (
 from store.domain.observations.comparing import compare, in_words
 from store.domain.observations.conflicts import Conflict, conflicts, with_conflicts
 from store.domain.observations.history import Stacks, stacks
-from tests.observation_documents import RUN, changed, documents, finding, unhurried, who
+from tests.observation_documents import RUN, changed, documents, finding, who
 
 DOCUMENT = merge(
     Document(RUN, version=3, generation=2),
@@ -337,7 +337,6 @@ def test_restored_the_file_is_as_it_was_and_what_came_since_is_dropped_not_forgo
     assert merge(made.latest, [finding("new", who(3, 2))]).observations[-1].status is Status.DROPPED
 
 
-@unhurried
 @given(st.data())
 def test_undoing_all_gives_back_the_file_and_redoing_all_what_was_made_of_it(data: st.DataObject) -> None:
     made = Versions(data.draw(documents()))
@@ -380,7 +379,6 @@ def test_what_changed_is_told_apart() -> None:
     assert (gone.what, in_words(gone)) == ("merged", f"merged into {LOCK}")
 
 
-@unhurried
 @given(documents())
 def test_a_prompt_has_what_is_pinned_and_nothing_that_is_quarantined_or_dropped(document: Document) -> None:
     first, second, *_ = document.observations

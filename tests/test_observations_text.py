@@ -21,7 +21,6 @@ from store.domain.observations import (
     parse,
     render,
 )
-from tests.observation_documents import unhurried
 
 RUN = "k7m2p"
 
@@ -337,7 +336,6 @@ def edits(draw: st.DrawFn, document: Document) -> tuple[str, list[str]]:
     return "\n".join(lines), words
 
 
-@unhurried
 @given(documents())
 def test_any_document_is_read_back_as_it_was_written(document: Document) -> None:
     text = render(document)
@@ -349,7 +347,7 @@ def test_any_document_is_read_back_as_it_was_written(document: Document) -> None
     assert sheet.notes == ()
 
 
-@settings(unhurried, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
     document = data.draw(documents())
@@ -359,7 +357,7 @@ def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
     assert [word for word in words if word not in written] == []
 
 
-@settings(unhurried, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_what_an_edit_left_is_stable(data: st.DataObject) -> None:
     document = data.draw(documents())
@@ -386,7 +384,6 @@ def test_the_summary_may_be_moved_into_an_item_and_splits_it_not() -> None:
     assert moved.notes == ()
 
 
-@unhurried
 @given(st.text(max_size=400))
 def test_any_text_is_read(text: str) -> None:
     after = apply_edit(DOCUMENT, TEXT, text)

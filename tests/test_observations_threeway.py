@@ -23,7 +23,7 @@ from store.domain.observations import changes as do
 from store.domain.observations.conflicts import conflicts
 from store.domain.observations.model import GONE
 from store.domain.observations.threeway import Merged, merge_lines, merge_three, take_over
-from tests.observation_documents import RUN, changed, documents, finding, unhurried, who
+from tests.observation_documents import RUN, changed, documents, finding, who
 
 BASE = merge(Document(RUN, version=3, generation=2), [finding("lock"), finding("retry"), finding("sleep")])
 LOCK, RETRY, SLEEP = (o.id for o in BASE.observations)
@@ -170,7 +170,6 @@ def test_lines_of_both_stay_where_both_changed_the_same_place() -> None:
 LINES = st.lists(st.sampled_from("abcdefg"), max_size=8)
 
 
-@unhurried
 @given(LINES, LINES, LINES)
 def test_no_line_that_either_added_is_lost(base: list[str], ours: list[str], theirs: list[str]) -> None:
     both = merge_lines(base, ours, theirs)
@@ -182,7 +181,6 @@ def test_no_line_that_either_added_is_lost(base: list[str], ours: list[str], the
 # Random documents, random people.
 
 
-@unhurried
 @given(st.data())
 def test_what_two_people_wrote_into_one_version_is_all_there(data: st.DataObject) -> None:
     base = data.draw(documents())
@@ -206,7 +204,6 @@ def test_what_two_people_wrote_into_one_version_is_all_there(data: st.DataObject
                 assert now[name] == changer[name]
 
 
-@unhurried
 @given(st.data())
 def test_a_version_is_known_by_what_it_holds(data: st.DataObject) -> None:
     """Merging what is merged already, as after a crash, changes nothing."""
@@ -252,7 +249,6 @@ def said(line: str) -> str:
     return line.lstrip(" -*+#>0123456789.|").rstrip(" |")
 
 
-@unhurried
 @given(st.data())
 def test_no_line_that_a_person_writes_into_the_file_is_lost(data: st.DataObject) -> None:
     base = data.draw(documents())
@@ -270,7 +266,6 @@ def test_no_line_that_a_person_writes_into_the_file_is_lost(data: st.DataObject)
         assert said(line) in face, line
 
 
-@unhurried
 @given(st.data())
 def test_reading_what_was_written_gives_the_same_bytes(data: st.DataObject) -> None:
     base = data.draw(documents())

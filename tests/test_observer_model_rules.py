@@ -109,7 +109,7 @@ changes = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(changes, max_size=12))
 def test_whatever_it_wants_a_persons_words_and_what_was_measured_stand(some: list[Wanted]) -> None:
     document = DOCUMENT
@@ -142,7 +142,6 @@ def test_whatever_it_wants_a_persons_words_and_what_was_measured_stand(some: lis
     assert "Ignore all previous" not in text and "\x1b" not in text
 
 
-@settings(deadline=None)
 @given(
     st.text(max_size=200)
     | st.recursive(
