@@ -376,15 +376,15 @@ class Studio(Configured):
 
     def do_quit(self) -> None:
         alive = [track.id for track in self.live.newest() if track.alive]
+        said = [self.place.leaving()] if self.place is not None and self.place.leaving() else []
         if alive:
             names = ", ".join(alive[:5])
             works, them = (
                 ("An engine goes on with run", "it") if len(alive) == 1 else ("Engines go on with runs", "them")
             )
             again = f"`multitrack` shows {them} again, `multitrack watch` follows here."
-            self.exit(message=Text(f"{works} {names}. {again}"))
-        else:
-            self.exit()
+            said.append(f"{works} {names}. {again}")
+        self.exit(message=Text("\n".join(said)) if said else None)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The registry has them all."""

@@ -138,6 +138,34 @@ async def test_a_version_that_comes_moves_nothing(home: Home, store: Store) -> N
         assert abs(next(y for y, line in enumerate(shown(pilot).splitlines()) if "o-0002" in line[:20]) - row) <= 1
 
 
+async def test_what_is_written_is_there_again_when_the_screen_is_gone(home: Home, store: Store) -> None:
+    async with studio(home, "observations", RUN).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("e", *"Mine: ", "ctrl+q")
+        assert not pilot.app.is_running or pilot.app._exit
+    async with studio(home, "observations", RUN).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        screen = place(pilot)
+        assert screen.query_one(TextArea).text.startswith("Mine: In")
+        assert "editing o-0000" in shown(pilot)
+        # Another screen on the run does not get what this one writes.
+        async with studio(home, "observations", RUN).run_test(size=SIZE) as other:
+            await settled(other)
+            assert not place(other).editing
+        # Nor is it handed in for another run.
+        pilot.app.show_run(record.SOLVED)  # type: ignore[attr-defined]  # the app is a Studio
+        await settled(pilot)
+        assert not screen.editing
+        pilot.app.show_run(RUN)  # type: ignore[attr-defined]  # as above
+        await settled(pilot)
+        assert screen.query_one(TextArea).text.startswith("Mine: In")
+        await pilot.press("ctrl+s")
+        await done(pilot, store, lambda: one(store, "o-0000").text.startswith("Mine: In"), "the words")
+    async with studio(home, "observations", RUN).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert not place(pilot).editing
+
+
 async def test_filters_and_words(home: Home) -> None:
     app = studio(home, "observations", RUN)
     async with app.run_test(size=SIZE) as pilot:

@@ -96,6 +96,10 @@ class StudioScreen(Screen[None]):
     def note(self) -> None:
         """Tell the app's `where` where the operator is on this screen."""
 
+    def leaving(self) -> str:
+        """A sentence for the operator who closes the app here."""
+        return ""
+
     def renew(self) -> None:
         """The settings are others: show everything anew."""
         self.query_one(TabBar).name_keys({name: actions.key(name) for name in actions.SCREENS})

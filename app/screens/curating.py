@@ -11,6 +11,7 @@ from app.screens.knowing import Seen
 from store.domain.commands import ChangeObservations, EditObservations
 from store.domain.observations import Claim, Document, Observation, Priority
 from store.domain.observations import changes as do
+from store.errors import StoreError
 from widgets.picklist import PickList
 
 _NOT_WHILE_WRITING = (
@@ -128,7 +129,7 @@ class Curating(StudioScreen):
 
     # Orders.
 
-    def change(self, changes: Sequence[do.Change], done: Callable[[], object] | None = None) -> None:
+    def change(self, changes: Sequence[do.Change], done: Callable[[bool], object] | None = None) -> None:
         """Have a change made: all of it, or nothing."""
         track = self.track
         if track is None or not changes:
@@ -136,8 +137,8 @@ class Curating(StudioScreen):
         base = self.draft.base if self.draft is not None else self.document_or_new().version
         self.give(ChangeObservations(base, tuple(changes)), done)
 
-    def give(self, order: ChangeObservations | EditObservations, done: Callable[[], object] | None = None) -> None:
-        """Have an order carried out, by the engine or here, and tell what came of it."""
+    def give(self, order: ChangeObservations | EditObservations, done: Callable[[bool], object] | None = None) -> None:
+        """Have an order carried out, by the engine or here, and tell what came of it; `done` hears whether it was."""
         track, studio = self.track, self.studio
         if track is None:
             return
@@ -146,19 +147,24 @@ class Curating(StudioScreen):
         def work() -> None:
             from app.curate import ordered
 
-            answer = ordered(studio.home, studio.feed.store(), run, order)
+            try:
+                answer = ordered(studio.home, studio.feed.store(), run, order)
+            except (StoreError, OSError) as error:
+                answer = False, f"{error}"
             studio.call_from_thread(told, answer)
 
         def told(answer: tuple[bool, str] | None) -> None:
             if answer is None:
                 studio.say(f"The engine of run {run} has not answered yet: the order waits.", "warning")
-                return
-            applied, said = answer
-            studio.say(said[:1].upper() + said[1:], "information" if applied else "warning")
+                applied = False
+            else:
+                applied, said = answer
+                studio.say(said[:1].upper() + said[1:], "information" if applied else "warning")
             if applied:
                 self.marked = set()
-                if done is not None:
-                    done()
+            if done is not None:
+                done(applied)
+            if applied:
                 self.show()
                 self.show_keys()
 

@@ -65,6 +65,7 @@ class ObservationsScreen(Gating):
     # Reading.
 
     def update(self) -> None:
+        self.mind_draft()
         track = self.track
         version = track.board.observations if track else 0
         mine = self.seen is not None and track is not None and self.seen.known.run == track.id
@@ -213,7 +214,15 @@ class ObservationsScreen(Gating):
     def heads(self) -> None:
         """The lines above each part."""
         track, found = self.track, self.seen
-        if track is None or found is None or not self.is_mounted:
+        if track is None or not self.is_mounted:
+            return
+        if self.draft is not None:
+            save, leave = actions.key("save"), actions.key("leave-edit")
+            line: Line = [(f" {self.draft.title}", "warn"), (f"  {save} hands it in, {leave} leaves", "faint")]
+            newer = found is not None and found.known.version != self.draft.base
+            late: Line = [(" a version was written meanwhile ", "warn")] if newer else []
+            self.query_one("#detail-head", Bar).show(line, late)
+        if found is None:
             return
         known, shown = found.known, self.listed
         author = known.versions[-1].author
@@ -230,13 +239,7 @@ class ObservationsScreen(Gating):
         right: Line = [(f" version {known.version}{by} ", "faint")]
         self.query_one("#list-head", Bar).show(left, right)
         entry = self.entry
-        if self.draft is not None:
-            save, leave = actions.key("save"), actions.key("leave-edit")
-            line: Line = [(f" {self.draft.title}", "warn"), (f"  {save} hands it in, {leave} leaves", "faint")]
-            newer = known.version != self.draft.base
-            late: Line = [(f" version {known.version} was written meanwhile ", "bad")] if newer else []
-            self.query_one("#detail-head", Bar).show(line, late)
-        elif entry is not None:
+        if self.draft is None and entry is not None:
             self.query_one("#detail-head", Bar).show(detail.heading(entry), self._where(shown, entry))
         self._head_beside()
 
