@@ -177,6 +177,15 @@ def test_who_had_it_and_who_cited_it_is_kept_with_it() -> None:
     assert given_and_cited(noted, lanes).observations[0].cited_by == ()
 
 
+def test_who_had_one_that_was_merged_or_split_counts_for_what_it_became() -> None:
+    lanes = [lane("one", 2, 1, "o-aaaa"), lane("one", 2, 2, "o-bbbb")]
+    lanes[0].cited = (citation("o-aaaa", shown=None),)
+    merged = observation("o-aaaa", status=Status.DROPPED, merged_into=("o-bbbb",))
+    noted = given_and_cited(document("one", merged, observation("o-bbbb")), lanes)
+    assert [o.given_to for o in noted.observations] == [(lanes[0].id,), (lanes[0].id, lanes[1].id)]
+    assert [o.cited_by for o in noted.observations] == [(lanes[0].id,), (lanes[0].id,)]
+
+
 def test_citations_are_counted_with_what_the_tape_shows() -> None:
     lanes = [lane("one", 1, at, "o-aaaa") for at in (1, 2, 3)]
     lanes[0].cited, lanes[1].cited = (citation("o-aaaa", shown=True),), (citation("o-aaaa", shown=False),)

@@ -85,6 +85,17 @@ def test_what_is_pinned_is_kept_from_nobody() -> None:
             assert set(plan.without) <= {o.id for o in known.observations[4:]}
 
 
+def test_runs_draw_different_lots() -> None:
+    drawn = {
+        (plan.lane, plan.without)
+        for seed in range(40)
+        for plan in dealt(plans(5), document(6), CAP, seed=seed, generation=2)
+        if plan.without
+    }
+    assert {lane for lane, _ in drawn} == {1, 2, 3, 4}
+    assert len({without for _, without in drawn}) == 6
+
+
 def test_lots_are_even_and_drawn_again_the_same() -> None:
     lanes, kept = Counter[int](), Counter[str]()
     for generation in range(400):

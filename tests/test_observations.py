@@ -1,5 +1,6 @@
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from store.domain.observations import (
     select,
     tokens,
 )
+from store.domain.observations.rereading import reread
 
 RUN = "k7m2p"
 EMPTY = Document(RUN)
@@ -163,7 +165,7 @@ def test_what_the_operator_wrote_stays_written() -> None:
     mine = replace(
         only(document),
         text="It is the lock.",
-        priority=Priority.POSSIBLE,
+        priority=Priority.INFORMATIONAL,
         claim=Claim.HYPOTHESIS,
         status=Status.EDITED,
         author=Author.OPERATOR,
@@ -172,11 +174,33 @@ def test_what_the_operator_wrote_stays_written() -> None:
     after = only(document)
     assert (after.text, after.priority, after.claim, after.status) == (
         "It is the lock.",
-        Priority.POSSIBLE,
+        Priority.INFORMATIONAL,
         Claim.HYPOTHESIS,
         Status.EDITED,
     )
     assert after.attempts == (who(1, 1), who(2, 1))
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        {"author": Author.OPERATOR, "text": "Mine."},
+        {"status": Status.KEPT},
+        {"status": Status.PINNED},
+        {"status": Status.QUARANTINED},
+        {"status": Status.DROPPED},
+        {"author": Author.MODEL, "text": "A model's."},
+    ],
+)
+def test_reading_a_tape_again_changes_only_what_the_rules_wrote_and_nobody_decided_on(decided: dict[str, Any]) -> None:
+    """The attempt shows it no more."""
+    open_ = merge(EMPTY, [found(who(1, 1))])
+    assert only(reread(open_, [who(1, 1)], [])).status is Status.EXPIRED
+    otherwise = [replace(found(who(1, 1)), text="In other words.")]
+    assert only(reread(open_, [who(1, 1)], otherwise)).text == "In other words."
+    settled = replace(open_, observations=(replace(only(open_), **decided),))
+    assert reread(settled, [who(1, 1)], []) == settled
+    assert reread(settled, [who(1, 1)], otherwise) == settled
 
 
 def test_evidence_that_was_struck_out_stays_out() -> None:
