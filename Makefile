@@ -43,7 +43,7 @@ lint: $(VENV)/.dev
 	@.ci/requirements
 
 bench: $(VENV)/.dev
-	@for name in startup long_conversation proxy docker panes tree search playback; do $(BIN)/python -m bench.$$name || exit; done
+	@for name in startup long_conversation proxy docker panes tree search playback observer; do $(BIN)/python -m bench.$$name || exit; done
 
 dist: $(VENV)/.dev
 	@$(BIN)/python -m build --no-isolation --outdir dist .

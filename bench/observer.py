@@ -1,10 +1,10 @@
 """What the observer's rules make of recorded conversations: what they miss, what they repeat, how long they take.
 
-    python -m bench.observer FILE [--list]
+    python -m bench.observer [FILE] [--list]
 
 The file is JSON: an array of objects with `task_id`, `traj` (or `messages`), a conversation in OpenAI's format, and
-`reward`, 1.0 for solved. It is imported into a store of its own, which goes afterwards. `--list` prints every
-observation.
+`reward`, 1.0 for solved; without one it is what the tests have of tau-bench. It is imported into a store of its own,
+which goes afterwards. `--list` prints every observation.
 
 What is true is taken from the file, not from the rules: a tool's message that begins with the word "Error" is an error,
 and an attempt is valid when a model has answered in it. As no conversation of such a file failed to start, each is
@@ -12,6 +12,7 @@ also brought in spoiled in four ways, and should be judged for what it is then.
 """
 
 import json
+import lzma
 import re
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from store.domain.observations import Document, Priority, render, select, tokens
 from store.domain.states import Ending, Validity
 from store.home import Home
 
+RECORDED = Path(__file__).parent.parent / "tests" / "recorded" / "imports" / "tau-bench-airline-gpt-4o.json.xz"
 CAP = 3000
 """Tokens of observations that a prompt has room for, by default."""
 ALIKE = 0.85
@@ -110,12 +112,12 @@ def alike(document: Document) -> list[tuple[str, str]]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table."""
-    if not arguments:
-        print(__doc__)
-        return 0
-    path = Path(arguments[0])
-    told = conversations(path)
+    named = [argument for argument in arguments if argument != "--list"]
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(named[0]) if named else Path(folder, "tau-bench.json")
+        if not named:
+            path.write_bytes(lzma.decompress(RECORDED.read_bytes()))
+        told = conversations(path)
         home = Home(Path(folder)).create()
         with open_store(home.store) as store:
             at = time.time()
