@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import main
+from app.demo import demo_task
 from app.failure import CommandError, Exit
 from app.gate import of_task, remembered_by
 from app.remembering import Gate, gate, remembered
@@ -213,27 +215,19 @@ def test_what_may_be_remembered(waiting: Here, tmp_path: Path) -> None:
         assert remembered_by(store, board) == []
 
 
-def test_a_demo_starts_from_an_earlier_one(tmp_path: Path) -> None:
+def test_a_demo_starts_from_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.demo.demo_task", lambda *given, **more: replace(demo_task(*given, **more), lanes=2))
+
     def demo(*options: str) -> dict[str, object]:
-        line = [
-            runs.PYTHON,
-            "-P",
-            "-m",
-            "app",
-            "--home",
-            str(tmp_path / "home"),
-            "demo",
-            "--json",
-            "--sandbox",
-            "local",
-        ]
-        done = subprocess.run([*line, *options], capture_output=True, text=True, timeout=runs.DEADLINE, check=False)
-        assert done.returncode == 0, done.stderr
-        told: dict[str, object] = json.loads(done.stdout)
+        line = ["--home", str(tmp_path / "home"), "demo", "--json", "--sandbox", "local", "--generations", "1"]
+        assert main([*line, *options]) == Exit.FINE
+        told: dict[str, object] = json.loads(capsys.readouterr().out)
         return told
 
-    first = demo("--seed", "1", "--generations", "1")
-    second = demo("--seed", "2", "--generations", "1", "--remember", str(first["run"]), "--gate", "timeout=60")
+    first = demo("--seed", "1")
+    second = demo("--seed", "2", "--remember", str(first["run"]), "--gate", "timeout=60")
     with open_store(Home(tmp_path / "home").store) as store:
         known = observations.load(store, str(second["run"]))
     assert known is not None
