@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds to wait for the engine's answer."""
 
+UNDECIDED = "The engine of run {} has not answered yet: the order waits."
+"""What is said then."""
+
 Order = EditObservations | ChangeObservations
 
 
@@ -39,6 +42,13 @@ def ordered(home: "Home", store: "Store", run: str, order: Order) -> tuple[bool,
             if outcome(store, number) is None:
                 asyncio.run(curate(store, run, folder, number, order))
     return answer
+
+
+def told(run: str, answer: tuple[bool, str] | None) -> tuple[str, str]:
+    """What is said of an answer on the screen, and how serious that is."""
+    if answer is None:
+        return f"The engine of run {run} has not answered yet: the order waits.", "warning"
+    return answer[1][:1].upper() + answer[1][1:], "information" if answer[0] else "warning"
 
 
 def named(document: Document | None, names: Sequence[str]) -> list[Observation]:

@@ -11,13 +11,13 @@ from app import giving, noting
 from app.callnodes import reported
 from app.spots import OfBlock, OfLane, OfResult, OfRun, OfTool, OfTurn
 from app.trace import Trace
-from store import events
+from backends.observer.evidence import check_evidence
+from store import events, tapes
 from store.database import Store, open_store
-from store.domain.blocks import BlockKind
+from store.domain.blocks import BlockKind, blocks
 from store.domain.board import Board
 from store.domain.ids import SubagentId
-from store.domain.observations import Document, Priority, parse
-from store.domain.observations.editing import apply_edit
+from store.domain.observations import Document, Evidence, Priority
 from tests import record
 from widgets.minimap import marks, row_at
 
@@ -75,30 +75,27 @@ def test_the_operators_own_programs_come_first() -> None:
         giving.program({"EDITOR": 'vi "'}, "editor", none)
 
 
-def test_an_observation_stands_under_its_priority_and_is_read_back() -> None:
-    base = (
-        "# Observations\n\n## [important]\n\n- (o-1234 · fact) One.\n\n## [possible]\n\n## [informational]\n\nA note.\n"
-    )
-    text = noting.with_observation(
-        base, Priority.POSSIBLE, "The lock\nis missing.", "2.1 · turn 5", "oversold: 2\x1b[0m"
-    )
-    assert text.index("- The lock") > text.index("## [possible]")
-    assert text.index("- The lock") < text.index("## [informational]")
-    assert "\x1b" not in text
-    added = [item for item in parse(text).items if not item.id]
-    assert [(item.priority, item.lines[0]) for item in added] == [(Priority.POSSIBLE, "The lock")]
-    edited = apply_edit(Document("r2345", 1, 1), base, text)
-    (observation,) = (one for one in edited.observations if one.text.startswith("The lock"))
-    assert observation.priority is Priority.POSSIBLE
-    assert "Seen in 2.1 · turn 5: “oversold: 2" in observation.text
+def test_an_observation_of_what_no_message_has_says_where_it_was_seen() -> None:
+    seen = Evidence(WHO, "c", "n", 0, 0, 3, "two", 4)
+    assert noting.added("The lock.", Priority.POSSIBLE, "2.1", "two", seen).text == "The lock."
+    added = noting.added("The lock.\n", Priority.POSSIBLE, "2.1 · ended", "oversold: 2\x1b[0m", None)
+    assert added.text.startswith("The lock.\nSeen in 2.1 · ended: “oversold: 2")
+    assert "\x1b" not in added.text
+    assert not added.evidence
 
 
-@given(st.text(max_size=80), st.sampled_from(Priority), st.text(max_size=80))
-def test_one_more_observation_loses_nothing_of_the_others(words: str, priority: Priority, quote: str) -> None:
-    base = "# Observations\n\n## [important]\n\n- (o-1234 · fact) One.\n"
-    text = noting.with_observation(base, priority, words, "2.1 · turn 1", quote)
-    assert [item.id for item in parse(text).items if item.id] == ["o-1234"]
-    assert len([item for item in parse(text).items if not item.id]) == 1
+def test_an_observation_rests_on_the_first_line_that_a_node_says(store: Store) -> None:
+    ran = tool(store, 4)
+    for spot in (ran, OfResult(ran), ran.turn, OfBlock(WHO, 4, BlockKind.TEXT, ran.turn.calls[-1], 0)):
+        found = noting.evidence(store, spot)
+        assert found is not None, spot
+        text = blocks(tapes.node(store, found.node).message)[found.block].text
+        assert text[found.start : found.end] == found.quote
+        assert text[: found.start].strip() == ""
+        document = noting.added("Mine.", Priority.POSSIBLE, "", "", found).apply(Document(WHO.run))
+        assert not check_evidence(store, document)
+        assert document.observations[0].attempts == (WHO,)
+    assert noting.evidence(store, OfLane(WHO)) is None
 
 
 def test_usage_is_what_the_provider_said_in_every_protocol() -> None:

@@ -13,12 +13,16 @@ from app.screens.form import Form
 from app.screens.side import SideScreen
 from app.screens.traces import TracesScreen
 from app.spots import OfResult, OfTold, OfTurn
+from backends.observer.evidence import check_evidence
 from bench import bigrun
-from store import commands
+from store import commands, tapes
 from store.database import Store, open_store
+from store.domain.blocks import blocks
 from store.domain.board import Board
-from store.domain.commands import EditObservations, Fork
+from store.domain.commands import ChangeObservations, Fork
 from store.domain.ids import SubagentId
+from store.domain.observations import Document, Priority
+from store.domain.observations.changes import Add
 from store.home import Home
 from tests import record
 from tests.driving import settled, shown, studio, until
@@ -198,8 +202,14 @@ async def test_a_node_becomes_an_observation(home: Home, store: Store) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: commands.pending(store, record.LIVE), "the order")
     (order,) = [one.command for one in commands.pending(store, record.LIVE)]
-    assert isinstance(order, EditObservations)
-    assert "- The lock is not held across the refund.\n  Seen in 2.1 · turn 4: “" in order.text
+    assert isinstance(order, ChangeObservations)
+    (added,) = order.changes
+    assert isinstance(added, Add)
+    assert (added.text, added.priority) == ("The lock is not held across the refund.", Priority.IMPORTANT)
+    (seen,) = added.evidence
+    assert (seen.subagent, seen.turn) == (SubagentId(record.LIVE, 2, 1), 4)
+    assert seen.quote == blocks(tapes.node(store, seen.node).message)[seen.block].text[seen.start : seen.end]
+    assert not check_evidence(store, added.apply(Document(record.LIVE)))
 
 
 async def test_a_subagent_is_forked_from_a_turn(home: Home, store: Store) -> None:

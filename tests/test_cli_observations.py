@@ -77,7 +77,9 @@ def test_a_list_says_what_each_is_and_what_it_takes(seen: Here) -> None:
 
 def test_what_is_done_makes_a_version_and_the_file_says_it(seen: Here) -> None:
     names = {word: o.id for word, o in by_name(seen).items()}
-    assert do(seen, "pin", names["lock"], names["retry"]) == "The observations are kept as version 2.\n"
+    assert do(seen, "pin", names["lock"], names["retry"]) == (
+        f"Pinned {names['lock']}; pinned {names['retry']}. Kept as version 2.\n"
+    )
     do(seen, "quarantine", names["sleep"])
     do(seen, "edit", names["lock"], "No", "lock.")
     do(seen, "priority", "possible", names["retry"])
@@ -239,5 +241,5 @@ async def test_a_live_engine_carries_it_out(tmp_path: Path, capsys: pytest.Captu
         with RunLock(made.home.folder(made.run).lock):
             arguments = ["observations", made.run, "add", "Mine.", "--home", str(made.home.root)]
             assert await asyncio.to_thread(main, arguments) == Exit.FINE
-        assert capsys.readouterr().out == "The observations are kept as version 2.\n"
+        assert capsys.readouterr().out == "Added “Mine.”. Kept as version 2.\n"
         assert "Mine." in made.home.folder(made.run).observations.read_text()

@@ -231,9 +231,9 @@ async def test_edits_of_one_version_are_both_kept(tmp_path: Path) -> None:
         text = observations.text(made.store, made.run)
         assert text is not None
         applied, outcome = await made.answer(EditObservations(f"{text}\n- Mine.\n", 1))
-        assert (applied, outcome) == (True, "The observations are kept as version 2.")
+        assert (applied, outcome) == (True, "Edited the text. Kept as version 2.")
         applied, outcome = await made.answer(EditObservations(f"{text}\n- Mine as well.\n", 1))
-        assert (applied, outcome) == (True, "The observations are kept as version 3.")
+        assert (applied, outcome) == (True, "Edited the text. Kept as version 3.")
         file = made.home.folder(made.run).observations.read_text()
         assert "Mine." in file
         assert "Mine as well." in file
@@ -253,8 +253,8 @@ async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_pa
             applied, outcome = await made.answer(EditObservations(text.replace("Way 1 does not help.", words), 1))
             assert applied
         assert outcome == (
-            "The observations are kept as version 3. A conflict with what was changed meanwhile: both sides are in the "
-            "file."
+            "Edited the text. Kept as version 3. "
+            "A conflict with what was changed meanwhile: both sides are in the file."
         )
         file = made.home.folder(made.run).observations.read_text()
         assert "Way 1 is slow." in file
@@ -283,7 +283,7 @@ async def test_changes_are_made_all_or_none_and_taken_back(tmp_path: Path) -> No
         changes = (do.Pin(lesson.id), do.Add("Mine."))
         assert await made.answer(ChangeObservations(1, changes)) == (
             True,
-            "The observations are kept as version 2.",
+            f"Pinned {lesson.id}; added “Mine.”. Kept as version 2.",
         )
         assert await made.answer(ChangeObservations(2, (do.Pin(lesson.id),))) == (
             True,

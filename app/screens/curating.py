@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from app import actions, learned
+from app.curate import ordered
+from app.curate import told as told_of
 from app.drafting import Draft
 from app.learned import Entry, Sort
 from app.screens.base import StudioScreen
@@ -145,8 +147,6 @@ class Curating(StudioScreen):
         run = track.id
 
         def work() -> None:
-            from app.curate import ordered
-
             try:
                 answer = ordered(studio.home, studio.feed.store(), run, order)
             except (StoreError, OSError) as error:
@@ -154,12 +154,8 @@ class Curating(StudioScreen):
             studio.call_from_thread(told, answer)
 
         def told(answer: tuple[bool, str] | None) -> None:
-            if answer is None:
-                studio.say(f"The engine of run {run} has not answered yet: the order waits.", "warning")
-                applied = False
-            else:
-                applied, said = answer
-                studio.say(said[:1].upper() + said[1:], "information" if applied else "warning")
+            applied = answer is not None and answer[0]
+            studio.say(*told_of(run, answer))
             if applied:
                 self.marked = set()
             if done is not None:

@@ -18,9 +18,10 @@ from app.screens.form import Field, Form
 from app.screens.going import Goal
 from app.screens.side import SideScreen
 from app.spots import OfBlock, OfBranch, OfEvent, OfFault, OfLane, OfResult, OfTold, OfTool, OfTry, OfTurn, Shown
-from store.domain.commands import EditObservations, Fork
+from store.domain.commands import ChangeObservations, Fork
 from store.domain.ids import SubagentId
-from store.domain.observations import Priority
+from store.domain.observations import Evidence, Priority
+from store.domain.observations.changes import Add
 from store.domain.secrets import shown, shown_line
 from store.domain.states import RunState
 from widgets.ink import Line
@@ -62,10 +63,8 @@ class NodeActions(StudioScreen):
         if action == "observe":
             if not isinstance(data, OfBlock | OfBranch | OfEvent | OfFault | OfResult | OfTold | OfTool | OfTurn):
                 return "choose a turn, or something in one: that is what an observation rests on"
-            if not track.board.observations:
-                return "there are no observations yet: they are written when a generation has ended"
-            if track.board.state.final:
-                return f"run {track.id} is over"
+            if track.board.order is None:
+                return f"run {track.id} is a recording, without observations"
         if action == "fork":
             if not isinstance(data, OfBlock | OfBranch | OfResult | OfTold | OfTool | OfTry | OfTurn):
                 return "choose a turn, or something in one: a fork starts with the conversation up to it"
@@ -180,9 +179,20 @@ class NodeActions(StudioScreen):
     # Orders.
 
     def do_observe(self) -> None:
-        self._with_text(self._observe)
+        spot, track = self._spot(), self.track
+        if spot is None or track is None:
+            return
+        raw, board = self.raw, track.board
 
-    def _observe(self, spot: Shown, text: str) -> None:
+        def read() -> None:
+            store = self.studio.feed.store()
+            seen = noting.evidence(store, spot)
+            text = seen.quote if seen is not None else giving.text(store, board, spot, raw=raw)
+            self.studio.call_from_thread(self._observe, spot, text, seen)
+
+        self.studio.in_thread(read, group="text")
+
+    def _observe(self, spot: Shown, text: str, evidence: Evidence | None) -> None:
         track = self.track
         if track is None:
             return
@@ -203,24 +213,24 @@ class NodeActions(StudioScreen):
         def answered(answers: dict[str, str] | None) -> None:
             if answers:
                 priority = Priority(answers["priority"] or Priority.POSSIBLE)
-                self._add_observation(run, priority, answers["words"], seen, quote)
+                self._add_observation(run, noting.added(answers["words"], priority, seen, quote, evidence))
 
         form = Form(f"An observation of run {run}", said, fields, "Add it", check)
         self.studio.push_screen(form, answered)
 
-    def _add_observation(self, run: str, priority: Priority, words: str, seen: str, quote: str) -> None:
-        def read() -> None:
+    def _add_observation(self, run: str, added: Add) -> None:
+        studio = self.studio
+
+        def work() -> None:
+            from app.curate import ordered, told
             from store import observations
 
-            store = self.studio.feed.store()
+            store = studio.feed.store()
             document = observations.load(store, run)
-            base = document.version if document is not None else 0
-            text = noting.with_observation(observations.text(store, run) or "", priority, words, seen, quote)
-            self.studio.call_from_thread(
-                self.studio.order, run, EditObservations(text, base), f"add an observation of {seen}"
-            )
+            order = ChangeObservations(document.version if document is not None else 0, (added,))
+            studio.call_from_thread(studio.say, *told(run, ordered(studio.home, store, run, order)))
 
-        self.studio.in_thread(read, group="observe")
+        studio.in_thread(work, group="observe", exclusive=False)
 
     def do_fork(self) -> None:
         item, track = self.cursor, self.track

@@ -242,16 +242,16 @@ async def _save(
             connection, document, author=OPERATOR, at=journal.clock(), what=what, undoes=undoes, always=always
         )
         if settles is not None:
-            settles(connection, True, _outcome(version, before.version, conflicts))
+            settles(connection, True, _outcome(version, before.version, what, conflicts))
 
     await journal.record(also=save)
     return observations.load(journal.store, journal.run) or document
 
 
-def _outcome(version: int, before: int, conflicts: int) -> str:
+def _outcome(version: int, before: int, what: str, conflicts: int) -> str:
     if version == before:
         return f"Nothing was changed: version {version} says it already."
-    said = f"The observations are kept as version {version}."
+    said = f"{what} Kept as version {version}."
     if conflicts:
         many = "A conflict" if conflicts == 1 else f"{conflicts} conflicts"
         said += f" {many} with what was changed meanwhile: both sides are in the file."
