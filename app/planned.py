@@ -1,14 +1,13 @@
 """The next generation at the gate: its lanes, line by line, what it costs, and what a form's answers change. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from app import raising
 from app.gate import AtGate, Proposed
 from store.domain import effect_words
 from store.domain.board import Board
 from store.domain.commands import PlanChange
-from store.domain.limits import Limits, Spend, in_words
+from store.domain.limits import Spend, in_words
 from store.domain.secrets import shown, shown_line
 from widgets import words
 from widgets.ink import Line
@@ -100,23 +99,14 @@ YES = ("yes", "y", "clean")
 
 def asked(lane: int, answers: Mapping[str, str]) -> PlanChange | str:
     """What a form's answers change of a lane, 0 being one that is added; a sentence for what is not understood."""
-    values: dict[str, Any] = {}
-    for field in raising.FIELDS:
-        read = raising.parse(field, answers.get(field, ""))
-        if isinstance(read, str):
-            return read
-        if read is None:
-            continue
-        if read.more or read.share:
-            return f"{raising.LABELS[field]}: there is nothing yet to add to; name the limit itself"
-        if read.amount <= 0:
-            return f"{raising.LABELS[field]}: a limit is more than nothing"
-        values[field] = int(read.amount) if field in ("turns", "tokens") else read.amount
+    limits = raising.limits(answers)
+    if isinstance(limits, str):
+        return limits
     clean = answers.get("clean", "").lower()
     if clean not in ("", "no", *YES):
         return "Clean is yes or no"
     change = PlanChange(
-        "change" if lane else "add", lane, answers.get("strategy", ""), answers.get("model", ""), Limits(**values),
+        "change" if lane else "add", lane, answers.get("strategy", ""), answers.get("model", ""), limits,
         clean in YES,
     )  # fmt: skip
     if lane and change == PlanChange("change", lane):

@@ -1,4 +1,4 @@
-"""What an operator types to raise limits: `40`, `+10`, `+50%`, `2M`, `15m`. Pure."""
+"""What an operator types to set or raise limits: `40`, `+10`, `+50%`, `2M`, `15m`. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from store.domain.commands import Raise
 from store.domain.lane import Lane
+from store.domain.limits import Limits
 from store.domain.secrets import shown_line
 
 FIELDS = ("turns", "tokens", "usd", "seconds")
@@ -59,6 +60,23 @@ def parse(field: str, typed: str) -> Wanted | str | None:
             return f"{LABELS[field]}: +{found[2]}% raises it by so much; without + it says nothing"
         return Wanted(field, amount, share=True)
     return Wanted(field, amount * units[found[3].lower()], more=bool(found[1]))
+
+
+def limits(typed: Mapping[str, str]) -> Limits | str:
+    """The limits of a subagent that is still to come; a sentence for what is not understood."""
+    values: dict[str, float] = {}
+    for field in FIELDS:
+        read = parse(field, typed.get(field, ""))
+        if isinstance(read, str):
+            return read
+        if read is None:
+            continue
+        if read.more or read.share:
+            return f"{LABELS[field]}: there is nothing yet to add to; name the limit itself"
+        if read.amount <= 0:
+            return f"{LABELS[field]}: a limit is more than nothing"
+        values[field] = round(read.amount) if field in ("turns", "tokens") else read.amount
+    return Limits(**values)  # type: ignore[arg-type]  # whole numbers where they have to be
 
 
 def raised(lane: Lane, wanted: list[Wanted]) -> Raise | str:

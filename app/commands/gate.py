@@ -82,18 +82,10 @@ def changes(options: Namespace) -> list[orders.PlanChange]:
 
 
 def _limits(options: Namespace) -> Limits:
-    values: dict[str, Any] = {}
-    for field in raising.FIELDS:
-        read = raising.parse(field, getattr(options, field) or "")
-        if isinstance(read, str):
-            raise CommandError(read, Exit.USAGE)
-        if read is not None:
-            if read.more or read.share:
-                raise CommandError(
-                    f"--{field}: a lane to come has nothing yet to add to; name the limit itself.", Exit.USAGE
-                )
-            values[field] = int(read.amount) if field in ("turns", "tokens") else read.amount
-    return Limits(**values)
+    limits = raising.limits({field: getattr(options, field) or "" for field in raising.FIELDS})
+    if isinstance(limits, str):
+        raise CommandError(f"{limits}.", Exit.USAGE)
+    return limits
 
 
 def _gate(context: Context, options: Namespace) -> int:
