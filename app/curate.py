@@ -17,7 +17,7 @@ PATIENCE = 15.0
 """Seconds to wait for the engine's answer."""
 
 UNDECIDED = "The engine of run {} has not answered yet: the order waits."
-"""What is said then."""
+"""What is said where there is no answer."""
 
 Order = EditObservations | ChangeObservations
 
@@ -47,7 +47,7 @@ def ordered(home: "Home", store: "Store", run: str, order: Order) -> tuple[bool,
 def told(run: str, answer: tuple[bool, str] | None) -> tuple[str, str]:
     """What is said of an answer on the screen, and how serious that is."""
     if answer is None:
-        return f"The engine of run {run} has not answered yet: the order waits.", "warning"
+        return UNDECIDED.format(run), "warning"
     return answer[1][:1].upper() + answer[1][1:], "information" if answer[0] else "warning"
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 TEXT = 80
 """Characters of a text in a list."""
-UNDECIDED = "The engine of run {} has not answered yet: the order waits."
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -293,7 +292,7 @@ _SHOWS: dict[str, Callable[[Context, "Store", str, Namespace], int]] = {
 
 def _order(context: Context, store: "Store", run: str, options: Namespace) -> int:
     """Give the order, and say what came of it."""
-    from app.curate import ordered
+    from app.curate import UNDECIDED, ordered
     from store import observations
 
     document = observations.load(store, run)
