@@ -28,7 +28,7 @@ from store.domain.observations import (
 )
 from store.domain.observations.deltas import Operation
 from store.domain.observations.merging import EVIDENCE
-from store.domain.observations.model import GONE
+from store.domain.observations.model import GONE, replaced
 from store.domain.safe_text import safe_line
 from store.domain.suspicion import flags, without_colour
 
@@ -199,7 +199,7 @@ def _contradict(document: Document, delta: Delta, valid: Collection[SubagentId])
         evidence=(*old.evidence[: EVIDENCE - len(shown)], *shown),
         last=max(old.last, *(attempt.generation for attempt in fresh)),
     )
-    return _replaced(document, new), old.id
+    return replaced(document, new), old.id
 
 
 def _refine(document: Document, delta: Delta, valid: Collection[SubagentId]) -> tuple[Document, str]:
@@ -213,7 +213,7 @@ def _refine(document: Document, delta: Delta, valid: Collection[SubagentId]) -> 
         old = _find(document, delta)
     # Once an order was near it, it takes a person to say that it is harmless.
     held = tuple(flag for flag in Flag if flag in {*old.flags, *delta.flags})
-    return _replaced(document, replace(old, text=delta.text, flags=held)), old.id
+    return replaced(document, replace(old, text=delta.text, flags=held)), old.id
 
 
 def _expire(document: Document, delta: Delta, valid: Collection[SubagentId]) -> tuple[Document, str]:
@@ -221,7 +221,7 @@ def _expire(document: Document, delta: Delta, valid: Collection[SubagentId]) -> 
     _teach(delta, old.claim, valid)
     shown = delta.evidence
     new = replace(old, status=Status.EXPIRED, evidence=(*old.evidence[: EVIDENCE - len(shown)], *shown))
-    return _replaced(document, new), old.id
+    return replaced(document, new), old.id
 
 
 _HOW: dict[Operation, Callable[[Document, Delta, Collection[SubagentId]], tuple[Document, str]]] = {
@@ -285,8 +285,3 @@ def _new(document: Document, text: str, *, but: str = "") -> None:
 
 def _words(text: str) -> set[str]:
     return set(_WORDS.findall(masked(text.lower())))
-
-
-def _replaced(document: Document, new: Observation) -> Document:
-    changed = tuple(new if o.id == new.id else o for o in document.observations)
-    return replace(document, observations=changed)

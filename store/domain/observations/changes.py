@@ -23,6 +23,7 @@ from store.domain.observations.model import (
     Subject,
     approvable,
     fresh,
+    replaced,
 )
 from store.domain.observations.notes import placed
 
@@ -57,7 +58,7 @@ class Keep:
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
         o = _known(document, self.id)
         status = o.status if o.status is Status.EDITED else Status.KEPT
-        return _put(document, replace(o, status=status, merged_into=()))
+        return replaced(document, replace(o, status=status, merged_into=()))
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Drop:
 
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
         o = _known(document, self.id)
-        return document if o.status in GONE else _put(document, replace(o, status=Status.DROPPED))
+        return document if o.status in GONE else replaced(document, replace(o, status=Status.DROPPED))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Pin:
     kind: Literal["pin"] = "pin"
 
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
-        return _put(document, replace(_known(document, self.id), status=Status.PINNED, merged_into=()))
+        return replaced(document, replace(_known(document, self.id), status=Status.PINNED, merged_into=()))
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Quarantine:
     kind: Literal["quarantine"] = "quarantine"
 
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
-        return _put(document, replace(_known(document, self.id), status=Status.QUARANTINED, merged_into=()))
+        return replaced(document, replace(_known(document, self.id), status=Status.QUARANTINED, merged_into=()))
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Reword:
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
         o = _visible(document, self.id)
         excerpt = o.excerpt if self.excerpt is None else _lines(self.excerpt)
-        return _put(document, _edited(o, replace(o, text=_words(self.text), excerpt=excerpt)))
+        return replaced(document, _edited(o, replace(o, text=_words(self.text), excerpt=excerpt)))
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class SetPriority:
 
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
         o = _visible(document, self.id)
-        return _put(document, _edited(o, replace(o, priority=self.priority)))
+        return replaced(document, _edited(o, replace(o, priority=self.priority)))
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class SetClaim:
 
     def apply(self, document: Document, past: Past = NOTHING) -> Document:
         o = _visible(document, self.id)
-        return _put(document, _edited(o, replace(o, claim=self.claim)))
+        return replaced(document, _edited(o, replace(o, claim=self.claim)))
 
 
 @dataclass(frozen=True)
@@ -208,9 +209,9 @@ class Merge:
             given_to=tuple(sorted({a for o in all_of for a in o.given_to})),
             cited_by=tuple(sorted({a for o in all_of for a in o.cited_by})),
         )
-        document = _put(document, merged)
+        document = replaced(document, merged)
         for o in others:
-            document = _put(document, replace(o, status=Status.DROPPED, merged_into=(into,)))
+            document = replaced(document, replace(o, status=Status.DROPPED, merged_into=(into,)))
         return _with_notes_of({o.id for o in others}, into, document)
 
 
@@ -262,14 +263,14 @@ class Resolve:
             return document
         o = _known(document, self.id)
         if found.field == "status":
-            return _put(document, replace(o, status=Status(found.value)))
+            return replaced(document, replace(o, status=Status(found.value)))
         taken = {
             "text": lambda: replace(o, text=_words(found.value)),
             "excerpt": lambda: replace(o, excerpt=_lines(found.value.split("\n"))),
             "claim": lambda: replace(o, claim=Claim(found.value)),
             "priority": lambda: replace(o, priority=Priority(found.value)),
         }
-        return _put(document, _edited(o, taken[found.field]()))
+        return replaced(document, _edited(o, taken[found.field]()))
 
 
 Change = (
@@ -324,11 +325,6 @@ def _visible(document: Document, name: str) -> Observation:
     if found.status in GONE:
         raise ValueError(f"{name} is {found.status}: keep it first.")
     return found
-
-
-def _put(document: Document, observation: Observation) -> Document:
-    there = (observation if o.id == observation.id else o for o in document.observations)
-    return replace(document, observations=tuple(there))
 
 
 def _edited(before: Observation, after: Observation) -> Observation:

@@ -1,7 +1,7 @@
 """The words in which observations are written down."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -180,6 +180,12 @@ def live(document: Document) -> tuple[Observation, ...]:
     """What counts as known: everything in the file except what is quarantined."""
     out = GONE | {Status.QUARANTINED}
     return tuple(o for o in document.observations if o.status not in out)
+
+
+def replaced(document: Document, observation: Observation) -> Document:
+    """The document with an observation as it is now, by its id."""
+    there = (observation if o.id == observation.id else o for o in document.observations)
+    return replace(document, observations=tuple(there))
 
 
 def approvable(observation: Observation) -> bool:
