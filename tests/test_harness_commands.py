@@ -244,6 +244,20 @@ async def test_edits_of_one_version_are_both_kept(tmp_path: Path) -> None:
         )
 
 
+async def test_an_order_is_carried_out_though_the_file_cannot_be_written(tmp_path: Path) -> None:
+    async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
+        await made.state(RunState.GATE)
+        face = made.home.folder(made.run).observations
+        face.unlink()
+        face.mkdir()
+        assert (await made.answer(ChangeObservations(1, (do.Add("Mine."),))))[0]
+        assert (await made.answer(ChangeObservations(2, (do.Add("Mine as well."),))))[0]
+        face.rmdir()
+        assert (await made.answer(Stop()))[0]
+        await made.state(RunState.STOPPED)
+        assert "Mine as well." in face.read_text()
+
+
 async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_path: Path) -> None:
     async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
         await made.state(RunState.GATE)
