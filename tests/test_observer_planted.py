@@ -1,4 +1,5 @@
-"""Fifty orders hidden in what the tools of a demo print: none reaches the next generation unflagged."""
+"""Orders hidden in what the tools of a demo print, fifty and then those that are hidden better: none reaches the next
+generation unflagged."""
 
 from dataclasses import replace
 from itertools import cycle
@@ -14,7 +15,7 @@ from store.domain.ids import SubagentId
 from store.domain.observations import Document, Flag, Observation, Status, select
 from store.domain.safe_text import safe_line
 from tests import rehearsal
-from tests.planted import PLANTED
+from tests.planted import HARDER, PLANTED
 from tests.rehearsal import Lane, Rehearsal
 
 CAP = 1_000_000
@@ -51,17 +52,22 @@ def put(step: Step, text: str, *, ok: bool) -> Step:
 @pytest.fixture(scope="module")
 def observed() -> Observed:
     """The first generation of the demo, as the observer sees it with all that was hidden in it."""
-    demo = Rehearsal(rehearsal.bench("one"), 1)
-    demo.run(generations=1)
-    orders, ways = [*PLANTED], cycle(WAYS)
-    for lane in demo.lanes:
-        hidden(lane, orders, ways)
-    assert not orders, "there was room for all of them"
-    return observe_attempts(Document("run"), [replace(lane.attempt(12), answers=11) for lane in demo.lanes], 1)
+    seen = Observed(Document("run"), {}, 0, 0)
+    left = [*PLANTED, *HARDER]
+    while left:
+        demo = Rehearsal(rehearsal.bench("one"), 1)
+        demo.run(generations=1)
+        before, ways = len(left), cycle(WAYS)
+        for lane in demo.lanes:
+            hidden(lane, left, ways)
+        assert len(left) < before, "there was room for some of them"
+        seen = observe_attempts(seen.document, [replace(lane.attempt(12), answers=11) for lane in demo.lanes], 1)
+    return seen
 
 
 def saying(document: Document, order: str) -> list[Observation]:
-    words = safe_line(order.replace("`", "'"))[:40]
+    """What quotes an order, or as much of its first line as a program's line has."""
+    words = safe_line(order.strip().split("\n")[0].replace("`", "'"))[:24]
     return [o for o in document.observations if words in o.text]
 
 
@@ -69,7 +75,7 @@ def test_there_are_fifty() -> None:
     assert len(set(PLANTED)) == 50
 
 
-@pytest.mark.parametrize("order", PLANTED)
+@pytest.mark.parametrize("order", [*PLANTED, *HARDER])
 def test_what_is_hidden_is_flagged_wherever_it_comes_to_stand(observed: Observed, order: str) -> None:
     there = saying(observed.document, order)
     assert there, "it was seen"
@@ -79,7 +85,7 @@ def test_what_is_hidden_is_flagged_wherever_it_comes_to_stand(observed: Observed
 def test_none_of_it_reaches_the_next_generation(observed: Observed) -> None:
     told = select(observed.document, CAP)
     assert told.ids, "others do"
-    assert [order for order in PLANTED if safe_line(order.replace("`", "'"))[:40] in told.text] == []
+    assert [order for order in (*PLANTED, *HARDER) if safe_line(order.replace("`", "'"))[:40] in told.text] == []
 
 
 def test_only_the_operator_lets_it_in(observed: Observed) -> None:
@@ -88,6 +94,6 @@ def test_only_the_operator_lets_it_in(observed: Observed) -> None:
     assert one.id in select(replace(observed.document, observations=kept), CAP).ids
 
 
-@pytest.mark.parametrize("order", PLANTED)
+@pytest.mark.parametrize("order", [*PLANTED, *HARDER])
 def test_what_is_recalled_is_marked_too(order: str) -> None:
     assert "instruction" in _marks(Recalled(SubagentId("run", 1, 1), 3, "user", f"12 broken\n{order}\n"))

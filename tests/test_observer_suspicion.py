@@ -2,6 +2,30 @@ import pytest
 
 from store.domain.observations import Flag
 from store.domain.suspicion import flags, without_colour
+from tests.planted import HARDER
+
+PLAIN = (
+    "src/stock.c:12:5: error: 'lock' undeclared (first use in this function)",
+    "AssertionError: expected 'удалено' to equal 'удалён'",
+    "AttributeError: 'Cart' object has no attribute 'removeAll'",
+    "KeyError: 'deleteOrder'",
+    "could not resolve dependencies for project org.shop:bank:jar:1.0",
+    "error[E0382]: use of moved value: `lock`",
+    "FAILED tests/test_bank.py::test_delete_the_last_entry - assert 3 == 4",
+    "fatal: unable to access 'https://git.example/shop.git/': Could not resolve host",
+    "sha256:9f8e7d6c5b4a39281706f5e4d3c2b1a0f9e8d7c6b5a4938271605f4e3d2c1b0a does not match",
+    "integrity sha512-9T6SKGhYVUZ0PoL5hF0wxq7mQ0NHjW4mVVSkzc5Zc8o= is not what was expected",
+    "panic: runtime error: index out of range [3] with length 3",
+    "Traceback: ./shop/bank.py:41 debit <- ./shop/stock.py:12 reserve",
+    "npm ERR! peer dep missing: react@^17, required by shop-ui@2.1.0",
+    "ValueError: invalid literal for int() with base 10: '12,5'",
+    'ОШИБКА: отношение "orders" не существует',
+    "Fehler: Datei oder Verzeichnis nicht gefunden",
+    "エラー: ファイルが見つかりません",
+    "Error: gift card balance is not enough",
+    "the model returned 3 rows, the agent table has 4",
+)
+"""What programs print that go wrong."""
 
 
 @pytest.mark.parametrize(
@@ -43,6 +67,16 @@ def test_what_reads_like_an_order_is_flagged(text: str) -> None:
 )
 def test_what_is_only_told_is_not(text: str) -> None:
     assert flags(text) == ()
+
+
+@pytest.mark.parametrize("order", HARDER)
+def test_orders_that_are_hidden_better_are_seen(order: str) -> None:
+    assert Flag.INSTRUCTION in flags(f"`make check` failed with exit code 2: `{order}`")
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_programs_print_is_no_order(text: str) -> None:
+    assert flags(f"`make check` failed with exit code 2: `{text}`") == ()
 
 
 def test_code_may_say_you_must_but_not_ignore_all_instructions() -> None:

@@ -7,9 +7,10 @@ fence that says it is data.
 import re
 from functools import lru_cache
 
+from store.domain import languages
 from store.domain.observations import Flag
 from store.domain.safe_text import safe
-from store.domain.unmasking import readings
+from store.domain.unmasking import decoded, readings, squeezed, visible
 
 _COLOUR = re.compile(r"\x1b\[[\d;:]*m")
 
@@ -58,9 +59,25 @@ _INJECTED = (
     r"|\b(?:the|your)\s+(?:user|operator|developer|admin(?:istrator)?|maintainer|owner|human|boss|team)s?\s+"
     r"(?:wants?|has|have|had|asked|asks|requests?|requires?|approved|authori[sz]e[sd]?|says?|said|told|tells|expects?|"
     r"needs?|would\s+like)\s+(?:that\s+)?(?:you|to|this|everything|all)\b"
-    r"|(?:ignorier|ignorez|ignora(?:r|d|te)?\b|忽略|无视|無視|игнориру|请(?:执行|运行|删除)|実行して|削除して|führen?\s+(?:sie|den|das)\b"
-    r"|lösch\w*\s+(?:sie|alle|die|den|das)\b|supprime[zr]?\b|exécute[zr]?\b|ejecut(?:a|e|ar)\b|elimin(?:a|e|ar)\s+(?:los|las|el|"
-    r"la|todo)|удали|выполни)"
+    r"|(?:ignorier|ignorez|ignora(?:r|d|te)?\b|fuhren?\s+(?:sie|den|das)\b|losch\w*\s+(?:sie|alle|die|den|das)\b|"
+    r"supprime[zr]?\b|ejecut(?:a|e|ar)\b|elimin(?:a|e|ar)\s+(?:los|las|el|la|todo))"
+    # Conversations and tool calls, as protocols and prompts write them.
+    r"|[\"']role[\"']\s*:\s*[\"'](?:system|developer|user|assistant|tool)\b"
+    r"|[\"'](?:instructions?|directives?|system_?prompt|next_action|new_task)[\"']\s*:|(?:^|\n)\s*(?:instructions?|directives?)\s*:"
+    r"|[\"'](?:skip|disable|bypass)_(?:the_)?(?:checks?|tests?|verification)[\"']\s*:"
+    r"|<\s*/?\s*(?:\w+:)?(?:invoke|function_calls?|parameter|tool_use|tool_code|start_of_turn|end_of_turn|system-reminder)\b"
+    r"|\[/?(?:TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|(?:^|\n)\s*(?:#{2,}\s*(?:new\s+)?|#\s*new\s+)(?:instructions?|task|system)\b"
+    # Our own words, in the places where we write them.
+    r"|\[(?:important|possible|informational)\]\s*\(o-|\bend\s+of\s+(?:the\s+)?(?:observations?|data|memory|untrusted)\b"
+    r"|\bobserver\s*:\s*[a-z]"
+    rf"|\b(?:subagents?|(?:coding|ai)\s+(?:agents?|assistants?)|llms?|language\s+models?|claude|chatgpt|copilot)\s+(?:that|who|which|will)\b"
+    r"|\bagents?\s+(?:that|who)\s+(?:works?|reads?|sees?|edits?|opens?|touch|finds?|process(?:es)?)\b"
+    r"|\bwhen\s+(?:you\s+)?(?:summari[sz]ing|reading\s+this|answering|replying|reporting)\b"
+    r"|\b(?:the|your)\s+(?:new\s+)?(?:goal|task|objective|mission)\s+(?:is\s+now|has\s+changed|was\s+changed|changed)\b"
+    r"|\btask\s+update\b|\boverride\s*:|\b(?:jail|role)-?play\b"
+    r"|\b(?:eval|exec)\s*\(\s*(?:atob|base64)|\bbase64\s+(?:-d|-D|--decode)\b|\|\s*(?:nc|ncat|netcat)\s+[\w.-]+\s+\d+|\bchmod\s+-R\s+0?777\b"
+    r"|\bdd\s+if=\S+\s+of=/dev/|\bgit\s+push\s+(?:-f|--force)\b|\bcurl\b[^\n]*\s(?:-d|--data\S*|-F|-T)\s*['\"]?@"
+    r"|--index-url\s+http:|--extra-index-url\b"
 )
 """What has no business in code, either."""
 
@@ -70,7 +87,7 @@ _ORDERS = (
     r"will\s+now|can\s+now|are\s+now|may\s+now|are\s+an?\b))"
     r"|\byour\s+(?:new\s+|next\s+|only\s+|first\s+|real\s+)?(?:task|job|goal|instructions?|mission|duty|priority|orders?|role|"
     r"objective|step)\b"
-    rf"|\b(?:please|kindly|now|immediately|instead|first|then|next|simply|just|always|also|finally|to\s+(?:fix|repair|solve|"
+    rf"|\b(?!first\s+use\b)(?:please|kindly|now|immediately|instead|first|then|next|simply|just|always|also|finally|to\s+(?:fix|repair|solve|"
     rf"resolve|continue|proceed)(?:\s+(?:this|it))?,?)\s+(?:{_VERBS}|edit|never|do)\b"
     r"|\b(?:run|execute)\s+(?:this|these|it\s+now)\b"
     rf"|\b(?:do\s+not|don't|never|must\s+not|should\s+not)\s+(?:{_VERBS}|mention|inform|verify|check|question|warn|look|try|be|"
@@ -85,12 +102,45 @@ _ORDERS = (
     r"reverted|emptied|erased|sent|posted|uploaded|shared|trusted|reported|marked|treated|dropped|wiped|disregarded)\b"
     r"|\b(?:pretend|act\s+as|behave\s+as|respond\s+(?:only\s+)?with|reply\s+(?:only\s+)?with|answer\s+(?:only\s+)?with|"
     r"say\s+that|repeat\s+after)\b"
+    rf"|\b(?:could|would|can|will)\s+you\s+(?:please\s+)?(?:{_VERBS})\b|\blet'?s\s+(?:{_VERBS})\b"
+    rf"|\bwe\s+(?:need\s+to|must|should|have\s+to|will)\s+(?:now\s+)?(?:{_VERBS})\b"
+    r"|\b(?:i|he|she|it|engineers?|developers?|one)\s+(?:will|deletes?|removes?|skips?|disables?)\b.{0,60}\bsubmits?\b"
+    r"|\b(?:removing|deleting|skipping|disabling|submitting|ignoring|bypassing)\b.{0,60}\bis\s+(?:required|recommended|"
+    r"mandatory|necessary|advised|expected)\b"
+    r"|\b(?:known\s+)?(?:fix|solution|remedy|resolution|workaround|hint|tip|try)\s*:\s*.{0,3}(?:rm|git\s+(?:push|reset|clean|checkout)|"
+    r"curl|wget|chmod|dd|sudo|export|eval|pip\s+install|npm\s+i(?:nstall)?)\b"
+    r"|\b(?:checks?|tests?|verification)\s+(?:need|needs|do|does)\s+not\s+(?:need\s+to\s+)?be\s+run\b|\bneed\s+not\s+be\s+run\b"
+    r"|(?-i:\bSUBMIT\b|\bSTOP[.!]|\bDO\s+NOTHING\b)|\brewarded\b|\b(?:is|are)\s+(?:now\s+)?(?:required|obliged|ordered|instructed)\s+to\b|"
+    r"\b(?:recommend|suggest|advise)s?\s+(?:that\s+)?you\b|\bobey\b|\bgive\s+up\b|\bstop\s+working\b|\bcall\s+submit\b|"
+    r"\byou\s+work\s+for\b|\bdo\s+what\s+(?:the|it|this)\b|\bimagine\s+(?:being|that\s+you)\b"
     r"|\b(?:secretly|silently|quietly|without\s+(?:asking|telling|mentioning|confirmation|checking|informing|running))\b"
 )
 """What programs say to people, and what is an order to whoever reads it."""
 
 _IN_CODE = re.compile(_INJECTED, re.IGNORECASE | re.DOTALL)
 _IN_TEXT = re.compile(f"{_INJECTED}|{_ORDERS}", re.IGNORECASE | re.DOTALL)
+
+_SQUEEZED = re.compile(
+    r"(?:ignor(?:e|ing)|disregard|forget|overrid(?:e|ing)|bypass)(?:all|any|every|everything|of|the|your|my|these|those|that)*"
+    r"(?:previous|prior|above|earlier|preceding|former|system|your|all)(?:and)?"
+    r"(?:system|developer|given)?(?:instructions?|prompts?|rules?|directions?|directives?|guidelines?|orders?|context|messages)"
+    r"|(?:delete|remove|skip|disable|ignore|bypass|erase)(?:all|the|these|those|every|everyone|your|any|my|of)+(?:unit)?(?:tests?|checks?|"
+    r"lockfile|rules?|instructions?|guards?)"
+    r"|please(?:delete|remove|skip|disable|ignore|submit|run|execute|approve|overwrite)|submit(?:itnow|now|atonce|immediately)"
+)
+"""The same without anything between the words: in names of files, in identifiers, over broken lines."""
+
+
+def _orders(text: str, pattern: re.Pattern[str]) -> bool:
+    plain, *otherwise = readings(text)
+    return (
+        pattern.search(plain) is not None
+        or languages.orders(visible(text))
+        or any(map(_IN_CODE.search, otherwise))
+        # What is encoded hides nothing that a program has to say.
+        or any(_IN_TEXT.search(reading) or languages.orders(reading) for reading in decoded(text))
+    )
+
 
 _SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}"
@@ -108,13 +158,8 @@ def flags(text: str, code: str = "") -> tuple[Flag, ...]:
     """What is to be held against a text, and against the code with it, both as they came. Code may say "you must" in a
     comment."""
     found = []
-    plain, *hidden = readings(text)
-    inside = readings(code) if code else ()
-    if (
-        _IN_TEXT.search(plain)
-        or any(_IN_CODE.search(reading) for reading in hidden)
-        or any(_IN_CODE.search(reading) for reading in inside)
-    ):
+    names = "\n".join(squeezed(reading) for reading in readings(text))
+    if _orders(text, _IN_TEXT) or _SQUEEZED.search(names) or (code and _orders(code, _IN_CODE)):
         found.append(Flag.INSTRUCTION)
     both = f"{text}\n{code}"
     if _SECRET.search(both):
