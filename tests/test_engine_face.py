@@ -38,6 +38,7 @@ def test_an_engine_killed_as_it_writes_the_file_takes_nothing_back(tmp_path: Pat
             deadline = time.monotonic() + runs.DEADLINE
             while set(folder.path.glob(half)) <= left and face.stat().st_ino == mine:
                 assert time.monotonic() < deadline, "waited in vain for the engine to write the file"
+                time.sleep(0.0005)
             runs.kill(process)
             assert known < runs.board(home, run).observations, "what is written into the file is committed before"
         # Whoever opens the file now sees the whole of the old text or of the new one.

@@ -278,7 +278,7 @@ def test_an_engine_that_is_killed_at_any_moment_loses_nothing(home: Home, store:
                 if rng.random() < 0.7:
                     deadline = time.monotonic() + 30
                     while folder.observations.stat().st_ino == before and time.monotonic() < deadline:
-                        pass
+                        time.sleep(0.0005)
             finally:
                 os.kill(engine.pid, signal.SIGKILL)
     now = matched(store, folder)

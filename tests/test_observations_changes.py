@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.domain.observations import (
@@ -337,6 +337,7 @@ def test_restored_the_file_is_as_it_was_and_what_came_since_is_dropped_not_forgo
     assert merge(made.latest, [finding("new", who(3, 2))]).observations[-1].status is Status.DROPPED
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_undoing_all_gives_back_the_file_and_redoing_all_what_was_made_of_it(data: st.DataObject) -> None:
     made = Versions(data.draw(documents()))

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_a_writer_that_is_killed_leaves_the_old_text_or_the_new(tmp_path: Path) 
             assert process.stdout.readline() == b"ready\n"
             before = face.stat().st_ino
             while face.stat().st_ino == before:
-                pass
+                time.sleep(0.0005)
             os.kill(process.pid, signal.SIGKILL)
         text = face.read_text()
         assert text == text[:2] * 200_000
