@@ -21,6 +21,7 @@ from store.domain.observations import (
     parse,
     render,
 )
+from store.domain.observations.changes import Reword, apply_all
 
 RUN = "k7m2p"
 
@@ -389,3 +390,46 @@ def test_any_text_is_read(text: str) -> None:
     after = apply_edit(DOCUMENT, TEXT, text)
     assert {o.id for o in DOCUMENT.observations} <= {o.id for o in after.observations}
     parse(render(after))
+
+
+def test_a_diff_of_a_persons_in_the_text_is_no_excerpt_and_stays() -> None:
+    """They write one under the observer's, and change something else of the item the next time."""
+    own = "\n\n  ```diff\n  - mine\n  + my fix\n  ```\n\n  - 1.1"
+    first = apply_edit(DOCUMENT, TEXT, TEXT.replace("\n\n  - 1.1", own, 1))
+    written = render(first)
+    assert written.count("my fix") == 1
+    second = apply_edit(first, written, written.replace("async with self.lock", "with self.lock", 1))
+    assert render(second).count("my fix") == 1
+    third = apply_edit(first, written, written.replace("The lock was tried.", "No lock.", 1))
+    assert render(third) == written.replace("The lock was tried.", "No lock.", 1)
+
+
+def test_a_diff_in_a_text_without_an_excerpt_stays_when_the_text_is_edited() -> None:
+    document = apply_all(DOCUMENT, [Reword(LOCK_ID, "Like this:\n\n```diff\n+ mine\n```", ())])
+    written = render(document)
+    after = render(apply_edit(document, written, written.replace("Like this:", "Rather like this:")))
+    assert after.count("+ mine") == 1
+    assert "Rather like this:" in after
+
+
+def test_a_line_of_an_excerpt_that_looks_like_evidence_stays() -> None:
+    quoting = "- 1.1 turn 4, call 01jc: “12 broken”"
+    document = apply_all(DOCUMENT, [Reword(LOCK_ID, "It printed", (quoting,))])
+    written = render(document)
+    after = apply_edit(document, written, written.replace("It printed", "It wrote"))
+    assert by_id(after)[LOCK_ID].excerpt == (quoting,)
+
+
+def test_a_heading_of_ones_own_may_be_indented() -> None:
+    after = apply_edit(
+        DOCUMENT, TEXT, TEXT.replace("\n## [possible]", "\n # Ideas\n\n- Not one of them.\n\n## [possible]")
+    )
+    written = render(after)
+    assert [(note.anchor, note.text) for note in parse(written).notes] == [(n.anchor, n.text) for n in after.notes]
+    assert len(after.observations) == len(DOCUMENT.observations)
+
+
+def test_line_ends_of_windows_that_were_doubled_are_read() -> None:
+    after = apply_edit(DOCUMENT, TEXT, (TEXT + "\nMine.\n\nAnd more.\n").replace("\n", "\r\r\n"))
+    assert "\r" not in render(after)
+    assert apply_edit(DOCUMENT, TEXT, TEXT.replace("\n", "\r\n")) == DOCUMENT

@@ -25,8 +25,11 @@ from store.domain.observations.text import (
     evidence_lines,
     looks_generated,
     parse,
+    render_item,
+    safe_line_kept,
     split,
 )
+from store.domain.safe_text import safe
 
 T = TypeVar("T")
 
@@ -98,7 +101,7 @@ def _added(item: Item, document: Document, written: dict[str, Observation]) -> O
 def _changed(known: Observation, was: Item | None, item: Item, run: str) -> Observation | None:
     """The observation as the operator left it."""
     old_lines = was.lines if was is not None else ()
-    own = known.text.split("\n")
+    own = {*safe(known.text).split("\n"), *map(safe_line_kept, known.excerpt)}
     shown = evidence_lines(known, run)
     # As it was written then: who measured otherwise may have changed since.
     shown += [line for line in old_lines if looks_generated(line) and line not in own]
@@ -108,18 +111,30 @@ def _changed(known: Observation, was: Item | None, item: Item, run: str) -> Obse
         return None
     old_text, old_excerpt, _ = split(old_lines, shown)
     struck = {line for line in shown if line in old_lines} - set(there)
+    same_text, same_excerpt = (
+        was is not None and one == old for one, old in ((text, old_text), (excerpt, old_excerpt))
+    )
+    if not (same_text and same_excerpt) and not _well_read(known, run):
+        # What is read as its excerpt is part of its text, or the other way round: either would be lost.
+        same_text = same_excerpt = False
     result = replace(
         known,
         priority=_ours(item.priority, was.priority if was else None, known.priority),
         claim=_ours(item.claim, was.claim if was else None, known.claim),
-        text=known.text if was is not None and text == old_text else text,
-        excerpt=known.excerpt if was is not None and excerpt == old_excerpt else excerpt,
+        text=known.text if same_text else text,
+        excerpt=known.excerpt if same_excerpt else excerpt,
         evidence=tuple(e for e in known.evidence if evidence_line(e, known, run) not in struck),
     )
     changed = replace(result, evidence=known.evidence) != known
     worded = (result.text, result.excerpt) != (known.text, known.excerpt)
     status = _status(known, was, item, reworded=worded or (changed and approvable(known)))
     return replace(result, status=status, author=Author.OPERATOR if changed else known.author)
+
+
+def _well_read(known: Observation, run: str) -> bool:
+    """Whether its excerpt is read as that from what is written of it; its text may have a diff of its own."""
+    (item,) = parse(render_item(known, run)).items
+    return split(item.lines, ())[1] == tuple(map(safe_line_kept, known.excerpt))
 
 
 def _ours(new: T | None, old: T | None, now: T) -> T:

@@ -36,6 +36,7 @@ _HEADING = re.compile(r"#{1,6} +\[?(important|possible|informational)\]? *#*", r
 _BULLET = re.compile(r"[-*+] +(?=\S)")
 _HEAD = re.compile(r"\((o-[0-9a-z]{4,32})((?: · [^·()\n]*)*)\) ?")
 _ITEM = re.compile(rf"{_BULLET.pattern}{_HEAD.pattern}")
+_LINE_END = re.compile(r"\r*\n")
 _FENCE = re.compile(r" *(`{3,}|~{3,})")
 _DIFF = re.compile(r"(`{3,}|~{3,}) *diff *")
 _EVIDENCE = re.compile(r"- (?:[\w.]+(?: turn \d+)?, call [^“]*: “.*”|and \d+ more on the tapes)")
@@ -161,19 +162,19 @@ class _Reading:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, line: str) -> None:
+        if self.anchor not in self.notes and self.anchor not in (TOP, *Priority):
+            # Indented, it would be read as a part of the item above.
+            line = line.lstrip()
         if line.startswith("#") and self.anchor != TOP:
             # What stands under a heading of the operator's own stays under it, so it goes behind the observations.
             self.inside = False
             self.anchor = end(self.priority) if self.priority else TOP
-        if self.anchor not in self.notes and self.anchor not in (TOP, *Priority):
-            # Indented, it would be read as a part of the item above.
-            line = line.lstrip()
         self.notes.setdefault(self.anchor, []).append(line)
 
 
 def parse(text: str) -> Sheet:
     """Read a text that somebody may have edited."""
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = _LINE_END.split(text)
     reading = _Reading()
     summary, version = "", None
     at = 0
@@ -217,16 +218,22 @@ def parse(text: str) -> Sheet:
 
 
 def split(lines: Sequence[str], evidence: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """An item's lines as text, excerpt, and those of the given evidence lines that are there."""
+    """An item's lines as text, excerpt, and those of the given evidence lines that are there. The excerpt is the last
+    block of a diff: it is written behind the text, which may have others."""
     there = tuple(line for line in lines if line in set(evidence))
     kept = [line for line in lines if line not in set(evidence)]
-    for at, line in enumerate(kept):
-        if _DIFF.fullmatch(line.rstrip()):
-            stop = _fence_end(kept, at)
-            if stop - at >= 2 and _closes(kept[stop - 1], line):
-                text = ("\n".join(lines).strip("\n") for lines in (kept[:at], kept[stop:]))
-                return "\n\n".join(filter(None, text)), tuple(kept[at + 1 : stop - 1]), there
-    return "\n".join(kept).strip("\n"), (), there
+    found: tuple[int, int] | None = None
+    at = 0
+    while at < len(kept):
+        stop = _fence_end(kept, at) if _DIFF.fullmatch(kept[at].rstrip()) else at
+        if stop - at >= 2 and _closes(kept[stop - 1], kept[at]):
+            found = at, stop
+        at = max(stop, at + 1)
+    if found is None:
+        return "\n".join(kept).strip("\n"), (), there
+    start, stop = found
+    text = ("\n".join(lines).strip("\n") for lines in (kept[:start], kept[stop:]))
+    return "\n\n".join(filter(None, text)), tuple(kept[start + 1 : stop - 1]), there
 
 
 def _item(lines: Sequence[str], start: int, priority: Priority | None) -> Item:
