@@ -26,11 +26,13 @@ from app.tapefiles import facts, read_file
 from backends.imports import Found, ImportedFileError, look
 from backends.imports.jsonfile import members, opened, value
 from backends.observer import check_evidence
+from bench import observer as bench
 from store import events, observations, runs, tapes
 from store.database import Store, open_store
 from store.domain.events import RunImported, ToolFinished, ToolStarted, TurnStarted
 from store.domain.kept import split
 from store.domain.replay import Replay
+from store.domain.states import Validity
 from store.home import Home
 from store.search import search
 from store.unnamed import unnamed
@@ -266,6 +268,16 @@ def test_attempts_at_the_same_task_are_a_generation(home: Home, tmp_path: Path) 
             answers = [json.loads(tapes.response(store, call))["choices"][0]["message"] for call in calls]
             assert answers == [talk["traj"][at] for at in places]
         checked(home, store, one["run"])
+        # And of each the observer tells all errors that tools reported, nothing without a quote, and nothing twice.
+        by_task: dict[str, list[bench.Conversation]] = {}
+        for talk in bench.conversations(path):
+            by_task.setdefault(f"task {talk.task}", []).append(talk)
+        for each in told:
+            document = observations.load(store, each["run"])
+            assert document is not None and all(o.evidence for o in document.observations)
+            assert (bench.missed(document, by_task[each["name"]]), bench.alike(document)) == ([], [])
+            lanes = read_board(store, each["run"]).generations[1].lanes
+            assert {lane.validity for lane in lanes.values()} == {Validity.VALID}
         before = store_of(store)
         assert not any(one["made"] for one in brought(home, store, path))
         # Run by run: one that was deleted comes back alone, under the name that it had.

@@ -57,6 +57,13 @@ KeyError: 'order-{number}'
 """
 
 
+def test_what_left_nothing_on_a_tape_is_nothing_to_learn_from(store: Store, recorder: Recorder) -> None:
+    """No quote, no observation."""
+    for lane in (1, 2, 3):
+        recorder.tape(1, lane).end(Ending.SILENT)
+    assert seen(store, 1).document.observations == ()
+
+
 def test_a_crash_that_two_attempts_met_is_important(store: Store, recorder: Recorder) -> None:
     for lane in (1, 2):
         tape = recorder.tape(1, lane)
