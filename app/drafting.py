@@ -149,4 +149,5 @@ def _parts(text: str) -> tuple[str, tuple[str, ...]]:
         rest, more, _ = split(words.split("\n"), ())
         if not more:
             return words.strip(), excerpt
-        words, excerpt = rest, (*excerpt, *more)
+        # The last one is read first.
+        words, excerpt = rest, (*more, *excerpt)
