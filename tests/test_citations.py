@@ -72,6 +72,14 @@ def test_edits_that_helped_are_shown_by_what_was_written(store: Store) -> None:
     assert found(store, who) == {"o-1111": True}
 
 
+def test_less_than_half_of_it_shows_nothing(store: Store) -> None:
+    long = replace(KNOWN.observations[0], excerpt=(f"+{LOCKED}", "+    one = 1", "+    two = 2"))
+    who = attempt(store, "As o-1111 says, I take the lock.", LOCKED)
+    known = replace(KNOWN, observations=(long,))
+    (citation,) = cited(store, RUN, 2, known, {who: ALL})[who]
+    assert (citation.shown, citation.why) == (False, "1 of 3 added lines are in what it wrote")
+
+
 def test_words_alone_show_nothing(store: Store) -> None:
     who = attempt(store, "o-1111 and o-6666 helped me a lot.", "        return 1")
     assert found(store, who) == {"o-1111": False, "o-6666": False}

@@ -115,6 +115,19 @@ async def test_again_and_without_curation(tmp_path: Path) -> None:
         assert "Way 3" in given(made, 4)[1].observations
 
 
+async def test_what_is_kept_from_a_lane_is_of_what_the_others_are_told(tmp_path: Path) -> None:
+    async with rig(tmp_path, gates_open=False, generations=2, lanes=5, clean_lanes=1) as made, made.working() as work:
+        teach(made)
+        await made.state(RunState.GATE)
+        made.home.folder(made.run).observations.write_text("# Observations\n")
+        assert (await made.answer(Launch(curated=False)))[0]
+        board = await made.over(work)
+        lanes = board.generations[2].lanes.values()
+        assert sorted(len(lane.injected) for lane in lanes) == [0, LESSONS - 1, LESSONS, LESSONS, LESSONS]
+        document = observations.load(made.store, made.run)
+        assert document is not None and {o.status for o in document.observations if o.first == 1} == {Status.DROPPED}
+
+
 async def test_a_gate_opens_by_itself_when_nobody_comes_in_time(tmp_path: Path) -> None:
     async with rig(tmp_path, gates_open=False, generations=3, gate_seconds=0.2) as made:
         board = await made.finish()

@@ -180,6 +180,18 @@ def test_one_becomes_several() -> None:
     assert after(Keep(LOCK), document=split)[LOCK].merged_into == ()
 
 
+def test_of_several_conflicts_one_is_settled_at_a_time() -> None:
+    found = tuple(
+        Conflict(LOCK, field, value, "An edit of version 2 has it otherwise.")
+        for field, value in (("text", "It helps."), ("text", "It hurts."), ("claim", "worse"))
+    )
+    document = with_conflicts(DOCUMENT, found)
+    assert set(conflicts(document)) == set(found)
+    taken = apply_all(document, [Resolve(LOCK, "text", take=True, value="It hurts.")])
+    assert set(conflicts(taken)) == {found[0], found[2]}
+    assert next(o.text for o in taken.observations if o.id == LOCK) == "It hurts."
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
