@@ -1,5 +1,6 @@
 """`multitrack observations`: everything that the editor does has a command."""
 
+import asyncio
 import io
 import json
 import sys
@@ -9,14 +10,17 @@ import pytest
 
 from app.cli import main
 from app.failure import Exit
+from backends.harness import curate
 from store import observations
 from store.commands import pending
 from store.database import open_store
+from store.domain.commands import ChangeObservations
 from store.domain.events import CommandSettled
 from store.domain.ids import SubagentId
 from store.domain.observations import Claim, Document, Observation, merge
 from store.domain.states import RunState
 from store.events import read
+from store.lock import RunLock
 from tests.harnessrig import rig
 from tests.observation_documents import finding
 from tests.shop import RUN, Here, here, nowhere
@@ -60,6 +64,26 @@ def do(here: Here, *arguments: str) -> str:
     code, out, err = here("observations", RUN, *arguments)
     assert (code, err) == (Exit.FINE, ""), (out, err)
     return out
+
+
+def test_an_order_that_an_engine_answers_before_it_leaves_is_not_carried_out_again(
+    seen: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = RunLock.acquire
+
+    def acquire(lock: RunLock) -> bool:
+        """The engine that had the lock until now has answered all that waited."""
+        if not taken(lock):
+            return False
+        with open_store(seen.home.store) as store:
+            for order in pending(store, RUN):
+                assert isinstance(order.command, ChangeObservations)
+                asyncio.run(curate(store, RUN, seen.home.folder(RUN), order.id, order.command))
+        return True
+
+    monkeypatch.setattr(RunLock, "acquire", acquire)
+    do(seen, "add", "Mine.")
+    assert (latest(seen).version, [o.text for o in latest(seen).observations].count("Mine.")) == (2, 1)
 
 
 def test_a_list_says_what_each_is_and_what_it_takes(seen: Here) -> None:

@@ -113,6 +113,15 @@ def test_a_persons_words_go_before_the_observers_whoever_came_first() -> None:
         assert who(3, 1) in now.attempts
 
 
+def test_what_a_person_dropped_is_dropped_though_it_expired_at_the_same_time() -> None:
+    lock = replace(BASE.observations[0], status=Status.EXPIRED, attempts=())
+    observed = replace(BASE, observations=(lock, *BASE.observations[1:]))
+    person = after(do.Drop(LOCK))
+    for ours, theirs in ((observed, person), (person, observed)):
+        both = merged(ours, theirs)
+        assert (by_id(both.document)[LOCK].status, both.conflicts) == (Status.DROPPED, ())
+
+
 def test_a_priority_of_a_persons_is_not_disputed_by_the_observer() -> None:
     person = after(do.SetPriority(LOCK, Priority.INFORMATIONAL))
     ranked = replace(BASE.observations[0], priority=Priority.POSSIBLE, attempts=(who(1, 1), who(2, 2)))

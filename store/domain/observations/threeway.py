@@ -171,7 +171,8 @@ def _status(before: Observation | None, ours: Observation, theirs: Observation) 
     if mine in _WEAK and other in _WEAK:
         return max(mine, other, key=_WEAK.index), None
     if mine in GONE and other in GONE:
-        return mine, None
+        # What has expired may come back, what a person dropped may not.
+        return Status.DROPPED, None
     if mine in GONE:
         return other, ours
     if other in GONE:
