@@ -4,10 +4,12 @@ A reader sees the old text or the new one, never half of either. And nothing tha
 unseen: the new text changes places with the file in one step of the system's, and what then comes out is looked at.
 """
 
+import codecs
 import contextlib
 import ctypes
 import errno
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,7 +28,8 @@ class Face:
     still be writing it, and an engine that is killed leaves it for the next one."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        # Where somebody has put a link, the file that it leads to is the face, and the link stays.
+        self.path = path = Path(os.path.realpath(path))
         self._aside = path.parent / f".{path.name}.before"
 
     @property
@@ -65,11 +68,10 @@ class Face:
         new = written(self.path, text)
         try:
             if expected is None:
-                try:
-                    os.link(new, self.path)
-                except FileExistsError:
-                    return False
-                return True
+                return _put(new, self.path)
+            with contextlib.suppress(OSError):
+                # Whoever may read or write it still may.
+                new.chmod(stat.S_IMODE(self.path.stat().st_mode))
             new.replace(self._aside)
             try:
                 if exchange(self._aside, self.path):
@@ -141,16 +143,46 @@ def _system_call() -> Callable[[bytes, bytes], int] | None:
     return (lambda one, other: int(call(_CURRENT, one, _CURRENT, other, _SWAP))) if call is not None else None
 
 
+def _put(new: Path, path: Path) -> bool:
+    """Put a file where there is none. False when there is one."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # Not every file system can have a file under two names.
+        if path.exists():
+            return False
+        new.replace(path)
+    return True
+
+
 def _read(path: Path) -> str | None:
     try:
-        data = path.read_bytes()
+        return decoded(path.read_bytes())
     except FileNotFoundError:
         return None
+
+
+def decoded(data: bytes) -> str:
+    """What a person's editor or shell wrote, whatever its encoding: UTF-8, UTF-16 with its mark, or letters of Windows
+    or Latin-1, also a few of them among UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", _AS_LETTERS)
+
+
+def _letters(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    found = error.object[error.start : error.end]
     try:
-        return data.decode("utf-8-sig")
+        return found.decode("cp1252"), error.end
     except UnicodeDecodeError:
-        # Half of a character that is just being written, or an editor with an old encoding: every byte is a character.
-        return data.decode("latin-1")
+        return found.decode("latin-1"), error.end
+
+
+_AS_LETTERS = "multitrack.letters"
+codecs.register_error(_AS_LETTERS, _letters)
 
 
 def _age(path: Path, now: float) -> float:

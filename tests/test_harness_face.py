@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -99,6 +100,41 @@ def test_a_file_of_another_encoding_is_read(tmp_path: Path) -> None:
     assert face.text == "Müll"
     face.path.write_bytes("\ufeffÜ".encode())
     assert face.text == "Ü"
+    face.path.write_bytes("· “Müll”".encode("utf-16"))
+    assert face.text == "· “Müll”"
+    # A few letters of Windows among UTF-8 turn none of the others into something else.
+    face.path.write_bytes("(o-3f2a · fix) ".encode() + "“Müll”".encode("cp1252"))
+    assert face.text == "(o-3f2a · fix) “Müll”"
+
+
+def test_a_link_stays_and_where_it_leads_is_the_file(tmp_path: Path) -> None:
+    link, there = tmp_path / "observations.md", tmp_path / "elsewhere" / "mine.md"
+    there.parent.mkdir()
+    link.symlink_to(there)
+    face = Face(link)
+    assert face.replace("first", None)
+    assert face.replace("second", "first")
+    face.forget()
+    assert (link.is_symlink(), there.read_text(), list(there.parent.iterdir())) == (True, "second", [there])
+
+
+def test_whoever_may_read_the_file_still_may(tmp_path: Path) -> None:
+    face = Face(tmp_path / "observations.md")
+    assert face.replace("first", None)
+    face.path.chmod(0o644)
+    assert face.replace("second", "first")
+    assert stat.S_IMODE(face.path.stat().st_mode) == 0o644
+
+
+def test_where_a_file_has_but_one_name_it_is_written_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(one: Path, other: Path) -> None:
+        raise PermissionError("no second names here")
+
+    monkeypatch.setattr("store.face.os.link", link)
+    face = Face(tmp_path / "observations.md")
+    assert face.replace("first", None)
+    assert not face.replace("second", None)
+    assert (face.text, list(tmp_path.iterdir())) == ("first", [face.path])
 
 
 # Matched with the store.
@@ -385,6 +421,33 @@ async def test_three_editors_at_once_lose_nothing(tmp_path: Path) -> None:
         assert len(wrote) == 3 * rounds
         for line in wrote:
             assert line in text, line
+
+
+async def test_a_file_that_cannot_be_read_or_written_stops_no_run(tmp_path: Path) -> None:
+    async with rig(tmp_path, gates_open=False, generations=2) as made, made.working() as engine:
+        await made.state(RunState.GATE)
+        folder = made.home.folder(made.run)
+        face = folder.observations
+        await made.until(face.exists, "the file")
+        face.unlink()
+        face.mkdir()
+        document = observations.load(made.store, made.run)
+        assert document is not None
+        assert (await made.answer(ChangeObservations(document.version, (do.Add("Mine."),))))[0]
+        await made.until(lambda: bool(read_alerts(made.store, made.run)), "the alert")
+        face.rmdir()
+        await made.until(lambda: face.is_file() and "Mine." in face.read_text(), "the file is there again")
+        face.unlink()
+        face.mkdir()
+        await made.answer(Launch())
+        await made.over(engine)
+        (said,) = read_alerts(made.store, made.run)
+        assert said.startswith(f"observations.md can't be read or written (Is a directory): {face}")
+        assert "Mine." in (observations.text(made.store, made.run) or "")
+
+
+def read_alerts(store: Store, run: str) -> list[str]:
+    return [text for text in Journal(store, run, time.time).board.alerts if "observations.md" in text]
 
 
 # In a replay.

@@ -372,9 +372,9 @@ def _words(text: str) -> str:
 
 
 def _read(name: str) -> str:
-    if name == "-":
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
-    return Path(name).read_bytes().decode("utf-8", "replace")
+    from store.face import decoded
+
+    return decoded(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes())
 
 
 _MORE = (

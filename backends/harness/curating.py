@@ -14,11 +14,13 @@ from backends.harness.journal import Journal
 from store import commands, observations
 from store.database import Store
 from store.domain.commands import ChangeObservations, EditObservations
+from store.domain.events import Alert
 from store.domain.ids import SubagentId
 from store.domain.observations import Document, parse, render
 from store.domain.observations.changes import Redo, Undo, apply_all, takes_back
 from store.domain.observations.describing import described
 from store.domain.observations.threeway import merge_three, take_over
+from store.domain.safe_text import safe_line
 from store.face import Face, sweep
 from store.home import RunFolder
 from store.observations import OPERATOR
@@ -29,6 +31,8 @@ QUIET = 0.25
 """Seconds since the last write, after which a file that a person saves counts as whole: editors write in one go."""
 PATIENCE = 3.0
 """The most seconds to wait for that."""
+FILE = "observations.md"
+"""The rule of alerts about the file."""
 TRIES = 20
 """Times to try to write a file that somebody else writes at the same time."""
 
@@ -95,7 +99,7 @@ async def _change(journal: Journal, document: Document | None, asked: ChangeObse
 async def match_face(journal: Journal, folder: RunFolder, *, last: bool = False) -> None:
     """Bring `observations.md` and the store together: what a person has changed in the file since the version that it
     was written from becomes the latest version, which the file then says. An empty file is one that is just being
-    written, or was lost: it changes nothing. The `last` one leaves nothing beside the file."""
+    written, or was lost: it changes nothing. The `last` one leaves nothing beside the file. StoreError."""
     async with journal.editing:
         face = Face(folder.observations)
         await _match(journal, face)
@@ -105,27 +109,26 @@ async def match_face(journal: Journal, folder: RunFolder, *, last: bool = False)
 
 async def watch_face(journal: Journal, folder: RunFolder) -> None:
     """Take over what a person saves in the file as soon as they have, until cancelled."""
-    async for _ in _saved(Face(folder.observations)):
+    async for _ in _saved(folder.observations):
         # An editor may have taken the old file away, and not yet written the new one.
         await asyncio.sleep(QUIET)
-        try:
-            await match_face(journal, folder)
-        except OSError as error:
-            # The next step of the run, which needs it, says so.
-            log.warning("observations.md can't be read or written: %s", error)
+        await match_face(journal, folder)
 
 
-async def _saved(face: Face) -> AsyncIterator[None]:
-    """Once for each time that the file was saved."""
+async def _saved(path: Path) -> AsyncIterator[None]:
+    """Once for each time that the file was saved, where it is and where a link there leads."""
     from watchfiles import awatch
 
+    face = Face(path)
+    names = {path.name, *face.names}
+
     def ours(change: object, path: str) -> bool:
-        return Path(path).name in face.names
+        return Path(path).name in names
 
     for polling in (None, True):
         try:
             async for _ in awatch(
-                face.path.parent,
+                *{path.parent, face.path.parent},
                 watch_filter=ours,
                 debounce=200,
                 force_polling=polling,
@@ -175,6 +178,19 @@ def _of_run(document: Document, recorded: str, run: str) -> Document:
 
 
 async def _match(journal: Journal, face: Face) -> None:
+    """Bring both together. The store is the truth: a file that can't be read or written is no reason to stop a run, and
+    is said once."""
+    try:
+        await _brought_together(journal, face)
+    except OSError as error:
+        log.warning("observations.md can't be read or written: %s", error)
+        said = safe_line(f"observations.md can't be read or written ({error.strerror or error}): {face.path}", 400)
+        said += " The run goes on without it, and what is written there is not seen until that is put right."
+        if said not in journal.board.alerts:
+            await journal.record(Alert(FILE, said))
+
+
+async def _brought_together(journal: Journal, face: Face) -> None:
     sweep(face.path)
     for _ in range(TRIES):
         document = observations.load(journal.store, journal.run)
