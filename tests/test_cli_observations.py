@@ -17,7 +17,7 @@ from store.database import open_store
 from store.domain.commands import ChangeObservations
 from store.domain.events import CommandSettled
 from store.domain.ids import SubagentId
-from store.domain.observations import Claim, Document, Observation, merge
+from store.domain.observations import Claim, Document, Observation, Status, merge
 from store.domain.states import RunState
 from store.events import read
 from store.lock import RunLock
@@ -81,9 +81,12 @@ def test_an_order_that_an_engine_answers_before_it_leaves_is_not_carried_out_aga
                 asyncio.run(curate(store, RUN, seen.home.folder(RUN), order.id, order.command))
         return True
 
+    do(seen, "add", "First.")
+    do(seen, "add", "Second.")
     monkeypatch.setattr(RunLock, "acquire", acquire)
-    do(seen, "add", "Mine.")
-    assert (latest(seen).version, [o.text for o in latest(seen).observations].count("Mine.")) == (2, 1)
+    do(seen, "undo")
+    there = {o.text for o in latest(seen).observations if o.status is Status.KEPT}
+    assert (latest(seen).version, there) == (4, {"First."})
 
 
 def test_a_list_says_what_each_is_and_what_it_takes(seen: Here) -> None:
