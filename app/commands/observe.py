@@ -1,8 +1,8 @@
-"""`observe`: what the rules of the observer find on a run's tapes, as they are now."""
+"""`observe`: what the observer finds on a run's tapes, as they are now: by its rules, and with a model where it is told
+so."""
 
-import asyncio
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.commands import Command, add_json, add_run
@@ -13,37 +13,59 @@ from store.domain.board import Board
 from store.domain.observations import Document, Evidence, Observation, Priority
 from store.domain.observations.model import GONE, support
 from store.domain.safe_text import safe_line
+from store.domain.states import Validity
 
 if TYPE_CHECKING:
     from backends.observer import Observed
     from store.database import Store
+    from store.domain.events import ModelObserved
 
 _MORE = """\
 Any run will do: one of Multitrack's own, an imported one, a bare recording. Its tapes are read again from end to end,
 so what has grown since is read too; what you decided about an observation stands. What comes of it is kept as a new
 version of the observations, except while an engine works on the run, while a generation of it is under way, of a bare
-recording, and with --dry-run. The rules are in docs/observations.md; no model is asked."""
+recording, and with --dry-run. The rules are in docs/observations.md.
+
+With --model, a model is asked as well, of a run that is over: the one that the task file names for its observer, or
+NAME. It is asked about each generation of which it was not asked to the end yet, as docs/observations.md says: through
+the recording proxy, within the limits of [observer], with your key; what it costs is on the run's bill. --upstream
+leads to another place that is asked in Anthropic's form, the task file's [[routes]] to other providers."""
 
 _QUOTES = 3
 
 
 def _configure(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only print; keep nothing")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--dry-run", action="store_true", help="only print; keep nothing")
+    ways.add_argument(
+        "--model", metavar="NAME", nargs="?", const="", help="ask a model too: the task file's, or NAME; it costs"
+    )
+    parser.add_argument("--upstream", metavar="URL", default="", help="where the model is asked")
     add_json(parser)
 
 
 def _observe(context: Context, options: Namespace) -> int:
+    from app.asking import ask, wanted
+    from app.asking import facts as asked
     from backends.observer import observe_all
+    from store import observations
 
     with context.store() as store:
         run = find_run(store, options.run).id
         board = read_board(store, run)
+        task = wanted(board, options.model, options.upstream) if options.model is not None else None
         why = "" if options.dry_run else _why_not(board)
         seen, kept = observe_all(store, run), False
         document = seen.document
         if not options.dry_run and not why:
             document, kept, why = _keep(context, store, run, document)
+        told = []
+        if task is not None and not why:
+            before, valid = document.version, [who for who, (word, _) in seen.judged.items() if word is Validity.VALID]
+            told = ask(store, context.home.folder(run), run, task, valid, context.environ)
+            document = observations.load(store, run) or document
+            kept = kept or document.version != before
     if options.json:
         emit(
             {
@@ -53,14 +75,34 @@ def _observe(context: Context, options: Namespace) -> int:
                 "new": seen.added,
                 "attempts": [_attempt(board, who, *word) for who, word in sorted(seen.judged.items())],
                 "observations": [facts(o, run) for o in _ordered(document)],
+                **({"asked": [asked(*one) for one in told]} if task is not None else {}),
             }
         )
     else:
         for line in _lines(board, seen, document):
             say(line)
+        for line in _answers(told) if task is not None else ():
+            say(line)
     if why:
         note(f"multitrack: nothing was kept: {why}")
-    return Exit.FINE
+    failed = [f"generation {number}: {one.failed}" for number, one in told if one.failed]
+    for line in failed:
+        note(f"multitrack: the model brought its work to no end. Of {safe_line(line)}")
+    return Exit.UNSOLVED if failed or (why and task is not None) else Exit.FINE
+
+
+def _answers(told: "Sequence[tuple[int, ModelObserved]]") -> Iterator[str]:
+    """What a model wanted changed, and what became of it."""
+    yield ""
+    if not told:
+        yield "The model was asked about every generation before: nothing was asked again."
+    for number, one in told:
+        made = sum(not delta.refused for delta in one.deltas)
+        yield f"Generation {number}: {one.model} wanted {counted(len(one.deltas), 'change')}, {made} of them made."
+        for delta in one.deltas:
+            yield f"  {delta.operation} {delta.on or '-'}: {delta.text}"
+            if delta.refused:
+                yield f"    refused: {delta.refused}"
 
 
 def _why_not(board: Board) -> str:
@@ -74,6 +116,8 @@ def _why_not(board: Board) -> str:
 
 def _keep(context: Context, store: "Store", run: str, found: Document) -> tuple[Document, bool, str]:
     """Save what was found: the latest version then, whether it is a new one, and why nothing was saved."""
+    import asyncio
+
     from backends.harness import keep_observed
     from store.lock import RunLock
 

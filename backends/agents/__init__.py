@@ -4,9 +4,9 @@ An agent gets an assignment (what to do and within which limits) and a session (
 works until it submits, falls silent or reaches a limit. It speaks to its model only through the proxy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backends.sandboxes import Sandbox
 from store.domain.events import Payload
@@ -15,6 +15,13 @@ from store.domain.limits import Limits, Spend
 from store.domain.states import Ending
 from store.domain.strategy import Strategy
 from store.domain.task import Task
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from backends.agents.answer import Answer
+
+    Ask = Callable[[Mapping[str, Any]], Awaitable[Answer | str]]
 
 
 @dataclass(frozen=True)
@@ -118,3 +125,11 @@ def spoken(task: Task) -> set[str]:
     from backends.agents.hiring import spoken as found
 
     return found(task)
+
+
+def speaking(base_url: str, key: str) -> "AbstractAsyncContextManager[Ask]":
+    """A way to ask the proxy for who is no subagent: a request in Anthropic's form for a whole answer, or for why there
+    is none."""
+    from backends.agents.asking import speaking as opened
+
+    return opened(base_url, key)

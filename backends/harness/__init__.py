@@ -2,16 +2,18 @@
 
 `Harness(journal, ports).run()` works on a run until it is over; `report` writes down where it stands; `proposed` says
 what the next generation would be; `curate` carries out an order about observations where no engine lives, and
-`keep_observed` keeps what was read on tapes there.
+`keep_observed` and `keep_consulted` keep what was read on tapes there.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from backends.harness.ports import Consulted
     from store.database import Store
     from store.domain.board import Board
     from store.domain.commands import ChangeObservations, EditObservations
+    from store.domain.events import ModelObserved
     from store.domain.observations import Document
     from store.domain.strategy import LanePlan, Strategy
     from store.home import RunFolder
@@ -44,3 +46,13 @@ async def keep_observed(store: "Store", run: str, folder: "RunFolder", document:
     from backends.harness.writing import keep_observed as kept
 
     return await kept(store, run, folder, document)
+
+
+async def keep_consulted(
+    store: "Store", run: str, folder: "RunFolder", number: int, consulted: "Consulted"
+) -> "ModelObserved":
+    """Keep what came of asking the observer's model about a generation, where no engine works on the run; whoever calls
+    holds the run's lock. What became of each change. StoreError, OSError."""
+    from backends.harness.writing import keep_consulted as kept
+
+    return await kept(store, run, folder, number, consulted)

@@ -16,7 +16,7 @@ from store import blobs, observations
 from store.database import Store, StoreError
 from store.domain.board import best_lane
 from store.domain.effect import given_and_cited
-from store.domain.events import Alert, GenerationObserved, SubagentCited, SubagentJudged
+from store.domain.events import Alert, GenerationObserved, ModelObserved, SubagentCited, SubagentJudged
 from store.domain.lane import Lane
 from store.domain.observations import Document, live
 from store.domain.observations.threeway import merge_three
@@ -89,6 +89,26 @@ async def keep_observed(store: Store, run: str, folder: RunFolder, document: Doc
     await match_face(journal, folder, last=True)
     latest = observations.load(store, run) or document
     return latest, before is None or latest.version != before.version
+
+
+async def keep_consulted(store: Store, run: str, folder: RunFolder, number: int, consulted: Consulted) -> ModelObserved:
+    """Keep what came of asking the observer's model about a generation, where no engine works on the run; whoever calls
+    holds the run's lock. What became of each change. StoreError, OSError."""
+    journal = Journal(store, run, time.time)
+    # What a person has changed in the file was there before.
+    await match_face(journal, folder)
+    document, told = consulted.apply(observations.load(store, run) or Document(run))
+
+    def save(connection: Connection) -> None:
+        journal.append(connection, [told], generation=number)
+        observations.save(connection, document, author=MODEL, at=journal.clock())
+
+    await journal.record(also=save)
+    await match_face(journal, folder, last=True)
+    if folder.report.exists():
+        # It is on the run's bill.
+        await write_results(journal, folder)
+    return told
 
 
 def _with_latest(journal: Journal, observed: Document) -> Document:

@@ -3,16 +3,18 @@
 The rules are in `docs/observations.md`. Nothing is written here: the harness saves what comes back.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from store.domain.ids import SubagentId
+from store.domain.limits import Limits
 from store.domain.observations import Document
 from store.domain.observations.citing import Citation
 from store.domain.states import Validity
 
 if TYPE_CHECKING:
+    from backends.observer.model.consulting import Consultant, Speaking
     from store.database import Store
 
 
@@ -60,6 +62,23 @@ def cited(
         attempt.subagent: citations(attempt, document, given.get(attempt.subagent, ()))
         for attempt in attempts(store, run, generation)
     }
+
+
+def consultant(
+    store: "Store",
+    run: str,
+    model: str,
+    limits: Limits,
+    base_url: str,
+    speaking: "Speaking",
+    cut: Callable[[SubagentId], None],
+    clock: Callable[[], float],
+) -> "Consultant":
+    """Who asks a run's model about its generations, through the proxy at `base_url`; `cut` ends calls of a key's that
+    are still open, `limits` are for each generation."""
+    from backends.observer.model.consulting import Consultant
+
+    return Consultant(store, run, model, limits, base_url, speaking, cut, clock)
 
 
 def check_evidence(store: "Store", document: Document) -> list[str]:
