@@ -64,13 +64,19 @@ def refactorings(attempt: Attempt, tried: Trials) -> Iterator[Observation]:
 
 
 def _moved(attempt: Attempt, changes: Sequence[Change], tried: Trials) -> Iterator[Observation]:
+    put = [_telling(change.added) for change in changes]
+    at: dict[str, list[int]] = {}
+    for number, lines in enumerate(put):
+        for line in lines:
+            at.setdefault(line, []).append(number)
     for source in changes:
         taken = _telling(source.removed)
-        for target in changes:
+        for number in sorted({number for line in taken for number in at.get(line, ())}):
+            target, given = changes[number], put[number]
             if target is source:
                 continue
-            count = sum((taken & _telling(target.added)).values())
-            if count >= MOVED and 2 * count >= min(taken.total(), _telling(target.added).total()):
+            count = (taken & given).total()
+            if count >= MOVED and 2 * count >= min(taken.total(), given.total()):
                 where = [_place(change) for change in (source, target)]
                 if where[0] == where[1]:
                     where[1] = "elsewhere in it"
