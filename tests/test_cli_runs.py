@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.context import read_board
 from app.failure import Exit
 from store.commands import pending
 from store.database import open_store
+from store.domain.board import Board
 from store.domain.events import EngineStopped, RunFinished
 from store.domain.states import RunState
 from tests.shop import ESCAPE, OTHER, PATCH, RUN, Here, engine, git, here, nowhere
@@ -173,6 +175,25 @@ def test_there_is_nothing_to_order_when_a_run_is_over(here: Here) -> None:
     assert here("stop", RUN) == (Exit.UNSOLVED, "", f"multitrack: run {RUN} is over: there is nothing to stop.\n")
     code, _, err = here("resume", RUN)
     assert (code, "is over (solved)" in err) == (Exit.USAGE, True)
+
+
+def test_a_resumed_run_may_wait_otherwise_at_its_gates(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.begin.launch", lambda *_: Exit.FINE)
+    monkeypatch.setattr("app.credentials.provider_environ", lambda environ, task: {})
+
+    def board() -> Board:
+        with open_store(here.home.store) as store:
+            return read_board(store, RUN)
+
+    before = board().gates_open, board().gate_seconds
+    assert here("resume", RUN)[0] == Exit.FINE
+    assert (board().gates_open, board().gate_seconds) == before
+    assert here("resume", RUN, "--gate", "timeout=15m")[0] == Exit.FINE
+    assert (board().gates_open, board().gate_seconds) == (False, 900.0)
+    assert here("resume", RUN, "--gate", "auto")[0] == Exit.FINE
+    assert (board().gates_open, board().gate_seconds) == (True, None)
+    code, _, err = here("resume", RUN, "--gate", "never")
+    assert (code, "is none of auto, ask and timeout=TIME" in err) == (Exit.USAGE, True)
 
 
 def test_no_subagent_of_that_name(here: Here) -> None:

@@ -14,6 +14,7 @@ from store.domain.events import (
     Event,
     GateOpened,
     GatePassed,
+    GatesSet,
     GenerationDesigned,
     GenerationObserved,
     GenerationPlanned,
@@ -26,7 +27,7 @@ from store.domain.events import (
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits, Spend
 from store.domain.observations import Claim, Document, Observation, Priority, Subject
-from store.domain.states import Ending
+from store.domain.states import Ending, Step
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Task
 
@@ -179,6 +180,19 @@ def test_a_gate_is_overdue_when_its_time_is_up() -> None:
     assert not generation.overdue(opened + 60.0)
     generation.gate, generation.passed = GateOpened(waits=True), None
     assert not generation.overdue(opened + 1e9)
+
+
+def test_gates_wait_otherwise_from_when_that_is_ordered() -> None:
+    board = at_gate()
+    assert (board.waiting, board.gates_open, board.gate_seconds) == (True, False, 60.0)
+    apply(board, GatesSet(open=False, seconds=90.0))
+    assert board.generation is not None
+    assert (board.waiting, board.gate_seconds) == (True, 90.0)
+    assert not board.generation.overdue(board.at + 89)
+    assert board.generation.overdue(board.at + 90)
+    apply(board, GatesSet(open=True))
+    assert (board.waiting, board.gates_open, board.gate_seconds) == (False, True, None)
+    assert board.next_step() == (1, Step.GATE)
 
 
 def test_a_plan_outlives_a_lane_that_takes_the_gate_back() -> None:

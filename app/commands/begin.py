@@ -2,6 +2,7 @@
 
 import random
 import sys
+import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
@@ -45,7 +46,7 @@ def _configure_demo(parser: ArgumentParser) -> None:
         const=Memory.SHUFFLED,
         help="control: lanes are given the observations of the other practice bug",
     )
-    _add_gate(parser)
+    _add_memory(parser)
     parser.add_argument(
         "--pace", metavar="N", type=_pace, help="words a second of the scripted model; 0 is as fast as it can"
     )
@@ -65,7 +66,7 @@ def _configure_run(parser: ArgumentParser) -> None:
     add_taskfile(parser)
     add_screen(parser)
     parser.add_argument("--seed", metavar="N", type=whole(0), help="drives every choice that is left to chance")
-    _add_gate(parser)
+    _add_memory(parser)
     parser.add_argument(
         "--uncommitted",
         choices=[str(dirt) for dirt in Dirt],
@@ -76,9 +77,10 @@ def _configure_run(parser: ArgumentParser) -> None:
 def _configure_resume(parser: ArgumentParser) -> None:
     add_run(parser)
     add_screen(parser, gates="")
+    _add_gate(parser, "as before")
 
 
-def _add_gate(parser: ArgumentParser) -> None:
+def _add_memory(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--remember",
         metavar="RUN",
@@ -86,11 +88,15 @@ def _add_gate(parser: ArgumentParser) -> None:
         default=[],
         help="start from the observations of an earlier run of this repository; may be given again",
     )
+    _add_gate(parser, "ask; headless: auto")
+
+
+def _add_gate(parser: ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--gate",
         metavar="HOW",
         type=gate,
-        help="auto: gates open by themselves; ask: they wait for you; timeout=15m: for so long (ask; headless: auto)",
+        help=f"auto: gates open by themselves; ask: they wait for you; timeout=15m: for so long ({default})",
     )
 
 
@@ -232,7 +238,23 @@ def _resume(context: Context, options: Namespace) -> int:
     environ = dict(context.environ) if keyless else provider_environ(context.environ, board.order.task)
     if board.order.task.sandbox is SandboxKind.DOCKER:
         settled(board.order.task, context.environ)
+    if options.gate is not None:
+        _set_gates(context, run, options.gate)
     return launch(context, options, run, environ)
+
+
+def _set_gates(context: Context, run: str, how: Gate) -> None:
+    """Have the gates of a run wait otherwise than it was ordered; a run that has an engine is not resumed."""
+    from store import events
+    from store.domain.events import GatesSet
+    from store.lock import RunLock
+
+    with context.store() as store:
+        lock = RunLock(context.home.folder(run).lock)
+        if lock.acquire():
+            with lock:
+                at = time.time()
+                store.write(lambda connection: events.append(connection, run, [GatesSet(how.open, how.seconds)], at=at))
 
 
 def launch(context: Context, options: Namespace, run: str, environ: dict[str, str]) -> int:

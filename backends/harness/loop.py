@@ -213,7 +213,7 @@ class Harness:
         if generation.gate is None:
             alerts = [Alert("stalled", stalled)] if stalled else []
             waits = not self._board.gates_open
-            seconds = self._board.order.gate_seconds if waits and self._board.order is not None else None
+            seconds = self._board.gate_seconds if waits else None
             await self._journal.record(*alerts, GateOpened(waits, seconds), generation=number)
         if self._board.waiting:
             await self._journal.until(

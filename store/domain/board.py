@@ -19,6 +19,7 @@ from store.domain.events import (
     FinishStarted,
     GateOpened,
     GatePassed,
+    GatesSet,
     GenerationDesigned,
     GenerationObserved,
     GenerationPlanned,
@@ -126,6 +127,8 @@ class Board:
     alerts: list[str] = field(default_factory=list)
     """What concerns no single lane."""
     gates_open: bool = False
+    gate_seconds: float | None = None
+    """How long a gate waits before it opens by itself; None is until the operator comes."""
     observations: int = 0
     """Version of the observations document."""
     known: int = 0
@@ -217,7 +220,8 @@ class Board:
             return
         match payload:
             case RunCreated():
-                self.order, self.created, self.gates_open = payload, event.at, payload.gates_open
+                self.order, self.created = payload, event.at
+                self.gates_open, self.gate_seconds = payload.gates_open, payload.gate_seconds
             case EngineStarted():
                 # Whoever worked under an engine that died has not worked since its last event.
                 self._rest(before)
@@ -251,10 +255,11 @@ class Board:
             case ObservationsWritten():
                 self.observations, self.known = payload.version, payload.known
             case GateOpened() if generation:
-                generation.gate, generation.opened = payload, event.at
-                self.state = RunState.GATE if payload.waits else RunState.RUNNING
-                if payload.waits:
-                    self.work.stop(event.at)
+                self._at_gate(generation, payload, event.at)
+            case GatesSet():
+                self.gates_open, self.gate_seconds = payload.open, payload.seconds
+                if self.waiting and self.generation is not None:
+                    self._at_gate(self.generation, GateOpened(not payload.open, payload.seconds), event.at)
             case GenerationPlanned() if generation:
                 generation.planned = payload.lanes
             case GatePassed() if generation:
@@ -272,6 +277,12 @@ class Board:
                 self.stopped = True
             case Alert(text=text):
                 self.alerts.append(text)
+
+    def _at_gate(self, generation: Generation, gate: GateOpened, at: float) -> None:
+        generation.gate, generation.opened = gate, at
+        self.state = RunState.GATE if gate.waits else RunState.RUNNING
+        if gate.waits:
+            self.work.stop(at)
 
     def _work_again(self, generation: Generation, at: float) -> None:
         """There is something to do in it: what came of it so far, and its gate, don't count."""

@@ -53,6 +53,7 @@ __all__ = [
     "ForkedFrom",
     "GateOpened",
     "GatePassed",
+    "GatesSet",
     "GenerationDesigned",
     "GenerationObserved",
     "GenerationPlanned",
@@ -256,6 +257,16 @@ class GateOpened(Payload):
 
     kind: ClassVar[str] = "gate.opened"
     waits: bool
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class GatesSet(Payload):
+    """How gates wait from here on, whatever the run was ordered with: not at all when `open`, else for at most so many
+    `seconds`. One that waits now does so as well, from now on."""
+
+    kind: ClassVar[str] = "gates.set"
+    open: bool
     seconds: float | None = None
 
 
