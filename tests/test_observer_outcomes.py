@@ -65,6 +65,19 @@ def test_the_same_in_several_attempts_is_one_observation_whatever_the_words(stor
     assert seen.judged[handed.attempts[0]][1] == "It ended with what `transfer_to_human` answered"
 
 
+def test_of_lists_that_differ_in_one_thing_that_thing_is_told(store: Store, home: Home) -> None:
+    def fly(*numbers: str) -> Talk:
+        flights = [{"number": number, "date": "2024-05-27", "cabin": "economy"} for number in numbers]
+        return Talk(0.0, [("update_flights", {"id": "AB1", "flights": flights}, "{}"), "Done."])
+
+    seen = told(store, home, fly("HAT078", "HAT118", "HAT229"), fly("HAT078", "HAT118", "HAT084"))
+    (flown,) = of(seen, Subject.ACTIONS)
+    assert flown.text.endswith("`flights` = `[…; HAT229 2024-05-27 economy]` or `[…; HAT084 2024-05-27 economy]`.")
+    after = flown.excerpt[flown.excerpt.index("  or") :]
+    line = '      {{"number": "{}", "date": "2024-05-27", "cabin": "economy"}}'
+    assert list(after) == ["  or", f"- {line.format('HAT229')}", f"+ {line.format('HAT084')}"]
+
+
 def test_sets_that_are_much_alike_are_told_by_their_difference(store: Store, home: Home) -> None:
     def book(seat: str) -> Talk:
         return Talk(0.0, [("book", {"flight": "F7", "seat": seat}, "{}"), "Booked."])

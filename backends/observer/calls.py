@@ -106,10 +106,17 @@ def _value(before: Given, after: Given, name: str) -> str:
 
 
 def values_of(inputs: Iterable[Given], name: str) -> str:
-    """The values that an input had, each once."""
-    values = [_flat(_without_prose(given[name])) if name in given else "nothing" for given in inputs]
-    told = [quoted(value, _VALUE) for value in dict.fromkeys(values)]
+    """The values that an input had, each once; of lists, what not all of them have."""
+    values = [_without_prose(given[name]) if name in given else None for given in inputs]
+    lists = [value for value in values if isinstance(value, list)]
+    shared = [one for one in lists[0] if all(one in value for value in lists)] if len(lists) == len(values) else []
+    flat = ["nothing" if value is None else _flat(_rest(value, shared)) for value in values]
+    told = [quoted(value, _VALUE) for value in dict.fromkeys(flat)]
     return in_words([*told[:_VALUES], *([f"{len(told) - _VALUES} more"] if len(told) > _VALUES else [])], "or")
+
+
+def _rest(value: Any, shared: list[Any]) -> Any:
+    return ["…", *(one for one in value if one not in shared)] if shared else value
 
 
 def in_words(words: Iterable[str], last_by: str = "and") -> str:

@@ -6,6 +6,7 @@ are much alike are told together, by what they have in common and in what they d
 against the nearest that is solved.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -172,13 +173,22 @@ def _full(calls: Sequence[Step]) -> str:
 
 
 def _excerpt(group: Group) -> list[str]:
-    """The calls in full: the first set, and of every other the lines that are new in it."""
-    lines = [f"+ {line}" for step in group.distinct[0].steps for line in listed(step)]
-    known = set(lines)
+    """The calls in full: the first set, and how every other one differs from it."""
+    first = [line for step in group.distinct[0].steps for line in listed(step)]
+    lines = [f"+ {line}" for line in first]
     for one in group.distinct[1:]:
-        new = [line for step in one.steps for line in (f"+ {each}" for each in listed(step)) if line not in known]
-        lines += ["  or", *new]
+        other = [line for step in one.steps for line in listed(step)]
+        gone, new = Counter(first) - Counter(other), Counter(other) - Counter(first)
+        lines += ["  or", *(f"- {line}" for line in _these(first, gone)), *(f"+ {line}" for line in _these(other, new))]
     return lines if len(lines) > len(group.distinct[0].calls) or len(group.common) > _TOLD else []
+
+
+def _these(lines: Sequence[str], which: Counter[str]) -> Iterator[str]:
+    left = Counter(which)
+    for line in lines:
+        if left[line] > 0:
+            left[line] -= 1
+            yield line
 
 
 def _against(one: Outcome, solved: Outcome) -> str:
