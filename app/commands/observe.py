@@ -87,7 +87,7 @@ def _observe(context: Context, options: Namespace) -> int:
         note(f"multitrack: nothing was kept: {why}")
     failed = [f"generation {number}: {one.failed}" for number, one in told if one.failed]
     for line in failed:
-        note(f"multitrack: the model brought its work to no end. Of {safe_line(line)}")
+        note(f"multitrack: the model did not finish with {safe_line(line)}")
     return Exit.UNSOLVED if failed or (why and task is not None) else Exit.FINE
 
 

@@ -151,9 +151,7 @@ async def _save_consulted(journal: Journal, number: int, observed: Observed, con
         def save(connection: Connection) -> None:
             if told is not None:
                 if told.failed:
-                    said = (
-                        f"The observer's model brought its work to no end: {told.failed}. What the rules found stands."
-                    )
+                    said = f"The observer's model did not finish: {told.failed}. What the rules found stands."
                     journal.append(connection, [Alert("observer", safe_line(said, 600))], generation=number)
                 journal.append(connection, [told], generation=number)
             version = observations.save(connection, document, author=MODEL, at=journal.clock())

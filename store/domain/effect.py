@@ -129,7 +129,8 @@ def effects(runs: Iterable[tuple[Board, Document | None]], of: Document | None =
     """The numbers of these runs together, for the observations of one document, by default the last run's.
 
     Runs are of one task: the same repository and check (`same_task`). An observation is the same in two runs when its
-    fingerprint is; one that was merged or split counts for what it became. Pure; the order of runs makes no difference.
+    fingerprint is; one that was merged or split counts for what it became. Pure; the numbers don't hang on the order of
+    the runs.
     """
     known = [(board, document) for board, document in runs if board.order is not None]
     placed = [
