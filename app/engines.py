@@ -45,12 +45,13 @@ def create_run(
     replay: Replay | None = None,
     mirror: Path | None = None,
     remembers: "Sequence[Document]" = (),
+    remembered: Sequence[str] | None = None,
     gate_seconds: float | None = None,
 ) -> str:
     """Order a run: mirror the repository and write its first event. Its name. `besides` are files that don't
     count as changes of the repository, such as the task file. `replay` says whose tape answers; `mirror` is another
     run's mirror, which is taken in place of the repository. `remembers` are the observations of the runs that it starts
-    from; `gate_seconds` is how long a gate waits before it opens by itself.
+    from, `remembered` their names where the observations don't tell; `gate_seconds` is how long a gate waits before it opens by itself.
 
     SandboxError when the repository or the revision is not what a run can start from, StoreError when the store is not.
     """
@@ -87,7 +88,7 @@ def create_run(
             gates_open=gates_open,
             pace=pace,
             gate_seconds=gate_seconds,
-            remembered=tuple(document.run for document in remembers),
+            remembered=tuple(document.run for document in remembers) if remembered is None else tuple(remembered),
             replay=replay,
         )
 

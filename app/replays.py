@@ -53,6 +53,7 @@ def order_replay(home: Home, store: "Store", recorded: Board, replay: Replay) ->
         replay=replay,
         # What it remembered is its first version, whatever became of those runs.
         remembers=[first] if order.remembered and (first := observations.load(store, run, 1)) is not None else (),
+        remembered=order.remembered,
         mirror=mirror if mirror.is_dir() else None,
     )
 

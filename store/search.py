@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, column, func, literal_column, not_, select, table, text, tuple_
+from sqlalchemy import Connection, and_, case, column, func, literal_column, not_, or_, select, table, text, tuple_
 
 from store.domain.blocks import BlockKind
 from store.domain.ids import OBSERVER, SubagentId
@@ -71,6 +71,7 @@ def search(
     run: str | None = None,
     subagent: SubagentId | None = None,
     before_generation: int | None = None,
+    besides: Sequence[str] = (),
     kinds: Collection[BlockKind] | None = None,
     prompts: bool = True,
     limit: int = 20,
@@ -79,7 +80,7 @@ def search(
 
     A block that has all of the terms is looked for; where there is none, those that have any of them. Without
     `prompts` what was said to the model in words is left out: tool results stay. The order of a search of the past,
-    with `before_generation`, depends on that past alone.
+    with `before_generation`, depends on that past alone; all of the runs `besides` belongs to it.
     """
     terms = _terms(query)
     if not terms:
@@ -91,13 +92,15 @@ def search(
         own = (subagent.run, subagent.generation, subagent.lane)
         statement = statement.where(tuple_(_columns.run, _columns.generation, _columns.lane) == own)
     elif run is not None:
-        statement = statement.where(_columns.run == run)
+        there = text("run NOT IN (SELECT run FROM deletions)")
+        statement = statement.where(or_(_columns.run == run, and_(_columns.run.in_(besides), there)))
     else:
         statement = statement.where(text("run NOT IN (SELECT run FROM deletions)"))
     if before_generation is not None:
         # Calls of no subagent have generation 0, and belong to nobody's past. What the observer's model said is no
         # attempt's: what it found goes through the operator's hands.
-        statement = statement.where(_columns.generation.between(1, before_generation - 1), _columns.lane != OBSERVER)
+        before = or_(_columns.generation < before_generation, _columns.run.in_(besides))
+        statement = statement.where(_columns.generation >= 1, before, _columns.lane != OBSERVER)
     if kinds is not None:
         statement = statement.where(_columns.kind.in_([kind.value for kind in kinds]))
     if not prompts:
@@ -106,7 +109,8 @@ def search(
     past = before_generation is not None
     if past:
         # The order of a lane's own rows is that of its turns; that of all rows is chance.
-        statement = statement.order_by(_columns.generation, _columns.lane, text("rowid"))
+        whose = [case({name: place for place, name in enumerate(besides)}, value=_columns.run, else_=len(besides))]
+        statement = statement.order_by(*whose[: len(besides)], _columns.generation, _columns.lane, text("rowid"))
     else:
         statement = statement.order_by(text("rank"), text("rowid")).limit(TWICE * limit)
     with store.read() as connection:

@@ -174,7 +174,8 @@ async def test_a_run_that_remembers_is_told_from_the_first(tmp_path: Path) -> No
         board = await made.finish()
         assert board.order is not None and board.order.remembered == (before.run,)
         first = given(made, 1)
-        assert "Way 1" in first[1].observations and not first[1].recall
+        assert "Way 1" in first[1].observations and first[1].recall
+        assert not first[2].recall
         assert not first[2].observations, "a clean lane is told nothing, of other runs either"
         document = observations.load(made.store, made.run)
         assert document is not None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text as sql
 
 from store import search, tapes
 from store.database import Store, open_store
@@ -112,6 +113,24 @@ def test_recall_sees_earlier_generations_of_its_run_alone(store: Store) -> None:
     assert search.search(store, "zebra", run="abcde", before_generation=1) == []
     assert {hit.subagent for hit in search.search(store, "zebra", run="abcde")} == {ONE, LATER, None}
     assert len(search.search(store, "zebra")) == 4
+
+
+def test_recall_sees_all_of_the_runs_that_are_remembered(store: Store) -> None:
+    old, older, gone = (
+        SubagentId(run, generation, 1) for run, generation in (("zzzzz", 3), ("aaaaa", 1), ("ddddd", 1))
+    )
+    for who in (ONE, LATER, old, older, gone, SubagentId("other", 1, 1), SubagentId("zzzzz", 1, 0), None):
+        record(store, who, [user(f"zebra of {who}")])
+    store.write(lambda connection: connection.execute(sql("INSERT INTO deletions (run, at) VALUES ('ddddd', 1.0)")))
+
+    def found(generation: int) -> list[SubagentId | None]:
+        names = ["zzzzz", "aaaaa", "ddddd"]
+        hits = search.search(store, "zebra", run="abcde", before_generation=generation, besides=names)
+        return [hit.subagent for hit in hits]
+
+    # What is alike comes in the order in which they are named, whatever their names.
+    assert found(1) == [old, older]
+    assert found(2) == [old, older, ONE]
 
 
 def test_turns_count_a_subagents_answers(store: Store) -> None:

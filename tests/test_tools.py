@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,9 @@ async def test_recall_and_submit(tools: Tools) -> None:
         Recalled(SubagentId("abcde", 1, 1), 1, "user", "x"),
     ]
     assert (await tools.call("recall", {"query": "lock"})).text == "[2.3 turn 4 tool] deadlock\n\n[1.1 turn 1 user] x"
+    # One of an earlier run is named with it.
+    other = replace(tools, run="k3m9t")
+    assert "[abcde.2.3 turn 4 tool] deadlock" in (await other.call("recall", {"query": "lock"})).text
     assert (await tools.call("submit", {"summary": "done"})).submitted
 
 

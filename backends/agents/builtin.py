@@ -77,7 +77,7 @@ class _Work:
         self._assignment = assignment
         self._session = session
         self._retry = retry
-        self._tools = Tools(session.sandbox, session.recall, assignment.tool_seconds)
+        self._tools = Tools(session.sandbox, session.recall, assignment.tool_seconds, assignment.subagent.run)
         self._fixed = {
             "model": assignment.model,
             "max_tokens": most_tokens(assignment.model),

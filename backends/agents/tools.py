@@ -168,11 +168,12 @@ def describe(name: str, given: Any) -> str:
 
 @dataclass(frozen=True)
 class Tools:
-    """Carries out well-formed calls. `seconds` is the most that one command may take."""
+    """Carries out well-formed calls. `seconds` is the most that one command may take, `run` the run of the subagent."""
 
     sandbox: Sandbox
     recall: Callable[[str], Awaitable[Sequence[Recalled]]]
     seconds: float
+    run: str = ""
 
     async def call(self, name: str, given: dict[str, Any]) -> Result:
         """Carry out a call. What the model can put right is a result that is not ok; SandboxError is not caught."""
@@ -263,8 +264,12 @@ class Tools:
         hits = await self.recall(query)
         if not hits:
             return Result("nothing found")
-        texts = [f"[{hit.subagent.label} turn {hit.turn} {hit.role}{_marks(hit)}] {hit.text}" for hit in hits]
+        texts = [f"[{self._who(hit)} turn {hit.turn} {hit.role}{_marks(hit)}] {hit.text}" for hit in hits]
         return Result(capped("\n\n".join(texts)))
+
+    def _who(self, hit: Recalled) -> str:
+        """A subagent of an earlier run is named with that run."""
+        return hit.subagent.label if self.run in ("", hit.subagent.run) else str(hit.subagent)
 
 
 def _marks(hit: Recalled) -> str:

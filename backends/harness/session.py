@@ -77,12 +77,14 @@ class LaneSession:
             await self.record(*map(SubagentSteered, said))
 
     async def recall(self, query: str) -> Sequence[Recalled]:
+        order = self._journal.board.order
         hits = await asyncio.to_thread(
             search.search,
             self._journal.store,
             query,
             run=self._subagent.run,
             before_generation=self._subagent.generation,
+            besides=order.remembered if order is not None else (),
             prompts=False,
             limit=RECALLED,
         )

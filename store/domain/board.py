@@ -177,7 +177,9 @@ class Board:
     def recalls(self, number: int) -> bool:
         """Whether there are earlier tapes that a generation may search: one that repeats the first has none either."""
         before = self.generations.get(number - 1)
-        return before is not None and not (before.passed is not None and before.passed.told == 0)
+        if before is None:
+            return self.order is not None and bool(self.order.remembered)
+        return not (before.passed is not None and before.passed.told == 0)
 
     def began(self, subagent: SubagentId) -> float:
         """When what counts of a subagent's work began; 0 where it has not."""
