@@ -2,14 +2,12 @@
 loopback that plays a script."""
 
 import asyncio
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from app.cli import main
 from app.engines import create_run
 from app.replays import order_replay
 from app.taskfile import load
@@ -30,7 +28,6 @@ from tests.observermodel import add, answer
 from tests.upstreams import Fault, Heard, Said, Upstream, Use
 
 KEY = "sk-of-the-operator-for-all"
-ROOT = Path(__file__).parent.parent
 LESSON = "The check compares the file `answer` with 42, and the file says 41 from the start."
 
 TASK = """
@@ -110,13 +107,6 @@ async def ran(folder: Path, script: object, more: str = "") -> tuple[Home, Board
     return home, board, upstream
 
 
-def trace(home: Home, *arguments: str) -> tuple[int, str]:
-    program = [sys.executable, "-m", "app", "trace", *arguments]
-    environ = {**os.environ, "MULTITRACK_HOME": str(home.root)}
-    done = subprocess.run(program, capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
 def of(home: Home, run: str) -> tuple[Document, list[Call], list[ModelObserved], Spend]:
     with open_store(home.store) as store:
         document = observations.load(store, run)
@@ -127,7 +117,7 @@ def of(home: Home, run: str) -> tuple[Document, list[Call], list[ModelObserved],
 
 @pytest.mark.parametrize("more", ["", ROUTE], ids=["direct", "by LiteLLM"])
 async def test_the_next_generation_reads_what_the_model_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: str
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("FAR_KEY", KEY)
@@ -160,10 +150,11 @@ async def test_the_next_generation_reads_what_the_model_found(
     assert {heard.path for heard in asked} == {"/v1/chat/completions" if more else "/v1/messages"}
     assert KEY not in "".join(heard.everything for heard in upstream.heard)
     # A person can look at them as at any other's.
-    code, listed = trace(home, board.run)
-    assert code == 0 and "1.0  the observer's model reader  2 turns, $0.0" in listed
-    code, one = trace(home, board.run, "1.0")
-    assert code == 0 and one.count("turn ") >= 2 and "call search" in one and LESSON[:30] in one
+    assert main(["--home", str(home.root), "trace", board.run]) == 0
+    assert "1.0  the observer's model reader  2 turns, $0.0" in capsys.readouterr().out
+    assert main(["--home", str(home.root), "trace", board.run, "1.0"]) == 0
+    one = capsys.readouterr().out
+    assert one.count("turn ") >= 2 and "call search" in one and LESSON[:30] in one
     # Its tape answers without anybody: the same questions, the same lesson.
     with open_store(home.store) as store:
         again = order_replay(home, store, board, Replay(board.run))
