@@ -116,9 +116,7 @@ def test_recall_sees_earlier_generations_of_its_run_alone(store: Store) -> None:
 
 
 def test_recall_sees_all_of_the_runs_that_are_remembered(store: Store) -> None:
-    old, older, gone = (
-        SubagentId(run, generation, 1) for run, generation in (("zzzzz", 3), ("aaaaa", 1), ("ddddd", 1))
-    )
+    old, older, gone = SubagentId("zzzzz", 3, 1), SubagentId("aaaaa", 1, 1), SubagentId("ddddd", 1, 1)
     for who in (ONE, LATER, old, older, gone, SubagentId("other", 1, 1), SubagentId("zzzzz", 1, 0), None):
         record(store, who, [user(f"zebra of {who}")])
     store.write(lambda connection: connection.execute(sql("INSERT INTO deletions (run, at) VALUES ('ddddd', 1.0)")))
