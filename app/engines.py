@@ -51,8 +51,8 @@ def create_run(
     """Order a run: mirror the repository and write its first event. Its name. `besides` are files that don't
     count as changes of the repository, such as the task file. `replay` says whose tape answers; `mirror` is another
     run's mirror, which is taken in place of the repository. `remembers` are the observations of the runs that it starts
-    from, `remembered` their names where the observations don't tell; `gate_seconds` is how long a gate waits before it opens by
-    itself.
+    from, `remembered` their names where the observations don't tell; `gate_seconds` is how long a gate waits before it
+    opens by itself.
 
     SandboxError when the repository or the revision is not what a run can start from, StoreError when the store is not.
     """

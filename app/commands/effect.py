@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MORE = """\
 Lanes are compared within a generation only. Beside lanes that were told other observations, where they were dealt out
 by lot; beside clean lanes, which are told nothing at all. The interval is of 95 %: after Newcombe for solved shares,
-after Hodges and Lehmann for costs (docs/observations.md). It is wide because five subagents prove little."""
+after Hodges and Lehmann for costs (docs/effect.md). It is wide because five subagents prove little."""
 
 
 def _configure(parser: ArgumentParser) -> None:
