@@ -217,3 +217,31 @@ def test_flags_stay_when_words_change() -> None:
     after, why = outcome(wanted("REFINE", id="o-1111"), document)
     assert why == "" and after.observations[0].flags == (Flag.INSTRUCTION,)
     assert after.observations[0].text == "The shop fails, for its balance is None."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Wrap the balance of the shop with its lock first.", "The lock is gone; keep the counter as it was before."],
+)
+def test_a_sentence_that_begins_as_a_command_does_is_flagged(text: str) -> None:
+    assert checked(wanted(text=text), spans()).flags == (Flag.INSTRUCTION,)
+    assert checked(wanted(text="Keep fails: the balance of the shop is None there."), spans()).flags == ()
+
+
+def test_what_a_subagent_only_says_speaks_against_nothing() -> None:
+    (fact,) = [
+        o for o in DOCUMENT.observations if (o.author, o.status, o.claim) == (Author.MODEL, Status.PROPOSED, Claim.FACT)
+    ]
+    before = replace(
+        DOCUMENT, observations=tuple(replace(o, attempts=(ONE,)) if o == fact else o for o in DOCUMENT.observations)
+    )
+    _, why = outcome(wanted("CONTRADICT", ("n2", "never set, I think."), id=fact.id), before)
+    assert why == "No tool printed what it quotes."
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_change_rests_on_one_to_four_quotes(count: int) -> None:
+    quote = {"node": "n1", "quote": "balance is None"}
+    said = {"op": "ADD", "claim": "fact", "text": "The balance is None.", "evidence": [quote] * count}
+    (one,) = read(json.dumps({"deltas": [said]}))
+    assert outcome(one)[1].startswith("It needs 1 to 4 items")

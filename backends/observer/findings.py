@@ -55,6 +55,9 @@ def marked(subject: Subject, *parts: str) -> str:
     return fingerprint(subject, *map(masked, parts))
 
 
+_QUOTES = str.maketrans(dict.fromkeys("‘’‚‛", "'") | dict.fromkeys("“”„‟", '"'))
+_HERE = re.compile(r"(?<![\w./-])\./(?=[\w.])")
+
 _MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE), "<uuid>"),
     (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<hex>"),
@@ -68,7 +71,8 @@ _MASKS = (
 
 
 def masked(text: str) -> str:
-    """The text without numbers, times, addresses, digests and throw-away paths."""
+    """The text without numbers, times, addresses, digests and throw-away paths, and with one kind of quotes."""
+    text = _HERE.sub("", text.translate(_QUOTES))
     for pattern, word in _MASKS:
         text = pattern.sub(word, text)
     return _LONG.sub("<long>", text)

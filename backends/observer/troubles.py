@@ -1,5 +1,6 @@
 """What went wrong in an attempt's tool calls: crashes, failed commands, what is missing, what tools refused."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from store.domain.reported import reported
 
 SPANS = 12
 """The most places that one attempt is quoted from for one error: the first ones, and the last."""
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?[\d.]+|\([^()]*\)")
 _GONE = 127
 """A shell's exit code for a program that isn't there."""
 _OTHERS = 3
@@ -71,7 +73,7 @@ def troubles(attempt: Attempt) -> Iterator[Trouble]:
                     step,
                     Subject.ERROR,
                     Claim.FACT,
-                    marked(Subject.ERROR, "time", command),
+                    marked(Subject.ERROR, "time", _inside(attempt, command)),
                     "",
                     command,
                     f" did not end within {ran.seconds} s",
@@ -100,7 +102,7 @@ def _failed(attempt: Attempt, step: Step, ran: Ran) -> Iterator[Trouble]:
         step,
         Subject.ERROR,
         Claim.FACT,
-        marked(Subject.ERROR, "exit", text),
+        marked(Subject.ERROR, "exit", _inside(attempt, text)),
         f"{quoted(command, 100)} failed with exit code {ran.exit_code}: ",
         text,
         "",
@@ -141,9 +143,15 @@ def _subject(group: Sequence[Trouble]) -> str:
 
 def _also(group: Sequence[Trouble]) -> str:
     """The same error with another number or name. Of a program's it is all one; of a booking's, each is about another
-    thing."""
-    others = list(dict.fromkeys(trouble.told for trouble in group if trouble.told != group[0].told))
-    if not others or not group[0].step.foreign:
+    thing, and of a tool for files, about another file."""
+    first = group[0]
+    others: list[str] = []
+    if first.subject is Subject.TOOL:
+        paths = dict.fromkeys(trouble.step.argument("path") for trouble in group)
+        others = [quoted(path, 80) for path in paths if path and path != first.step.argument("path")]
+    elif first.step.foreign:
+        others = list(dict.fromkeys(trouble.told for trouble in group if trouble.told != first.told))
+    if not others:
         return ""
     more = f" and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
     return f" Also: {', '.join(others[:_OTHERS])}{more}."
@@ -201,7 +209,7 @@ def _unknown_end(attempt: Attempt, step: Step) -> Iterator[Trouble]:
             step,
             Subject.ERROR,
             Claim.FACT,
-            marked(Subject.ERROR, "exit", message),
+            marked(Subject.ERROR, "exit", _inside(attempt, message)),
             f"{quoted(command, 100)} failed: ",
             message,
             "",
@@ -224,7 +232,7 @@ def _crashed(attempt: Attempt, step: Step, crash: Crash, start: int) -> Trouble:
         step,
         Subject.ERROR,
         Claim.FACT,
-        marked(Subject.ERROR, "crash", crash.name, crash.message, crash.path, crash.function),
+        marked(Subject.ERROR, "crash", crash.name, _kind(attempt, crash), crash.path, crash.function),
         f"{quoted(command, 100)} printed ",
         f"{crash.name}: {crash.message}" if crash.message else crash.name,
         where,
@@ -257,7 +265,8 @@ def _refused(attempt: Attempt, step: Step) -> Trouble:
     message = text[at.start : at.end] if at is not None else _first_line(text)
     if not step.foreign:
         on = f" on {quoted(step.argument('path'), 80)}" if step.argument("path") else ""
-        subject, mark = Subject.TOOL, marked(Subject.TOOL, step.name, message)
+        subject = Subject.TOOL
+        mark = marked(subject, step.name, without_inputs(_inside(attempt, message), step.input))
         head = f"{quoted(step.name, 40)}{on} was refused: "
     else:
         subject, mark = Subject.ERROR, marked(Subject.ERROR, "reported", without_inputs(message, step.input))
@@ -273,8 +282,20 @@ def _refused(attempt: Attempt, step: Step) -> Trouble:
         message,
         "",
         evidence or _at(attempt, step, message),
-        f"{step.name}\n{step.argument('path')}\n{message}",
+        f"{step.argument('path')}\n{message}",
     )
+
+
+def _inside(attempt: Attempt, text: str) -> str:
+    """The text with paths as the project has them: a sandbox's own folder differs from lane to lane."""
+    root = attempt.root.rstrip("/")
+    return text.replace(f"{root}/", "") if root else text
+
+
+def _kind(attempt: Attempt, crash: Crash) -> str:
+    """What makes a crash's message the same. One that is nothing but a value, such as a key, is about another one next
+    time; where the project's own frame isn't known, the value alone tells crashes apart."""
+    return "<value>" if crash.path and _VALUE.fullmatch(crash.message) else _inside(attempt, crash.message)
 
 
 def _first_line(text: str) -> str:
