@@ -102,6 +102,28 @@ def test_a_list_says_what_each_is_and_what_it_takes(seen: Here) -> None:
     assert json.loads(do(seen, "--json"))["run"] == RUN
 
 
+def test_what_was_seen_in_a_run_that_is_gone_can_be_read_and_says_so(seen: Here) -> None:
+    with open_store(seen.home.store) as store:
+        document = merge(latest(seen), [finding("wait", SubagentId("gone1", 2, 3))])
+        store.write(lambda c: observations.save(c, document, author="observer", at=6.0))
+    wait = next(o.id for o in latest(seen).observations if "wait" in o.text)
+    said = do(seen, "show", wait)
+    assert "gone1.2.3 turn 4, call call3: “wait broken”" in said
+    assert "The tapes of run gone1 are deleted, or in another store" in said
+    assert "deleted" not in do(seen, "show", by_name(seen)["lock"].id)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_that_is_handed_in_may_have_any_encoding(seen: Here, tmp_path: Path, encoding: str) -> None:
+    mine = tmp_path / "mine.md"
+    mine.write_bytes((do(seen) + "\n- Müll “hier”.\n").replace("\n", "\r\n").encode(encoding))
+    do(seen, "edit", "--file", str(mine))
+    now = latest(seen)
+    assert [o.text for o in now.observations if o.author == "operator"] == ["Müll “hier”."]
+    assert now.notes == ()
+    assert not any(o.status is Status.DROPPED for o in now.observations)
+
+
 def test_what_is_done_makes_a_version_and_the_file_says_it(seen: Here) -> None:
     names = {word: o.id for word, o in by_name(seen).items()}
     assert do(seen, "pin", names["lock"], names["retry"]) == (

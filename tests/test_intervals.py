@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from math import comb
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -140,3 +141,23 @@ def test_a_shift_is_inside_its_interval(strata: list[tuple[list[float], list[flo
     assert (found is None) == all(not one or not other for one, other in strata)
     if found is not None and found.interval is not None:
         assert found.interval.low <= found.estimate <= found.interval.high
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.2, -0.4])
+def test_what_is_true_is_inside_as_often_as_is_said(gain: float) -> None:
+    """Runs in which a probe stands beside three lanes, in generations that solve ever more."""
+    random = Random(11)
+    outside = wrong = 0
+    runs = 400
+    for _ in range(runs):
+        strata = []
+        for chance in (0.4, 0.4, 0.5, 0.5, 0.6, 0.6, 0.5, 0.4):
+            given = sum(random.random() < chance + gain for _ in range(3))
+            strata.append((Count(given, 3), Count(random.random() < chance, 1)))
+        found = difference(strata)
+        assert found is not None
+        outside += not found.interval.low <= gain <= found.interval.high
+        wrong += found.sure and (found.estimate > 0) is not (gain > 0)
+    assert outside <= runs * 0.05
+    # Less than one side of what is left, also where nothing does anything.
+    assert wrong <= runs * 0.025

@@ -413,11 +413,11 @@ def test_a_diff_in_a_text_without_an_excerpt_stays_when_the_text_is_edited() -> 
 
 
 def test_a_line_of_an_excerpt_that_looks_like_evidence_stays() -> None:
-    quoting = "- 1.1 turn 4, call 01jc: “12 broken”"
-    document = apply_all(DOCUMENT, [Reword(LOCK_ID, "It printed", (quoting,))])
+    quoting = "- 2.1 turn 9, call 01jx: “13 broken”"
+    document = apply_all(DOCUMENT, [Reword(LOCK_ID, "It printed", (quoting, "+ one"))])
     written = render(document)
-    after = apply_edit(document, written, written.replace("It printed", "It wrote"))
-    assert by_id(after)[LOCK_ID].excerpt == (quoting,)
+    after = apply_edit(document, written, written.replace("+ one", "+ two"))
+    assert by_id(after)[LOCK_ID].excerpt == (quoting, "+ two")
 
 
 def test_a_heading_of_ones_own_may_be_indented() -> None:

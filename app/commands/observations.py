@@ -193,7 +193,17 @@ def _show(context: Context, store: "Store", run: str, options: Namespace) -> int
         emit([_facts(o) for o in found], indent=2)
     else:
         say("\n\n".join(render_item(o, run) for o in found))
+        for gone in _gone(store, found):
+            say(f"\nThe tapes of run {gone} are deleted, or in another store: the quotes are what is left of them here.")
     return Exit.FINE
+
+
+def _gone(store: "Store", shown: Sequence[Observation]) -> list[str]:
+    """The runs that these were seen in and that are not in the store."""
+    from store import runs
+
+    there = {row.id for row in runs.runs(store)}
+    return sorted({evidence.subagent.run for o in shown for evidence in o.evidence} - there)
 
 
 def _no_version(run: str, version: object) -> str:
