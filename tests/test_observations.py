@@ -181,6 +181,14 @@ def test_what_the_operator_wrote_stays_written() -> None:
     assert after.attempts == (who(1, 1), who(2, 1))
 
 
+def test_an_attempt_that_comes_to_be_counted_brings_its_places_however_far_its_tape_was_read() -> None:
+    one, two = found(who(1, 1)), found(who(1, 2))
+    known = merge(EMPTY, [one, found(who(1, 2), "retry")])
+    after = reread(known, [who(1, 1), who(1, 2)], [one, two, found(who(1, 2), "retry")])
+    (both,) = [o for o in after.observations if o.fingerprint == one.fingerprint]
+    assert both.attempts == (who(1, 1), who(1, 2)) and {*both.evidence} == {*one.evidence, *two.evidence}
+
+
 @pytest.mark.parametrize(
     "decided",
     [

@@ -40,7 +40,7 @@ def _again(
         return old
     gone = (counted & again) - {who for finding in found for who in finding.attempts}
     kept = tuple(e for e in old.evidence if e.subagent not in gone)
-    fresh = _fresh(kept, found, read)
+    fresh = _fresh(kept, found, read, counted)
     if found and counted <= again:
         (new,) = merge(Document(""), found).observations
         return replace(
@@ -63,10 +63,19 @@ def _again(
     )
 
 
-def _fresh(kept: Sequence[Evidence], found: Sequence[Observation], read: dict[SubagentId, int]) -> list[Evidence]:
-    """Places that were not there to be read before, and those of a rule that looks elsewhere than it did."""
+def _fresh(
+    kept: Sequence[Evidence],
+    found: Sequence[Observation],
+    read: dict[SubagentId, int],
+    counted: set[SubagentId],
+) -> list[Evidence]:
+    """Places that were not there to be read before, those of a rule that looks elsewhere than it did, and all of an
+    attempt that was not counted: of that one nobody can have struck out anything."""
     fresh: list[Evidence] = []
     for finding in found:
+        if not counted & {*finding.attempts}:
+            fresh += finding.evidence
+            continue
         own = [e for e in kept if e.subagent in finding.attempts]
         elsewhere = bool(own) and not set(own) & set(finding.evidence)
         fresh += [e for e in finding.evidence if e not in kept and (elsewhere or e.turn > read.get(e.subagent, 0))]
