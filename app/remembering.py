@@ -55,6 +55,12 @@ def remembered(store: "Store", names: Sequence[str], task: Task) -> "tuple[list[
         document = observations.load(store, run)
         if board.order is None or document is None or not document.observations:
             raise CommandError(f"run {run} has no observations that could be remembered.")
+        if board.order.replay is not None:
+            played = board.order.replay.run
+            raise CommandError(
+                f"run {run} is a replay of {played}, and its attempts are that run's: they would count twice. Remember "
+                f"{played} in its place."
+            )
         if not _same_repository(board, task):
             raise CommandError(
                 f"run {run} worked on {safe_line(board.task.repository)}, of which {safe_line(task.repository)} has "

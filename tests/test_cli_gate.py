@@ -14,7 +14,7 @@ from app.demo import demo_task
 from app.failure import CommandError, Exit
 from app.gate import of_task, remembered_by
 from app.remembering import Gate, gate, remembered
-from store import observations
+from store import events, observations
 from store.commands import pending
 from store.database import open_store
 from store.domain.commands import ChangePlan, Command, Launch, PlanChange, Stop
@@ -22,6 +22,7 @@ from store.domain.events import GateOpened, GenerationObserved, GenerationPlanne
 from store.domain.ids import SubagentId
 from store.domain.limits import Limits
 from store.domain.observations import Claim, Document, Observation, Priority, Subject
+from store.domain.replay import Replay
 from store.domain.strategy import LanePlan, Strategy
 from store.home import Home
 from tests import runs
@@ -213,6 +214,11 @@ def test_what_may_be_remembered(waiting: Here, tmp_path: Path) -> None:
             remembered(store, [RUN], replace(board.task, repository=str(tmp_path / "else")))
         assert [other.run for other, _ in of_task(store, board)] == [OTHER]
         assert remembered_by(store, board) == []
+        assert board.order is not None
+        replaying = replace(board.order, replay=Replay(OTHER))
+        store.write(lambda connection: events.append(connection, RUN, [replaying], at=9.0))
+        with pytest.raises(CommandError, match=f"is a replay of {OTHER}.* Remember {OTHER}"):
+            remembered(store, [RUN], board.task)
 
 
 def test_a_demo_starts_from_an_earlier_one(

@@ -109,7 +109,7 @@ def test_what_was_seen_in_a_run_that_is_gone_can_be_read_and_says_so(seen: Here)
     wait = next(o.id for o in latest(seen).observations if "wait" in o.text)
     said = do(seen, "show", wait)
     assert "gone1.2.3 turn 4, call call3: “wait broken”" in said
-    assert "The tapes of run gone1 are deleted, or in another store" in said
+    assert "The tapes of run gone1 are deleted or in another store" in said
     assert "deleted" not in do(seen, "show", by_name(seen)["lock"].id)
 
 

@@ -14,6 +14,7 @@ from store.domain.lane import Lane, Steering
 from store.domain.limits import LIMITS_RAISED, Limits, Spend, Usage
 from store.domain.observations import Claim, Document, Evidence, Observation, Priority, Status, Subject
 from store.domain.observations.citing import Citation
+from store.domain.replay import Replay
 from store.domain.states import Ending
 from store.domain.strategy import LanePlan, Strategy
 from store.domain.task import Check, Memory, Task
@@ -91,6 +92,19 @@ def test_over_several_runs_it_adds_up_also_where_ids_differ() -> None:
     assert one.memory.without.count == Count(0, 6)
     assert one.memory.verdict is Verdict.HELPS
     assert effects([runs[0], runs[2], runs[1]], runs[2][1]).of("o-aaaa2") == one
+
+
+def test_a_run_and_its_replays_count_once() -> None:
+    runs = [(board(name, generation(name, 1)), document(name, observation("o-aaaa"))) for name in ("one", "two", "six")]
+    for (replaying, _), played in zip(runs[1:], ("one", "two"), strict=True):
+        assert replaying.order is not None
+        replaying.order = replace(replaying.order, replay=Replay(played))
+    alone = effects(runs[:1])
+    assert alone.effects[0].given.count == Count(3, 4)
+    for named in (runs, runs[::-1], runs[:2], [runs[2], runs[0], runs[1]]):
+        assert effects(named, runs[0][1]) == alone
+    # Where the run is not there, one of its replays counts.
+    assert effects(runs[1:], runs[0][1]).effects == effects(runs[2:], runs[0][1]).effects != ()
 
 
 def test_one_that_was_merged_counts_for_what_it_became() -> None:

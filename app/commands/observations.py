@@ -194,7 +194,7 @@ def _show(context: Context, store: "Store", run: str, options: Namespace) -> int
     else:
         say("\n\n".join(render_item(o, run) for o in found))
         for gone in _gone(store, found):
-            say(f"\nThe tapes of run {gone} are deleted, or in another store: the quotes are what is left of them here.")
+            say(f"\nThe tapes of run {gone} are deleted or in another store: the quotes are what is left of them here.")
     return Exit.FINE
 
 

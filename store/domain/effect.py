@@ -129,10 +129,11 @@ def effects(runs: Iterable[tuple[Board, Document | None]], of: Document | None =
     """The numbers of these runs together, for the observations of one document, by default the last run's.
 
     Runs are of one task: the same repository and check (`same_task`). An observation is the same in two runs when its
-    fingerprint is; one that was merged or split counts for what it became. Pure; the numbers don't hang on the order of
-    the runs.
+    fingerprint is; one that was merged or split counts for what it became. A run and its replays are the same
+    attempts, and count once. Pure; the numbers don't hang on the order of the runs.
     """
-    known = [(board, document) for board, document in runs if board.order is not None]
+    named = [(board, document) for board, document in runs if board.order is not None]
+    known = _once(named)
     placed = [
         (board, document, generation)
         for board, document in known
@@ -140,7 +141,7 @@ def effects(runs: Iterable[tuple[Board, Document | None]], of: Document | None =
         if board.task.memory is not Memory.SHUFFLED
     ]
     if of is None:
-        of = next((document for _, document in reversed(known) if document is not None), None)
+        of = next((document for _, document in reversed(named) if document is not None), None)
     strata = [_stratum(board, document, of, generation) for board, document, generation in placed]
     numbers = sorted({one.number for one in strata})
     told = [one for one in strata if one.told]
@@ -152,6 +153,28 @@ def effects(runs: Iterable[tuple[Board, Document | None]], of: Document | None =
         ),
         left_out=_left_out(generation for _, _, generation in placed),
     )
+
+
+def _once(runs: Sequence[tuple[Board, Document | None]]) -> list[tuple[Board, Document | None]]:
+    """One of each run and its replays: the run itself where it is there."""
+    there = {board.run: (board, document) for board, document in runs}
+    boards = {name: board for name, (board, _) in there.items()}
+
+    def played(board: Board) -> str:
+        """Whose attempts these are."""
+        seen = {board.run}
+        while board.order is not None and board.order.replay is not None and board.order.replay.run not in seen:
+            name = board.order.replay.run
+            if name not in boards:
+                return name
+            seen.add(name)
+            board = boards[name]
+        return board.run
+
+    first: dict[str, Board] = {}
+    for board in sorted(boards.values(), key=lambda board: (board.run != played(board), board.run)):
+        first.setdefault(played(board), board)
+    return [(board, document) for board, document in there.values() if first[played(board)] is board]
 
 
 def same_task(board: Board, other: Board) -> bool:
