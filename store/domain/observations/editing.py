@@ -1,5 +1,6 @@
 """What a person changed in `observations.md` becomes a change of the document, item by item."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from store.domain.observations.text import (
     evidence_lines,
     looks_generated,
     parse,
+    render,
     render_item,
     safe_line_kept,
     split,
@@ -68,7 +70,12 @@ def apply_edit(document: Document, base: str, text: str) -> Document:
     dropped = {name for name in was if name not in written}
     rest = [_drop(o) if o.id in dropped else o for o in document.observations if o.id not in written]
     result = replace(document, observations=(*written.values(), *rest))
-    return replace(result, notes=_notes(result, before, after, anchors))
+    return _as_read(replace(result, notes=_notes(result, _as_read(document).notes, before, after, anchors)))
+
+
+def _as_read(document: Document) -> Document:
+    """The document with its notes as they are read from its file, where one may run on into the next."""
+    return replace(document, notes=parse(render(document)).notes)
 
 
 def _drop(observation: Observation) -> Observation:
@@ -160,13 +167,15 @@ def _with_unknown(item: Item, text: str) -> str:
     return f"({', '.join(item.unknown)}) {text}".strip() if item.unknown else text
 
 
-def _notes(document: Document, before: Sheet, after: Sheet, anchors: dict[str, str]) -> tuple[Note, ...]:
-    """The notes as the edit has them, with those that came into the document since. A note whose item is gone moves to
-    what stood above it."""
+def _notes(
+    document: Document, there: Sequence[Note], before: Sheet, after: Sheet, anchors: dict[str, str]
+) -> tuple[Note, ...]:
+    """The notes as the edit has them, with those that were `there` and came into the document since. A note whose item
+    is gone moves to what stood above it."""
     if before.notes == after.notes:
-        mine = list(document.notes)
+        mine = list(there)
     else:
-        since = [note for note in document.notes if note not in before.notes and note not in after.notes]
+        since = [note for note in there if note not in before.notes and note not in after.notes]
         mine = [*after.notes, *since]
     if after.summary not in ("", before.summary):
         mine.insert(0, Note(TOP, after.summary))
