@@ -361,22 +361,15 @@ def test_no_word_of_the_operators_is_ever_lost(data: st.DataObject) -> None:
 def test_notes_that_run_on_into_each_other_are_kept_once() -> None:
     """A fence that nobody closed, and a heading of one's own, which goes behind the observations: there the fence is
     closed by another."""
-    item, heading = "- (o-aaaa · fix · 1 attempt) text", "## [possible]"
-    plain = [
-        Observation(
-            f"o-{name}", name.ljust(32, "0"), Subject.EDITS, level, Claim.FIX, "text", attempts=(SubagentId(RUN, 1, 1),)
-        )
-        for name, level in (("aaaa", Priority.IMPORTANT), ("bbbb", Priority.POSSIBLE))
+    by = (SubagentId(RUN, 1, 1),)
+    known = [
+        Observation(f"o-{name}", name.ljust(32, "0"), Subject.EDITS, level, Claim.FIX, "Text.", attempts=by)
+        for name, level in zip(("aaaa", "bbbb", "cccc"), Priority, strict=True)
     ]
-    before = Document(RUN, 1, 1, tuple(plain))
-    text = render(before)
-    assert text.count(item) == text.count(heading) == 1
-    once = (
-        text.replace(f"{item}\n", f"{item}\n```\n")
-        .replace(heading, f"{heading} of mine")
-        .replace("- (o-bbbb", "- One.\n\n  ```diff\n\n  ```\n\n- (o-bbbb")
-    )
-    after = apply_edit(before, text, once)
+    before = Document(RUN, 1, 1, tuple(known))
+    text = render(before).replace("Text.\n\n## [possible]", "Text.\n```\n\n## [possible] of mine")
+    text = text.replace("Text.\n\n## [info", "Text.\n- One.\n\n  ```diff\n\n  ```\n\n## [info")
+    after = apply_edit(before, render(before), text)
     written = render(after)
     assert parse(written).notes == after.notes
     again = render(apply_edit(after, written, written.replace("of mine", "of my own")))
