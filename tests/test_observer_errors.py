@@ -173,3 +173,11 @@ def test_masks_take_out_what_differs_and_leave_words() -> None:
     )
     assert masked("facade deadbeef bad cafe") == "facade deadbeef bad cafe"
     assert masked("/tmp/pytest-3/x.sock is gone") == "<tmp> is gone"
+
+
+@pytest.mark.parametrize("text", ["panic: x\n", "a.a:1: ", "Traceback (most recent call last):\n", "A.B.CError: x\n"])
+def test_an_output_without_end_is_read_in_time_to_its_length(text: str) -> None:
+    output = text * (300_000 // len(text)) + " error"
+    list(crashes(output))
+    missing(output)
+    telling_line(output, 2)

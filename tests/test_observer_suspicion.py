@@ -125,3 +125,8 @@ def test_an_order_that_is_written_in_percents_or_entities_is_seen() -> None:
 def test_long_texts_cost_no_more_than_their_length(text: str) -> None:
     assert flags("", text * (20_000 // len(text))) in ((), (Flag.INSTRUCTION,))
     assert flags(text * (20_000 // len(text))) in ((), (Flag.INSTRUCTION,))
+
+
+@pytest.mark.parametrize("text", ["a.", "token", "token=", "password='", "eyJ-", "sk-", "a://", "a:b@", "QUJD ", "41 "])
+def test_one_line_without_end_costs_no_more_either(text: str) -> None:
+    assert Flag.ESCAPE not in flags(text * (300_000 // len(text)))

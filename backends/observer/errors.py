@@ -43,6 +43,8 @@ _MISSING = re.compile(
 _COMPLAINS = re.compile(r"(?:\S*/)?[\w.-]+: (?:line \d+: )?\S")
 """A program's name, and what it has to say."""
 _FEW = 3
+_STACKED = 20_000
+"""Characters after a panic in which its frames are."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def crashes(output: str, root: str = "") -> Iterator[Crash]:
         first = match[0].split("\n", 1)[0]
         yield Crash(match[1], match[2] or "", path, function, first.strip(), match.start() + first.index(first.strip()))
     for match in _PANIC_GO.finditer(output):
-        path, function = _innermost([(m[2], m[1]) for m in _FRAME_GO.finditer(output, match.end())], root)
+        frames = [(m[2], m[1]) for m in _FRAME_GO.finditer(output, match.end(), match.end() + _STACKED)]
+        path, function = _innermost(frames, root)
         yield Crash("panic", match[1], path, function, match[0], match.start())
     for match in _PANIC_RUST.finditer(output):
         quote = match[0].split("\n", 1)[0]

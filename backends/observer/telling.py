@@ -41,6 +41,8 @@ _SAYS_NOTHING = re.compile(
 )
 """What every failure can say of itself, and every program of where to read on."""
 MARKED, LOCATED = 2, 3
+_WIDE = 2000
+"""Characters of a line in which its form has to show."""
 _LEAST = 4
 """Letters beside these from which on a line says something."""
 
@@ -65,7 +67,7 @@ def telling_line(output: str, exit_code: int) -> tuple[str, int] | None:
 def strength(line: str) -> int:
     """How much a line tells of an error: 0 for nothing, or for no more than that there is one; 1 for a line that names
     one, 2 for one that is marked as one, 3 for one with its place in a file."""
-    plain = without_colour(line)
+    plain = without_colour(line[:_WIDE])
     if not NAMES_ERROR.search(plain):
         return 0
     marked = _MARKED.match(plain) is not None

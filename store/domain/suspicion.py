@@ -145,10 +145,10 @@ def _orders(text: str, pattern: re.Pattern[str]) -> bool:
 _SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}"
     r"|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bmt-[0-9a-z]{24,}|\bnpm_\w{30,}|\bpypi-\w{30,}"
-    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]{3,}@"
-    r"|(?:api[_-]?key|secret|token|passw(?:or)?d|authorization|credential)\w*[\"']?\s*[=:]\s*"
-    r"(?:[\"'](?!\s)[^\"'\s{}$<>]{8,}[\"']|(?:bearer\s+)?(?=\S*\d)[\w+/=-]{20,})",
+    r"|(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|(?<![\w+.-])[a-z][a-z0-9+.-]{0,30}://[^\s/:@]+:[^\s/@]{3,}@"
+    r"|(?:api[_-]?key|secret|token|passw(?:or)?d|authorization|credential)\w{0,40}[\"']?\s*[=:]\s*"
+    r"(?:[\"'](?!\s)[^\"'\s{}$<>]{8,}[\"']|(?:bearer\s+)?(?=\S{0,200}\d)[\w+/=-]{20,})",
     re.IGNORECASE,
 )
 
