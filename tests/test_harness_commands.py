@@ -225,6 +225,13 @@ async def test_a_command_is_applied_once_when_its_engine_leaves_around_it(tmp_pa
         assert all(e.payload.applied for e in made.events(CommandSettled) if isinstance(e.payload, CommandSettled))
 
 
+async def face(made: Rig) -> str:
+    """What the file says once the latest version does: an order is answered with the version, just before that."""
+    path = made.home.folder(made.run).observations
+    await made.until(lambda: path.read_text() == observations.text(made.store, made.run), "the file")
+    return path.read_text()
+
+
 async def test_edits_of_one_version_are_both_kept(tmp_path: Path) -> None:
     async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
         await made.state(RunState.GATE)
@@ -234,7 +241,7 @@ async def test_edits_of_one_version_are_both_kept(tmp_path: Path) -> None:
         assert (applied, outcome) == (True, "Edited the text. Kept as version 2.")
         applied, outcome = await made.answer(EditObservations(f"{text}\n- Mine as well.\n", 1))
         assert (applied, outcome) == (True, "Edited the text. Kept as version 3.")
-        file = made.home.folder(made.run).observations.read_text()
+        file = await face(made)
         assert "Mine." in file
         assert "Mine as well." in file
         applied, outcome = await made.answer(EditObservations(text, 9))
@@ -247,15 +254,15 @@ async def test_edits_of_one_version_are_both_kept(tmp_path: Path) -> None:
 async def test_an_order_is_carried_out_though_the_file_cannot_be_written(tmp_path: Path) -> None:
     async with rig(tmp_path, gates_open=False, generations=2) as made, made.working():
         await made.state(RunState.GATE)
-        face = made.home.folder(made.run).observations
-        face.unlink()
-        face.mkdir()
+        path = made.home.folder(made.run).observations
+        path.unlink()
+        path.mkdir()
         assert (await made.answer(ChangeObservations(1, (do.Add("Mine."),))))[0]
         assert (await made.answer(ChangeObservations(2, (do.Add("Mine as well."),))))[0]
-        face.rmdir()
+        path.rmdir()
         assert (await made.answer(Stop()))[0]
         await made.state(RunState.STOPPED)
-        assert "Mine as well." in face.read_text()
+        assert "Mine as well." in path.read_text()
 
 
 async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_path: Path) -> None:
@@ -270,7 +277,7 @@ async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_pa
             "Edited the text. Kept as version 3. "
             "A conflict with what was changed meanwhile: both sides are in the file."
         )
-        file = made.home.folder(made.run).observations.read_text()
+        file = await face(made)
         assert "Way 1 is slow." in file
         assert "Way 1 is wrong." in file
         document = observations.load(made.store, made.run)
@@ -278,7 +285,7 @@ async def test_edits_that_disagree_stand_side_by_side_until_one_is_chosen(tmp_pa
         (conflict,) = conflicts(document)
         assert (conflict.field, conflict.value) == ("text", "Way 1 is wrong.")
         assert (await made.answer(ChangeObservations(3, (do.Resolve(conflict.id, "text", take=True),))))[0]
-        file = made.home.folder(made.run).observations.read_text()
+        file = await face(made)
         assert "Way 1 is wrong." in file
         assert "slow" not in file
         assert "Conflict" not in file
@@ -304,9 +311,9 @@ async def test_changes_are_made_all_or_none_and_taken_back(tmp_path: Path) -> No
             "Nothing was changed: version 2 says it already.",
         )
         assert (await made.answer(ChangeObservations(2, (do.Undo(),))))[0]
-        assert "Mine." not in made.home.folder(made.run).observations.read_text()
+        assert "Mine." not in await face(made)
         assert (await made.answer(ChangeObservations(2, (do.Redo(),))))[0]
-        assert "Mine." in made.home.folder(made.run).observations.read_text()
+        assert "Mine." in await face(made)
         assert await made.answer(ChangeObservations(4, (do.Redo(),))) == (False, "There is nothing to redo.")
         # Made of the first version, without what was done since in sight.
         assert (await made.answer(ChangeObservations(1, (do.Reword(lesson.id, "Other words."),))))[0]

@@ -53,11 +53,7 @@ async def carry_out(
             refused = await _change(journal, document, command, settles)
         if not refused:
             # What was changed in the file at the same time stays as well.
-            try:
-                await _match(journal, Face(folder.observations))
-            except OSError as error:
-                # The order is carried out; the next step that needs the file says so.
-                log.warning("observations.md can't be read or written: %s", error)
+            await _match(journal, Face(folder.observations))
     return not refused, refused
 
 
