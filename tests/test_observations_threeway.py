@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from store.domain.observations import (
     merge,
     parse,
     render,
+    threeway,
 )
 from store.domain.observations import changes as do
 from store.domain.observations.conflicts import conflicts
@@ -185,6 +187,32 @@ def test_no_line_that_either_added_is_lost(base: list[str], ours: list[str], the
     assert {*ours, *theirs} - {*base} <= {*both}
     assert {*both} <= {*base, *ours, *theirs}
     assert merge_lines(base, ours, base) == merge_lines(base, base, ours) == merge_lines(base, ours, ours) == ours
+
+
+@given(LINES, LINES, LINES)
+def test_nor_is_one_of_a_text_too_long_to_look_at_every_pair(
+    base: list[str], ours: list[str], theirs: list[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threeway, "_PAIRS", 0)
+        test_no_line_that_either_added_is_lost.hypothesis.inner_test(base, ours, theirs)  # type: ignore[attr-defined] # hypothesis's own
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    ["A paragraph, number {}.\n\n", "- One of mine, number {}.\n", "```\n{}\n", "the same again\n", "    ```diff\n"],
+)
+def test_a_file_of_megabytes_is_merged(chunk: str) -> None:
+    """In time that grows with the text: one that grew with its square would take hours."""
+    text = render(BASE)
+    pasted = "".join(chunk.format(number) for number in range(1_000_000 // len(chunk)))
+    edited = replace(take_over(BASE, BASE, text, f"{text}\n{pasted}").document, version=4)
+    long = render(edited)
+    ours = replace(take_over(edited, edited, long, f"{long}\nOurs.\n").document, version=5)
+    both = render(take_over(ours, edited, long, long.replace("The lock was tried.", "No lock.\n\n  Theirs.")).document)
+    assert len(both) > 900_000
+    for line in ("Ours.", "Theirs."):
+        assert both.count(line) == 1
 
 
 # Random documents, random people.

@@ -15,7 +15,7 @@ from store.domain.observations.model import (
     Status,
     Subject,
     approvable,
-    fresh,
+    fresh_beside,
 )
 from store.domain.observations.notes import TOP, end
 from store.domain.observations.text import (
@@ -50,21 +50,26 @@ def apply_edit(document: Document, base: str, text: str) -> Document:
     now = {o.id: o for o in document.observations}
     written: dict[str, Observation] = {}
     anchors: dict[str, str] = {}
+    taken, marks = set(now), {o.fingerprint for o in document.observations}
+    seen: set[Item] = set()
     for place, item in enumerate(after.items):
-        if item in after.items[:place] and item.id:
+        if item.id and item in seen:
             continue
+        seen.add(item)
         if item.id and item.id not in now and item == was.get(item.id):
             # It was left alone, and is gone meanwhile.
             continue
         known = now.get(item.id) if item.id not in written else None
         changed: Observation | None
         if known is None:
-            changed = _added(item, document, written)
+            changed = _added(item, document, taken, marks)
         elif item == was.get(item.id):
             changed = known
         else:
             changed = _changed(known, was.get(item.id), item, document.run)
         if changed is not None:
+            taken.add(changed.id)
+            marks.add(changed.fingerprint)
             written[changed.id] = changed
             anchors[f"{NEW}{place}"] = changed.id
     dropped = {name for name in was if name not in written}
@@ -82,16 +87,15 @@ def _drop(observation: Observation) -> Observation:
     return observation if observation.status in GONE else replace(observation, status=Status.DROPPED)
 
 
-def _added(item: Item, document: Document, written: dict[str, Observation]) -> Observation | None:
-    """A new observation of the operator's; None for one that says nothing."""
+def _added(item: Item, document: Document, taken: set[str], marks: set[str]) -> Observation | None:
+    """A new observation of the operator's, beside these ids and fingerprints; None for one that says nothing."""
     text, excerpt, _ = split(item.lines, ())
     text = _with_unknown(item, text)
     if not text and not excerpt:
         return None
-    there = (*document.observations, *written.values())
-    name, mark = fresh(there, text, excerpt)
+    name, mark = fresh_beside(taken, marks, text, excerpt)
     return Observation(
-        id=item.id if item.id and item.id not in {o.id for o in there} else name,
+        id=item.id if item.id and item.id not in taken else name,
         fingerprint=mark,
         subject=Subject.NOTE,
         priority=item.priority or Priority.POSSIBLE,

@@ -232,7 +232,11 @@ def free_id(mark: str, taken: set[str]) -> str:
 def fresh(there: Iterable[Observation], text: str, excerpt: Sequence[str]) -> tuple[str, str]:
     """Id and fingerprint of a new observation of a person's, whatever is there already."""
     there = tuple(there)
-    taken, marks = {o.id for o in there}, {o.fingerprint for o in there}
+    return fresh_beside({o.id for o in there}, {o.fingerprint for o in there}, text, excerpt)
+
+
+def fresh_beside(taken: set[str], marks: set[str], text: str, excerpt: Sequence[str]) -> tuple[str, str]:
+    """The same beside these ids and fingerprints."""
     count = 0
     while (mark := fingerprint(Subject.NOTE, text, *excerpt, str(count))) in marks:
         count += 1

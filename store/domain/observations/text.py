@@ -159,6 +159,7 @@ class _Reading:
     """Under one of the three headings, and no other heading since."""
     anchor: str = TOP
     items: list[Item] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, line: str) -> None:
@@ -175,7 +176,7 @@ class _Reading:
 def parse(text: str) -> Sheet:
     """Read a text that somebody may have edited."""
     lines = _LINE_END.split(text)
-    reading = _Reading()
+    reading, fences = _Reading(), _Fences(lines)
     summary, version = "", None
     at = 0
     while at < len(lines):
@@ -189,7 +190,7 @@ def parse(text: str) -> Sheet:
             reading.priority = Priority(heading[1].lower())
             reading.inside, reading.anchor = True, reading.priority
         elif (bullet := _BULLET.match(line)) and (reading.inside or _HEAD.match(line, bullet.end())):
-            stop = _item_end(lines, at, summary=not summary)
+            stop = _item_end(lines, at, fences, summary=not summary)
             own = lines[at:stop]
             if not summary and (moved := next(filter(None, map(_SUMMARY.fullmatch, own)), None)):
                 # It was moved into the item, whose lines go on behind it.
@@ -198,12 +199,13 @@ def parse(text: str) -> Sheet:
             item = _item(own, bullet.end(), reading.priority if reading.inside else None)
             reading.items.append(item)
             if reading.inside:
-                again = item.id in (other.id for other in reading.items[:-1])
+                again = item.id in reading.ids
                 reading.anchor = f"{NEW}{len(reading.items) - 1}" if again or not item.id else item.id
+            reading.ids.add(item.id)
             at = stop
             continue
         elif _FENCE.match(line):
-            stop = _fence_end(lines, at)
+            stop = fences.end(at)
             reading.note(line)
             reading.notes[reading.anchor] += lines[at + 1 : stop]
             at = stop
@@ -220,13 +222,16 @@ def parse(text: str) -> Sheet:
 def split(lines: Sequence[str], evidence: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """An item's lines as text, excerpt, and those of the given evidence lines that are there. The excerpt is the last
     block of a diff: it is written behind the text, which may have others."""
-    there = tuple(line for line in lines if line in set(evidence))
-    kept = [line for line in lines if line not in set(evidence)]
+    shown = set(evidence)
+    there = tuple(line for line in lines if line in shown)
+    kept = [line for line in lines if line not in shown]
+    fences = _Fences(kept)
     found: tuple[int, int] | None = None
     at = 0
     while at < len(kept):
-        stop = _fence_end(kept, at) if _DIFF.fullmatch(kept[at].rstrip()) else at
-        if stop - at >= 2 and _closes(kept[stop - 1], kept[at]):
+        opening = _DIFF.fullmatch(kept[at].rstrip())
+        stop = fences.end(at) if opening else at
+        if opening and stop - at >= 2 and _closes(kept[stop - 1], opening[1]):
             found = at, stop
         at = max(stop, at + 1)
     if found is None:
@@ -252,14 +257,14 @@ def _item(lines: Sequence[str], start: int, priority: Priority | None) -> Item:
     return Item(name, priority, words, tuple(body))
 
 
-def _item_end(lines: Sequence[str], at: int, *, summary: bool) -> int:
+def _item_end(lines: Sequence[str], at: int, fences: "_Fences", *, summary: bool) -> int:
     """Where the item that begins here ends: its lines are indented, or follow on without a blank line. The first
     `summary` may stand between them."""
     stop = at = at + 1
     while at < len(lines):
         line = lines[at]
         if line.startswith(("  ", "\t")) and line.strip():
-            stop = at = _fence_end(lines, at, indented=True) if _FENCE.match(line) else at + 1
+            stop = at = fences.end(at, indented=True) if _FENCE.match(line) else at + 1
         elif not line.strip():
             at += 1
         elif summary and _SUMMARY.fullmatch(line):
@@ -271,21 +276,36 @@ def _item_end(lines: Sequence[str], at: int, *, summary: bool) -> int:
     return stop
 
 
-def _fence_end(lines: Sequence[str], at: int, *, indented: bool = False) -> int:
-    """The line after the fence that opens here; after this line alone when it is never closed."""
-    for stop in range(at + 1, len(lines)):
-        line = lines[stop]
-        if indented and line.strip() and not line.startswith("  "):
-            break
-        if not indented and (_HEADING.fullmatch(line.rstrip()) or _SUMMARY.fullmatch(line) or _ITEM.match(line)):
-            # Somebody forgot to close it.
-            break
-        if _closes(lines[stop], lines[at]):
-            return stop + 1
-    return at + 1
+class _Fences:
+    """Where the fences of these lines end, in time that grows with their number."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+        self._open: dict[tuple[str, bool], int] = {}
+        """For a mark, a line before which nothing closes it."""
+
+    def end(self, at: int, *, indented: bool = False) -> int:
+        """The line after the fence that opens here; after this line alone when it is never closed."""
+        opening = _FENCE.match(self._lines[at])
+        mark = opening[1] if opening is not None else ""
+        if at < self._open.get((mark, indented), 0):
+            return at + 1
+        stop = at + 1
+        while stop < len(self._lines):
+            line = self._lines[stop]
+            if indented and line.strip() and not line.startswith("  "):
+                break
+            if not indented and (_HEADING.fullmatch(line.rstrip()) or _SUMMARY.fullmatch(line) or _ITEM.match(line)):
+                # Somebody forgot to close it.
+                break
+            if _closes(line, mark):
+                return stop + 1
+            stop += 1
+        self._open[mark, indented] = stop
+        return at + 1
 
 
-def _closes(line: str, opening: str) -> bool:
-    fence = _FENCE.match(opening)
-    mark = line.strip()
-    return fence is not None and len(mark) >= len(fence[1]) and set(mark) == {fence[1][0]}
+def _closes(line: str, mark: str) -> bool:
+    """Whether a line ends what a mark such as ``` opened."""
+    line = line.strip()
+    return bool(mark) and len(line) >= len(mark) and set(line) == {mark[0]}

@@ -1,6 +1,8 @@
 """Two documents made from one become one again: what either changed is changed; where both changed the same thing, a
 person's words go before the observer's, and the other side stands beside them as a conflict."""
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -22,6 +24,9 @@ from store.domain.observations.notes import placed
 
 T = TypeVar("T")
 
+_PAIRS = 100_000
+"""Pairs of equal lines up to which all are looked at; among more, such as the empty lines of a long text, only lines
+that stand once on either side."""
 _WEAK = (Status.PROPOSED, Status.KEPT, Status.EDITED)
 """Statuses that a stronger word replaces without a conflict, the weakest first."""
 
@@ -87,7 +92,8 @@ def merge_lines(base: Sequence[str], ours: Sequence[str], theirs: Sequence[str])
         elif other == was:
             merged += mine
         else:
-            merged += [*mine, *(line for line in other if line not in mine)]
+            there = set(mine)
+            merged += [*mine, *(line for line in other if line not in there)]
         if at < len(base):
             merged.append(base[at])
         b, o, t = at + 1, o_stop + 1, t_stop + 1
@@ -96,8 +102,40 @@ def merge_lines(base: Sequence[str], ours: Sequence[str], theirs: Sequence[str])
 
 def _places(base: Sequence[str], lines: Sequence[str]) -> dict[int, int]:
     """Which line of the other each line of the base became."""
-    blocks = SequenceMatcher(None, base, lines, autojunk=False).get_matching_blocks()
-    return {block.a + k: block.b + k for block in blocks for k in range(block.size)}
+    start, most = 0, min(len(base), len(lines))
+    while start < most and base[start] == lines[start]:
+        start += 1
+    rest = 0
+    while rest < most - start and base[-1 - rest] == lines[-1 - rest]:
+        rest += 1
+    same = {at: at for at in range(start)}
+    same |= {len(base) - at: len(lines) - at for at in range(rest, 0, -1)}
+    one, other = base[start : len(base) - rest], lines[start : len(lines) - rest]
+    counts, others = Counter(one), Counter(other)
+    if sum(count * others[line] for line, count in counts.items()) <= _PAIRS:
+        blocks = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+        found = [(block.a + k, block.b + k) for block in blocks for k in range(block.size)]
+    else:
+        where = {line: at for at, line in enumerate(other) if others[line] == 1}
+        found = _rising([(at, where[line]) for at, line in enumerate(one) if counts[line] == 1 and line in where])
+    return same | {start + a: start + b for a, b in found}
+
+
+def _rising(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The most of these pairs, ordered by their first number, whose second numbers rise as well."""
+    ends: list[int] = []
+    piles: list[int] = []
+    before: list[int] = []
+    for at, (_, second) in enumerate(pairs):
+        pile = bisect_left(ends, second)
+        before.append(piles[pile - 1] if pile else -1)
+        ends[pile : pile + 1], piles[pile : pile + 1] = [second], [at]
+    found: list[tuple[int, int]] = []
+    at = piles[-1] if piles else -1
+    while at >= 0:
+        found.append(pairs[at])
+        at = before[at]
+    return found[::-1]
 
 
 def _merge_one(
