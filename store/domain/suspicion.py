@@ -110,7 +110,7 @@ _ORDERS = (
     r"|\b(?:known\s+)?(?:fix|solution|remedy|resolution|workaround|hint|tip|try)\s*:\s*.{0,3}(?:rm|git\s+(?:push|reset|clean|checkout)|"
     r"curl|wget|chmod|dd|sudo|export|eval|pip\s+install|npm\s+i(?:nstall)?)\b"
     r"|\b(?:checks?|tests?|verification)\s+(?:need|needs|do|does)\s+not\s+(?:need\s+to\s+)?be\s+run\b|\bneed\s+not\s+be\s+run\b"
-    r"|(?-i:\bSUBMIT\b|\bSTOP[.!]|\bDO\s+NOTHING\b)|\brewarded\b|\b(?:is|are)\s+(?:now\s+)?(?:required|obliged|ordered|instructed)\s+to\b|"
+    r"|(?-i:\bSUBMIT[.!](?!\w)|\bSTOP[.!]|\bDO\s+NOTHING\b)|\brewarded\b|\b(?:is|are)\s+(?:now\s+)?(?:required|obliged|ordered|instructed)\s+to\b|"
     r"\b(?:recommend|suggest|advise)s?\s+(?:that\s+)?you\b|\bobey\b|\bgive\s+up\b|\bstop\s+working\b|\bcall\s+submit\b|"
     r"\byou\s+work\s+for\b|\bdo\s+what\s+(?:the|it|this)\b|\bimagine\s+(?:being|that\s+you)\b"
     r"|\b(?:secretly|silently|quietly|without\s+(?:asking|telling|mentioning|confirmation|checking|informing|running))\b"
@@ -142,6 +142,22 @@ def _orders(text: str, pattern: re.Pattern[str]) -> bool:
     )
 
 
+_ORDERED = re.compile(_ORDERS, re.IGNORECASE)
+_OURS = re.compile(
+    r"\b(?:submit\w*|operators?|the\s+checks?|check\.\w+|(?:the|these|all|your)\s+tests|tests/|the\s+report|exit\s+code\s+to|"
+    r"sandbox|your\s+(?:new\s+)?(?:task|job|goal|instructions)|start\s+over|before\s+you|replace\s+its|lock\s+file)|~/\.|https?://",
+    re.IGNORECASE,
+)
+"""What a subagent's work is about, and a comment's reader's hardly ever."""
+
+
+def _in_comments(code: str) -> bool:
+    """Whether a line orders its reader to do something with what a subagent's work is about: code may say "you must" in
+    a comment, yet not to whom the check is to be skipped."""
+    plain, *_ = readings(code)
+    return any(_ORDERED.search(line) and _OURS.search(line) for line in plain.split("\n"))
+
+
 _SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}"
     r"|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bmt-[0-9a-z]{24,}|\bnpm_\w{30,}|\bpypi-\w{30,}"
@@ -159,7 +175,7 @@ def flags(text: str, code: str = "") -> tuple[Flag, ...]:
     comment."""
     found = []
     names = "\n".join(squeezed(reading) for reading in readings(text))
-    if _orders(text, _IN_TEXT) or _SQUEEZED.search(names) or (code and _orders(code, _IN_CODE)):
+    if _orders(text, _IN_TEXT) or _SQUEEZED.search(names) or (code and (_orders(code, _IN_CODE) or _in_comments(code))):
         found.append(Flag.INSTRUCTION)
     both = f"{text}\n{code}"
     if _SECRET.search(both):
