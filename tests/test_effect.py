@@ -224,7 +224,7 @@ def test_words_claim_no_more_than_is_shown() -> None:
     said = " ".join(told(found.effects[0]))
     assert "3 of 4 solved with it, 0 of 1 without" in said
     assert "Too few to say." in said
-    assert "a lot alone does as much in 8 of 10 draws" in said
+    assert "pure chance does as much in 8 of 10 draws" in said
     assert "costs $1.00 less; of so few lanes there is no interval" in said
     assert overall(found).startswith("3 of 5 lanes with memory solved, 0 of 1 clean: ")
     assert any("compared at once" in line for line in caveats(found))

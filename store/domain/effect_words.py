@@ -31,7 +31,7 @@ def spread(sample: Sample) -> str:
 
 
 def by_chance(found: Difference) -> str:
-    """How often a lot alone does as much: `in 1 of 9 draws`."""
+    """How often pure chance does as much: `in 1 of 9 draws`."""
     chance = found.chance
     if chance >= 0.95:
         return "in every draw"
@@ -46,7 +46,7 @@ def compared(found: Comparison, without: str = "without") -> str:
         return "There are no lanes to compare with."
     said = (
         f"{of(found.given.count)} solved with it, {of(found.without.count)} {without}: {points(found.solved.estimate)} "
-        f"points, 95 % interval {between(found.solved.interval)}; a lot alone does as much {by_chance(found.solved)}."
+        f"points, 95 % interval {between(found.solved.interval)}; pure chance does as much {by_chance(found.solved)}."
     )
     if found.verdict is Verdict.OPEN:
         return f"{said} Too few to say."
@@ -73,7 +73,7 @@ def says(effect: Effect) -> str:
     """What the comparison that says most shows, in a few words. Beside clean lanes it is not this observation alone."""
     if effect.best is effect.memory:
         return str(effect.memory.verdict)
-    alone = {Verdict.HELPS: "better than nothing", Verdict.HARMS: "worse than nothing"}
+    alone = {Verdict.HELPS: "better than clean", Verdict.HARMS: "worse than clean"}
     return alone.get(effect.clean.verdict, str(effect.clean.verdict))
 
 

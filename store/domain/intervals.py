@@ -51,8 +51,8 @@ class Count:
 
 @dataclass(frozen=True)
 class Difference:
-    """One share less another, from -1 to 1, with its interval. `chance` is how often a lot alone, drawn over the same
-    lanes, would part the solved ones as unevenly."""
+    """One share less another, from -1 to 1, with its interval. `chance` is how often lots drawn
+    over the same lanes would part the solved ones as unevenly."""
 
     estimate: float
     interval: Interval
