@@ -51,7 +51,7 @@ def board(store: "Store", run: str) -> Board:
     for event in recent(store, run):
         made.apply(event)
     for generation in made.generations.values():
-        if made.order is not None and made.task.observer_model:
+        if made.order is not None and (generation.reader or made.task.observer_model):
             observer = SubagentId(run, generation.number, OBSERVER)
             generation.observing = replace(tapes.spend(store, observer), seconds=0.0)
         for lane in generation.lanes.values():

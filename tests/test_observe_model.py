@@ -113,7 +113,11 @@ async def test_what_a_model_finds_is_kept_with_its_tape_and_its_bill(
     assert len(calls) == len(heard) == 3 and all(call.complete for call in calls)
     used = board(store, run).generations[1].observing
     assert used.turns == 3 and used.usd > 0 and board(store, run).spent(0.0).usd == pytest.approx(used.usd)
+    assert board(store, run).generations[1].reader == MODEL
     assert alive(store) == 0
+    capsys.readouterr()
+    assert await asyncio.to_thread(main, ["--home", str(home.root), "trace", run]) == 0
+    assert f"1.0  the observer's model {MODEL}  3 turns, $" in capsys.readouterr().out
     assert KEY not in "".join(one.everything for one in heard)
 
 

@@ -81,7 +81,8 @@ def _asked(board: Board, generation: Generation) -> str:
     spend = generation.observing
     turns = counted(spend.turns, "turn")
     return (
-        f"the observer's model {safe_line(board.task.observer_model)}  {turns}, {money(spend.usd, priced=spend.priced)}"
+        f"the observer's model {safe_line(generation.reader or board.task.observer_model)}  {turns}, "
+        f"{money(spend.usd, priced=spend.priced)}"
     )
 
 

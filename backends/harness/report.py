@@ -254,9 +254,11 @@ def _costs(board: Board, now: float) -> str:
     for lane in lanes:
         name = code(lane.model or "–")
         by_model[name] = by_model.get(name, Spend()) + lane.spend
-    asked = sum((generation.observing for generation in board.generations.values()), Spend())
-    if asked.usage.total or asked.turns:
-        by_model[f"{code(board.task.observer_model)} (observer)"] = asked
+    for generation in board.generations.values():
+        asked = generation.observing
+        if asked.usage.total or asked.turns:
+            name = f"{code(generation.reader or board.task.observer_model)} (observer)"
+            by_model[name] = by_model.get(name, Spend()) + asked
     rows = [
         (
             model,

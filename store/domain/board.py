@@ -24,6 +24,7 @@ from store.domain.events import (
     GenerationObserved,
     GenerationPlanned,
     ObservationsWritten,
+    ObserverAsked,
     RunCreated,
     RunFinished,
     SandboxesPrepared,
@@ -61,6 +62,8 @@ class Generation:
     """The version of the observations that its lanes start from."""
     observing: Spend = field(default_factory=Spend)
     """What the observer's model has used."""
+    reader: str = ""
+    """The model that was asked for the observer last, "" for none."""
 
     def overdue(self, now: float) -> bool:
         """Whether its gate has waited as long as it should."""
@@ -252,6 +255,8 @@ class Board:
                 self._work_again(generation, event.at)
             case CallFinished() if generation and event.lane == OBSERVER:
                 generation.observing += payload.spend
+            case ObserverAsked(model=model) if generation:
+                generation.reader = model
             case GenerationObserved() if generation:
                 generation.observed, self.known = payload, payload.known
             case ObservationsWritten():

@@ -243,7 +243,7 @@ def _models(lanes: Iterable[tuple[Board, Lane]], placed: Iterable[tuple[Board, G
     asked: dict[str, Spend] = {}
     for board, generation in placed:
         if generation.observing != Spend():
-            name = f"{board.task.observer_model} (observer)"
+            name = f"{generation.reader or board.task.observer_model} (observer)"
             asked[name] = asked.get(name, Spend()) + generation.observing
     costs += [ModelCost(name, Tally(), spend) for name, spend in asked.items()]
     return tuple(sorted(costs, key=lambda cost: (-cost.spend.usd, cost.model)))
