@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from store.domain.board import Board, Generation
 from store.domain.ids import SubagentId
-from store.domain.intervals import Count, Difference, Interval, Shift, difference, shift, wilson
+from store.domain.intervals import Count, Difference, Interval, Shift, by_chance, difference, shift, wilson
 from store.domain.lane import Lane
 from store.domain.limits import LIMITS_RAISED
 from store.domain.observations.model import Document, Observation, Status, heirs
@@ -331,9 +331,10 @@ def _quarantine(observation: Observation, memory: Comparison, clean: Comparison)
     if few or clean.solved.estimate >= 0 or (memory.solved is not None and memory.solved.estimate > 0):
         return ""
     given, without = clean.given.count, clean.without.count
+    chance = "" if clean.solved.sure else f"; that may be chance, which does as much {by_chance(clean.solved)}"
     return (
         f"its lanes solved {given.solved} of {given.lanes}, clean ones of the same generations {without.solved} of "
-        f"{without.lanes}" + ("" if clean.solved.sure else "; that may still be chance")
+        f"{without.lanes}{chance}"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from store.domain.effect import Comparison, Effect, Effects, Pair, Sample, Verdict
-from store.domain.intervals import Count, Difference, Interval
+from store.domain.intervals import Count, Interval, by_chance
 
 
 def points(share: float) -> str:
@@ -28,16 +28,6 @@ def spread(sample: Sample) -> str:
     if share is None or interval is None:
         return ""
     return f"{100 * share:.0f} % ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
-
-
-def by_chance(found: Difference) -> str:
-    """How often pure chance does as much: `in 1 of 9 draws`."""
-    chance = found.chance
-    if chance >= 0.95:
-        return "in every draw"
-    if chance > 0.35:
-        return f"in {max(round(10 * chance), 4)} of 10 draws"
-    return "in fewer than 1 of 1,000 draws" if chance < 0.001 else f"in 1 of {round(1 / chance):,} draws"
 
 
 def compared(found: Comparison, without: str = "without") -> str:

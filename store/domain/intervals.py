@@ -127,6 +127,16 @@ def _weighted(weights: Sequence[float], counts: Sequence[Count]) -> tuple[float,
     return share, wilson(share, size)
 
 
+def by_chance(found: Difference) -> str:
+    """How often pure chance does as much: `in 1 of 9 draws`."""
+    chance = found.chance
+    if chance >= 0.95:
+        return "in every draw"
+    if chance > 0.35:
+        return f"in {max(round(10 * chance), 4)} of 10 draws"
+    return "in fewer than 1 of 1,000 draws" if chance < 0.001 else f"in 1 of {round(1 / chance):,} draws"
+
+
 def shift(strata: Iterable[tuple[Sequence[float], Sequence[float]]]) -> Shift | None:
     """By how much values of the first sort lie above those of the second, within strata: the median of all differences
     between the two sorts. None where no stratum has both."""
