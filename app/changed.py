@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from store.domain.observations import Document
 from store.domain.observations.comparing import Difference, compare, in_words
 from store.domain.secrets import shown_line
-from widgets import words
+from widgets import paint, words
 from widgets.ink import Line
 from widgets.picklist import Row
 
@@ -38,7 +38,7 @@ def _difference(one: Difference) -> list[Line]:
             [("  - ", "removed"), (shown_line(one.before.text), "removed")],
             [("  + ", "added"), (shown_line(one.after.text), "added")],
         ]
-    return [[*head, (shown_line(there.text) if there is not None else "", "text")]]
+    return [[*head, *(paint.prose(shown_line(there.text))[0] if there is not None else [])]]
 
 
 def versions(known: "Sequence[Version]", now: float) -> list[Row]:

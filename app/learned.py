@@ -1,12 +1,13 @@
 """The list of what was learned: what stands in each line, and which lines a filter leaves. Pure."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from store.domain import effect_words
 from store.domain.effect import Effect, Effects, Verdict
-from store.domain.observations import Document, Observation, Priority, Status, injectable, tokens
+from store.domain.observations import Claim, Document, Observation, Priority, Status, injectable, tokens
 from store.domain.observations.comparing import compare
 from store.domain.observations.conflicts import conflicts
 from store.domain.observations.injection import item
@@ -128,18 +129,25 @@ TAG_INKS: Mapping[Priority, str] = {
     Priority.INFORMATIONAL: "accent",
 }
 CLAIMS = 84
-"""Cells from which there is room for the claim."""
-_ID, _CLAIM, _SUPPORT, _NEWS, _TOKENS, _EFFECT = 7, 17, 5, 5, 5, 7
+"""Cells from which there is room for the whole claim."""
+_SHORT: Mapping[Claim, str] = {
+    Claim.HALF: "half",
+    Claim.FAILED: "failed",
+    Claim.ENVIRONMENT: "env",
+    Claim.HYPOTHESIS: "hypo",
+    Claim.DEAD_END: "dead",
+}
+"""Claims in a word of up to six cells, where they aren't one."""
+_FOLDERS = re.compile(r"(?:[\w.-]{1,100}/){1,40}(?=[\w.-]{1,100}\.\w)")
+_ID, _CLAIM, _BRIEF, _SUPPORT, _NEWS, _TOKENS, _EFFECT = 7, 17, 7, 4, 5, 5, 7
 
 
 def heading(cells: int) -> Line:
     """What the columns are."""
-    words = [("id", _ID, False), ("claim", _CLAIM if cells >= CLAIMS else 0, False), ("seen", _SUPPORT, True)]
+    words = [("id", _ID, False), ("claim", _CLAIM if cells >= CLAIMS else _BRIEF, False), ("seen", _SUPPORT, True)]
     words += [("tok", _TOKENS, True), ("effect", _EFFECT, True), ("since", _NEWS + 1, True)]
     line: Line = [("    ", "faint")]
-    for word, size, right in words:
-        if size:
-            line.append((f"{word:>{size}}" if right else f"{word:<{size}}", "faint"))
+    line += [(f"{word:>{size}}" if right else f"{word:<{size}}", "faint") for word, size, right in words]
     return [*line, ("  text", "faint")]
 
 
@@ -160,8 +168,8 @@ def _line(entry: Entry, marked: bool, cells: int) -> Line:
     o = entry.observation
     line: Line = [("●" if marked else " ", "accent"), _told(entry), (" ", "text")]
     line += _cell([(o.id, "strong")], _ID)
-    if cells >= CLAIMS:
-        line += _cell([(o.claim, "text")], _CLAIM)
+    whole = cells >= CLAIMS
+    line += _cell([(o.claim if whole else _SHORT.get(o.claim, str(o.claim)), "text")], _CLAIM if whole else _BRIEF)
     support: Line = [(str(len(o.attempts)) if o.attempts else "–", "text")]
     if o.contradicted_by:
         support.append((f"−{len(o.contradicted_by)}", "bad"))
@@ -175,12 +183,14 @@ def _line(entry: Entry, marked: bool, cells: int) -> Line:
     if o.status is not Status.PROPOSED or o.flags:
         word, ink = state_span(o)
         line += [(word, ink), (" ", "text")]
-    return [*line, (_brief(o.text), "faint" if entry.gone or not entry.told else "text")]
+    return [*line, (_brief(o.text, whole=whole), "faint" if entry.gone or not entry.told else "text")]
 
 
-def _brief(text: str) -> str:
-    """A text on one line, from where it begins to say something: most name their place in code first."""
-    return shown_line(text).replace("`", "").removeprefix("In ")
+def _brief(text: str, *, whole: bool) -> str:
+    """A text on one line, from where it begins to say something: most name their place in code first, of which the
+    folders go where there is little room."""
+    said = shown_line(text).replace("`", "").removeprefix("In ")
+    return said if whole else said[found.end() :] if (found := _FOLDERS.match(said)) else said
 
 
 def _told(entry: Entry) -> Span:

@@ -7,7 +7,7 @@ from app.gate import AtGate, Proposed
 from store.domain import effect_words
 from store.domain.board import Board
 from store.domain.commands import PlanChange
-from store.domain.limits import Spend, in_words
+from store.domain.limits import Limits, Spend, in_words
 from store.domain.secrets import shown, shown_line
 from widgets import words
 from widgets.ink import Line
@@ -92,6 +92,18 @@ def _full(board: Board, lane: Proposed) -> list[Line]:
     if plan.without:
         found.append([("Not told, by lot  ", "faint"), (", ".join(plan.without), "text")])
     return [*found, [("Why  ", "faint"), (shown_line(plan.why, 600), "text")]] if plan.why else found
+
+
+def limit_now(field: str, limits: Limits) -> str:
+    """What a lane has of a limit while none is typed, as one would type it."""
+    match field:
+        case "turns":
+            return f"{limits.turns}" if limits.turns is not None else "no limit"
+        case "tokens":
+            return words.tokens(limits.tokens) if limits.tokens is not None else "no limit"
+        case "usd":
+            return f"{limits.usd:.2f}" if limits.usd is not None else "no limit"
+    return f"{limits.seconds:g} s" if limits.seconds is not None else "no limit"
 
 
 YES = ("yes", "y", "clean")

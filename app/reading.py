@@ -60,8 +60,13 @@ def withheld(document: Document) -> list[str]:
     return [f"{number} {why}" for number, why in said if number]
 
 
-def meter(used: int, cap: int, cells: int = 10) -> Line:
-    """How much of the cap is used."""
+METER = 70
+"""Cells from which there is room for a longer meter, and more words."""
+
+
+def meter(used: int, cap: int, room: int) -> Line:
+    """How much of the cap is used, on a line of `room` cells."""
+    cells = 10 if room >= METER else 5
     share = min(round(cells * used / max(cap, 1)), cells)
     said = f" {used:,}/{cap:,} {'tokens ' if cells >= 10 else ''}"
     return [("▰" * share, "accent"), ("▱" * (cells - share), "faint"), (said, "text")]
@@ -94,10 +99,11 @@ def _named(o: Observation) -> Line:
     return [(f"  {o.id}", "strong"), (f" {tokens(item(o)):>5} tokens  ", "faint"), (shown_line(o.text, 300), "faint")]
 
 
-def heading(reading: Reading, number: int, known: int) -> Line:
+def heading(reading: Reading, number: int, known: int, cells: int) -> Line:
     """Whose text it is, and how much of what is known is in it."""
     said = f" generation {number} is told" if number and reading.lanes else " a prompt would get"
-    return [(said, "strong"), (f"  {len(reading.told.ids)} of {known} ", "faint")]
+    told = len(reading.told.ids)
+    return [(said, "strong"), (f"  {told} of {known} " if cells >= METER else f" {told}/{known} ", "faint")]
 
 
 def whose(reading: Reading, all_of: Sequence[Reading], key: str) -> list[Line]:

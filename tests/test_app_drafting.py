@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app import changed, drafting, learned, planned, reading
+from app import changed, drafting, learned, planned, raising, reading
 from app.learned import Sort
+from app.screens import settling
 from store.domain.commands import PlanChange
 from store.domain.effect import Effects
 from store.domain.limits import Limits
@@ -13,6 +14,7 @@ from store.domain.observations import Claim, Document, Flag, Priority, Status, s
 from store.domain.observations import changes as do
 from store.domain.observations.conflicts import Conflict, conflicts, with_conflicts
 from tests.observation_documents import finding, who
+from widgets.ink import Line
 
 ONE, TWO, THREE = (
     replace(finding(name, who(1, lane)), id=f"o-000{lane}") for lane, name in enumerate(("lock", "retry", "queue"), 1)
@@ -116,6 +118,32 @@ def test_rows_have_a_heading_for_each_priority_and_one_line_each() -> None:
     said = "".join(text for text, _ in rows[1].left)
     assert said.startswith("●▸ o-0001 failed attempt")
     assert not {"\n", "\x1b"} & set("".join(text for row in rows for text, _ in row.left))
+
+
+def test_where_there_is_little_room_the_claim_is_short_and_folders_go() -> None:
+    row = learned.rows(entries(replace(ONE, text="In `shop/a/stock.py`, `Stock`: the lock.")), (), 60)[1]
+    said = "".join(text for text, _ in row.left)
+    assert "o-0001 failed " in said
+    assert said.endswith(" stock.py, Stock: the lock.")
+    assert max(len(learned._SHORT.get(claim, str(claim))) for claim in Claim) <= 6
+
+
+def test_of_two_texts_the_words_are_marked_that_the_other_lacks() -> None:
+    def marked(side: list[Line], ink: str) -> list[str]:
+        return [text for line in side for text, its in line if its == ink]
+
+    here, there = settling._sides("text", "The lock\nis held.", "The lock\nwas never held.")
+    assert marked(here, "removed") == ["is"]
+    assert marked(there, "added") == ["was", "never"]
+    assert ["".join(text for text, _ in line) for line in there] == ["The lock", "was never held."]
+    here, there = settling._sides("text", "x " * settling.COMPARED, "y")
+    assert not marked(here, "removed")
+    assert marked(settling._sides("excerpt", "+ a", "- b")[1], "removed")
+
+
+def test_an_empty_field_shows_the_limit_in_force() -> None:
+    limits = Limits(24, 400_000, 2.5)
+    assert [planned.limit_now(name, limits) for name in raising.FIELDS] == ["24", "400k", "2.50", "no limit"]
 
 
 def test_what_has_no_room_is_named() -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from app.playback.feed import Start
 from app.playback.where import where
+from store import observations
+from store.database import open_store
+from store.domain.observations.conflicts import Conflict, with_conflicts
 from store.home import Home
 from tests import matrix, record
 from tests.driving import settled, studio
@@ -44,6 +47,11 @@ CASES = (
     Case("observations-lanes", "observations", record.GATE, ("n", "down")),
     Case("observations-edit", "observations", record.GATE, ("e",)),
     Case("observations-filter", "observations", record.GATE, ("slash",)),
+    Case("observations-merge", "observations", record.GATE, ("space", "down", "space", "m")),
+    Case("observations-changes", "observations", record.GATE, ("d",)),
+    Case("observations-versions", "observations", record.GATE, ("h", "down")),
+    Case("observations-restore", "observations", record.GATE, ("h", "down", "enter")),
+    Case("observations-lane", "observations", record.GATE, ("n", "down", "e")),
     Case("observations-live", "observations", record.LIVE),
     Case("observations-failed", "observations", record.BROKEN),
     Case("convergence-solved", "convergence", record.SOLVED),
@@ -51,6 +59,10 @@ CASES = (
     Case("convergence-failed", "convergence", record.BROKEN),
     Case("report-solved", "report", record.SOLVED),
     Case("report-live", "report", record.LIVE),
+)
+DISPUTED = (
+    Case("observations-conflict", "observations", record.GATE, ("down",)),
+    Case("observations-settle", "observations", record.GATE, ("down", "equals_sign", "n")),
 )
 EMPTY = tuple(Case(f"{screen}-empty", screen) for screen in ("runs", "grid", "traces", "observations", "report"))
 
@@ -83,8 +95,25 @@ async def test_empty(tmp_path: Path, case: Case) -> None:
     await compare(Home(tmp_path / "none"), case)
 
 
+@pytest.mark.parametrize("case", DISPUTED, ids=lambda case: case.name)
+async def test_where_two_edits_disagree(tmp_path: Path, case: Case) -> None:
+    other = "In `shop/pay.py`, `Pay.charge`: a longer limit left the check failing; the bank answers late (3 failures)."
+    disputed = (
+        Conflict("o-0001", "text", other, "An edit of version 2 has it otherwise."),
+        Conflict("o-0001", "priority", "possible", "An edit of version 2 has it otherwise."),
+    )
+    with record.recorded(tmp_path) as home, open_store(home.store) as store:
+        document = observations.load(store, record.GATE)
+        assert document is not None
+        both = with_conflicts(document, disputed)
+        store.write(lambda c: observations.save(c, both, author="operator", at=record.NOW, what="Edited the text."))
+        await compare(home, case)
+
+
 def test_no_picture_is_of_a_case_that_is_gone() -> None:
-    names = {f"{case.name}-{columns}x{rows}.txt" for case in (*CASES, *EMPTY) for columns, rows in matrix.SIZES}
+    names = {
+        f"{case.name}-{columns}x{rows}.txt" for case in (*CASES, *DISPUTED, *EMPTY) for columns, rows in matrix.SIZES
+    }
     assert {path.name for path in matrix.FOLDER.glob("*")} <= names
 
 

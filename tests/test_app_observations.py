@@ -73,6 +73,8 @@ async def test_a_session(home: Home, store: Store) -> None:
         await pilot.press("x")
         await done(pilot, store, lambda: one(store, "o-0000").status is Status.DROPPED, "the drop")
         assert screen.listing.cursor == "o-0001"
+        assert "12 observations" in shown(pilot)
+        assert "/12 " in shown(pilot), "what is dropped is not counted"
         await pilot.press("space", "space", "p")
         pinned = [Status.PINNED, Status.PINNED]
         await done(pilot, store, lambda: [one(store, n).status for n in ("o-0001", "o-0004")] == pinned, "the pins")
@@ -113,6 +115,7 @@ async def test_a_session(home: Home, store: Store) -> None:
         await pilot.press("m", "ctrl+s")
         await done(pilot, store, lambda: one(store, added.id).merged_into == ("o-0001",), "the merge")
         assert one(store, "o-0001").text.endswith("Tea.")
+        await until(pilot, lambda: screen.listing.cursor == "o-0001", "the cursor")
 
 
 async def test_a_version_that_comes_moves_nothing(home: Home, store: Store) -> None:

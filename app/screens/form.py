@@ -35,6 +35,10 @@ class Field:
     value: str = ""
 
 
+_TALL, _AROUND = 7, 6
+"""Rows of a field of several lines; of what is around the fields."""
+
+
 class Form(ModalScreen[dict[str, str]]):
     """Enter sends what `check` finds good; escape leaves everything as it is."""
 
@@ -81,6 +85,11 @@ class Form(ModalScreen[dict[str, str]]):
             if not field.tall:
                 self._show(f"#label-{field.id}", [[(field.label, "text")]])
         self.query_one(f"#field-{self._fields[0].id}").focus()
+
+    def on_resize(self) -> None:
+        # Where there is no room for all of it, the space between the fields goes first.
+        rows = len(self._head) + sum(_TALL if field.tall else 2 for field in self._fields)
+        self.set_class(rows + _AROUND > self.size.height * 9 // 10, "tight")
 
     def _show(self, which: str, lines: list[Line]) -> None:
         view = self.query_one(which, DocView)

@@ -1,6 +1,7 @@
 """The gate, as a part of the Observations screen: the lanes of the next generation, and the decision."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app import actions, planned, raising
 from app.screens.ask import Ask
@@ -15,6 +16,9 @@ AT_GATE = frozenset({"launch-uncurated", "again"})
 TO_LANES = {"edit": "change a lane", "add": "add a lane", "drop": "remove the lane", "undo": "take back all changes"}
 """What the same keys do where the lanes have the focus."""
 
+_OF_LANES = {"edit": "Change lane", "add": "Add lane", "drop": "Remove lane", "undo": "As proposed"}
+"""How the footer calls that."""
+
 _FOOTER = (
     *("save", "leave-edit", "launch", "merge", "keep", "drop", "edit", "pin", "add", "evidence", "settle", "lanes"),
     *("changes", "versions", "told", "mark", "filter", "undo", "redo", "split", "quarantine", "priority", "claim"),
@@ -28,8 +32,12 @@ class Gating(Browsing):
         """In the order of use: what doesn't fit into the footer gives way from its end."""
         if self.studio.playback is not None:
             return super().offered()
-        order = {name: at for at, name in enumerate(_FOOTER)}
-        return tuple(sorted(super().offered(), key=lambda action: order.get(action.id, len(order))))
+        lanes = self.is_mounted and self.draft is None and self.in_lanes
+        titles = _OF_LANES if lanes else {"leave-edit": "Leave"} if self.draft is not None else {}
+        first = ("leave-edit", "launch", *titles) if lanes else ()
+        order = {name: at for at, name in enumerate(dict.fromkeys((*first, *_FOOTER)))}
+        found = sorted(super().offered(), key=lambda action: order.get(action.id, len(order)))
+        return tuple(replace(one, title=titles[one.id]) if one.id in titles else one for one in found)
 
     def in_footer(self, action: actions.Action) -> bool:
         """First what is done where the focus is; the way back stands there when there is something to leave."""
@@ -91,16 +99,15 @@ class Gating(Browsing):
             return
         lane = next((one.plan for one in found.gate.lanes if one.plan.lane == number), None)
         names = tuple(dict.fromkeys(one.plan.strategy.name for one in found.gate.lanes))
-        said: list[Line] = [[("What is left empty stays as it is.", "faint")], []]
+        limits = track.board.task.limits.with_own(lane.strategy.limits) if lane else track.board.task.limits
+        empty = "What is left empty stays as it is." if lane else "What is left empty is as the task has it."
+        said: list[Line] = [[(empty, "faint")], []]
         if lane is not None:
             said.insert(0, [(shown_line(lane.strategy.approach, 130), "text")])
         fields = [
             Field("strategy", "strategy", "a strategy's name, or an approach in words", choices=names),
             Field("model", "model", lane.strategy.model or track.board.task.model if lane else track.board.task.model),
-            *(
-                Field(name, raising.LABELS[name].lower(), raising.HINTS[name].split(" · ")[0])
-                for name in raising.FIELDS
-            ),
+            *(Field(name, raising.LABELS[name].lower(), planned.limit_now(name, limits)) for name in raising.FIELDS),
         ]
         if lane is None:
             fields.append(Field("clean", "clean", "yes: a lane without memory"))

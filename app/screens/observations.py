@@ -230,7 +230,8 @@ class ObservationsScreen(Gating):
         if self.sort is not learned.Sort.ALL or self.words:
             said = " ".join(filter(None, [self.sort.value if self.sort is not learned.Sort.ALL else "",
                                           f"“{self.words}”" if self.words else ""]))  # fmt: skip
-            left = [(f" {len(shown)} of {len(found.entries)} · ", "strong"), (said, "warn")]
+            among = sum(each.gone is (self.sort is learned.Sort.OUT) for each in found.entries)
+            left = [(f" {len(shown)} of {among} · ", "strong"), (said, "warn")]
         if self.marked:
             left.append((f"  ● {len(self.marked)} marked", "accent"))
         if disputed := len(known.conflicts):
@@ -257,9 +258,10 @@ class ObservationsScreen(Gating):
         match self.view:
             case "told":
                 one = found.readings[self.whose % len(found.readings)]
-                line = reading.heading(one, found.gate.next, len(found.entries))
                 cells = self.size.width * 42 // 100 if self.size.width >= NARROW else self.size.width
-                head.show(line, reading.meter(one.told.tokens, found.gate.cap, 10 if cells >= 70 else 5))
+                there = sum(not entry.gone for entry in found.entries)
+                line = reading.heading(one, found.gate.next, there, cells)
+                head.show(line, reading.meter(one.told.tokens, found.gate.cap, cells))
             case "changes":
                 mine = self.against == "generation"
                 before = known.before if mine else known.proposal

@@ -1,7 +1,9 @@
 """Two edits that disagree, side by side, until a person has chosen."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -14,7 +16,7 @@ from store.domain.observations.conflicts import Conflict
 from store.domain.secrets import shown, shown_line
 from widgets import paint
 from widgets.docview import DocView
-from widgets.ink import Line
+from widgets.ink import Line, wrap_line
 
 What = Literal["leave", "take", "edit"]
 
@@ -38,9 +40,11 @@ class Settling(ModalScreen[Settled]):
 
     CSS: ClassVar[str] = """
     Settling { align: center middle; background: $background 60%; }
-    Settling #card { width: 150; max-width: 100%; height: 70%; max-height: 30; }
+    Settling #card { width: 150; max-width: 100%; }
     Settling #sides { height: 1fr; }
+    Settling.stacked #card { padding: 0 1; }
     Settling.stacked #sides { layout: vertical; }
+    Settling.stacked #there { border-top: solid $frame; }
     Settling DocView { background: $surface; width: 1fr; height: 1fr; padding: 0 1; }
     Settling #said, Settling #keys { height: 2; overflow: hidden; }
     """
@@ -69,11 +73,11 @@ class Settling(ModalScreen[Settled]):
         for name in ("#said", "#keys"):
             self.query_one(name, DocView).can_focus = False
         self.on_resize()
-        self._draw()
         self.query_one("#here", DocView).focus()
 
     def on_resize(self) -> None:
         self.set_class(self.size.width < 100, "stacked")
+        self._draw()
 
     def _draw(self) -> None:
         conflict = self._found[self._at]
@@ -82,13 +86,17 @@ class Settling(ModalScreen[Settled]):
         title: Line = [("◇ ", "warn"), (f"The {conflict.field} of {conflict.id}", "strong"), (many, "faint")]
         self.query_one("#said", DocView).show([title, []])
         mine = standing(o, conflict.field) if o is not None else ""
-        self.query_one("#here", DocView).show(
-            [[("What stands", "strong")], [], *_side(conflict.field, mine)], (conflict, "here")
+        here, there = _sides(conflict.field, mine, conflict.value)
+        stacked = self.size.width < 100
+        cells = min(self.size.width, 150) // (1 if stacked else 2) - 8
+        rows = [2 + sum(len(wrap_line(line, cells)) for line in side) for side in (here, there)]
+        self.query_one("#card").styles.height = min(
+            2 * max(rows) + 7 if stacked else max(rows) + 9, self.size.height * 9 // 10
         )
+        self.query_one("#here", DocView).show([[("What stands", "strong")], [], *here], (conflict, "here"))
         self.query_one("#there", DocView).show(
-            [[("The other", "strong"), (f"  {shown_line(conflict.said)}", "faint")], [],
-             *_side(conflict.field, conflict.value)], (conflict, "there")
-        )  # fmt: skip
+            [[("The other", "strong"), (f"  {shown_line(conflict.said)}", "faint")], [], *there], (conflict, "there")
+        )
         keys: Line = [("l", "key"), (" Leave what stands   ", "text"), ("t", "key"), (" Take the other   ", "text")]
         if conflict.field in ("text", "excerpt"):
             keys += [("e", "key"), (" Edit   ", "text")]
@@ -109,5 +117,25 @@ class Settling(ModalScreen[Settled]):
         self.dismiss(None)
 
 
-def _side(field: str, value: str) -> list[Line]:
-    return paint.diff(shown(value)) if field == "excerpt" else paint.prose(shown(value))
+def _sides(field: str, mine: str, other: str) -> tuple[list[Line], list[Line]]:
+    """Both, with the words that the other one doesn't have in another ink; words of very long texts aren't compared."""
+    if field == "excerpt":
+        return paint.diff(shown(mine)), paint.diff(shown(other))
+    words = [_WORDS.findall(shown(text)) for text in (mine, other)]
+    if field != "text" or max(map(len, words)) > COMPARED:
+        return paint.prose(shown(mine)), paint.prose(shown(other))
+    matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
+    sides: tuple[list[Line], list[Line]] = ([[]], [[]])
+    for what, *ends in matcher.get_opcodes():
+        for side, ink, some in ((0, "removed", words[0][ends[0] : ends[1]]), (1, "added", words[1][ends[2] : ends[3]])):
+            for word in some:
+                if word == "\n":
+                    sides[side].append([])
+                else:
+                    sides[side][-1].append((word, "text" if what == "equal" or word.isspace() else ink))
+    return sides
+
+
+_WORDS = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
+COMPARED = 800
+"""Words and spaces of a text, up to which two are compared word by word."""

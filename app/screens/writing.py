@@ -160,6 +160,8 @@ class Writing(Curating):
             field.read_only = False
             if applied and self.draft is draft:
                 self._new = draft.kind in (Kind.ADD, Kind.SPLIT)
+                if draft.kind is Kind.MERGE:
+                    self.listing.point(draft.ids[0])
                 self.leave_draft()
 
         # Until it is answered nothing is typed that would not be handed in; refused, the text stays.
