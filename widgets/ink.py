@@ -17,9 +17,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from store.domain.secrets import shown
+from widgets.drawn import Drawn
 
 Span = tuple[str, str]
 Line = list[Span]
+Row = tuple[Span, ...]
+"""A line that stays as it is: what is found out of it can be kept."""
 
 INKS = (
     "text",
@@ -96,10 +99,10 @@ def width(line: Iterable[tuple[str, object]]) -> int:
     return cells
 
 
-def cut(line: Line, cells: int) -> Line:
+def cut(line: Sequence[Span], cells: int) -> Line:
     """The line in at most `cells` cells; what doesn't fit ends in an ellipsis."""
     if width(line) <= cells:
-        return line
+        return list(line)
     result: Line = []
     left = cells - 1
     for text, ink in line:
@@ -112,7 +115,7 @@ def cut(line: Line, cells: int) -> Line:
     return result if cells > 0 else []
 
 
-def spread(left: Line, right: Line, cells: int, fill: Span = (" ", "text")) -> Line:
+def spread(left: Sequence[Span], right: Sequence[Span], cells: int, fill: Span = (" ", "text")) -> Line:
     """A line of exactly `cells`: `left` at the left, `right` at the right, cut on the left's side when short."""
     room, used = width(right) if right else 0, width(left)
     if room > cells:
@@ -253,7 +256,7 @@ class Inked(Widget):
                 runs.append((" " * (cells - used), ""))
         style_of = self.style_of
         segments = [Segment(text, style_of(ink) + under if under else style_of(ink)) for text, ink in runs]
-        strip = Strip(segments, max(used, cells))
+        strip = Drawn(segments, max(used, cells))
         return strip.crop(0, cells) if used > cells else strip
 
     def _flat(self, ink: str) -> bool:
