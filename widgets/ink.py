@@ -12,7 +12,7 @@ from typing import ClassVar
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -187,9 +187,9 @@ _LEAD = re.compile(r" *(?:[-*+] |\d+[.)] )? *")
 def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
     """Where the rows of one line begin and end; all but the first have `indent` cells less."""
     room, start = max(cells, 2), 0
-    while len(text) - start > room or cell_len(text[start:]) > room:
+    while len(text) - start > room or width([(text[start:], "")]) > room:
         # Only the beginning is measured: a line may be megabytes long.
-        head = (chop_cells(text[start : start + room + 1], room) or [""])[0] or text[start]
+        head = _head(text[start : start + room + 1], room) or text[start]
         blank = head.rfind(" ")
         if blank > room // 4 and not head[:blank].isspace():
             yield start, start + blank
@@ -199,6 +199,13 @@ def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
             start += len(head)
         room = max(cells - indent, 2)
     yield start, len(text)
+
+
+def _head(text: str, cells: int) -> str:
+    """As much of a text as stands in so many cells."""
+    if text.isascii() and text.isprintable():
+        return text[:cells]
+    return (chop_cells(text, cells) or [""])[0]
 
 
 class Inked(Widget):
@@ -270,13 +277,14 @@ class Inked(Widget):
 
 
 class Painted(Inked):
-    """An inked widget of a fixed size that draws itself as a whole when it is dirty, and is then only cropped.
+    """An inked widget of a fixed size, with no border and no padding, that draws itself as a whole when it is dirty, and
+    is then only cropped.
 
     Overrides `render_lines`, which skips Textual's cache of styled lines. Rows that come again, at whatever height, are
     the same strips as before: what Textual found out of them stays known, and only rows that are others are painted.
     """
 
-    _cached: tuple[tuple[int, int], list[Strip]] | None = None
+    _cached: tuple[Size, list[Strip]] | None = None
     _rows: dict[tuple[Span, ...], Strip] | None = None
     """Rows that are drawn, by what they say; None when the style is another, so that none is of use."""
     _rows_for: tuple[object, ...] = ()
@@ -300,7 +308,7 @@ class Painted(Inked):
 
     def repaint(self) -> None:
         """Something changed: draw it anew, and let only those rows be painted that are others than before."""
-        before, size = self._cached, (self.size.width, self.size.height)
+        before, size = self._cached, self.outer_size
         if before is None or before[0] != size:
             self._cached = None
             self.refresh()
@@ -309,14 +317,14 @@ class Painted(Inked):
         self._cached = size, strips
         others = [y for y, (old, new) in enumerate(zip(before[1], strips, strict=True)) if old is not new]
         if others:
-            self._mark(Region(0, others[0], size[0], others[-1] - others[0] + 1))
+            self._mark(Region(0, others[0], size.width, others[-1] - others[0] + 1))
 
     def _mark(self, region: Region) -> None:
-        """Let a part of it be painted with the next frame. As `refresh`, without the three messages of each: a fifth of
-        what a wall of panes costs."""
+        """Let a part of it be painted with the next frame. As `refresh`, without the three messages of each and what is
+        kept for widgets that Textual draws: a fifth of what a wall of panes costs."""
         screen = self.screen
         if screen.is_current and self.display:
-            self._set_dirty(region)
+            self._repaint_regions.add(region)
             screen._dirty_widgets.add(self)
             screen.check_idle()
         else:
@@ -350,10 +358,10 @@ class Painted(Inked):
         return strips
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        size = (self.size.width, self.size.height)
+        size = self.outer_size
         if self._cached is None or self._cached[0] != size:
             self._cached = size, self._drawn(*size)
         strips = self._cached[1][crop.y : crop.bottom]
-        if crop.column_span != (0, size[0]):
+        if crop.width != size.width:
             strips = [strip.crop(*crop.column_span) for strip in strips]
         return strips
