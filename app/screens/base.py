@@ -25,6 +25,8 @@ LOW = 30
 """Rows under which a playback's timeline takes fewer."""
 WIDE = 140
 """Cells from which there is room for everything."""
+OPENING = ("text", "fork")
+"""Groups of threads that read what something opens with."""
 NO_RUN = "No run to show. {} lists the runs; multitrack demo makes one."
 """What a screen says of nothing, with the key."""
 
@@ -92,6 +94,22 @@ class StudioScreen(Screen[None]):
         """What carries an action out on this screen."""
         found: Callable[[], object] | None = getattr(self, f"do_{action.replace('-', '_')}", None)
         return found
+
+    @property
+    def reading(self) -> bool:
+        """It has yet to read what it shows."""
+        return not self.world.problem and (not self.world.opened or (self.track is not None and not self.track.read))
+
+    def at_work(self, *groups: str) -> bool:
+        """Whether a thread of one of these groups is still at work."""
+        return any(worker.group in groups and not worker.is_finished for worker in self.workers)
+
+    def holds(self, key: str) -> bool:
+        """Whether what a key is for is still being read: what opens something waits for the screen, and all that is
+        typed into that waits for it to open."""
+        if self.at_work(*OPENING):
+            return True
+        return self.reading and any(key in action.keys for action in self.offered() if action.id in actions.TYPED)
 
     def note(self) -> None:
         """Tell the app's `where` where the operator is on this screen."""

@@ -70,6 +70,10 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
     def banner(self) -> Line:
         return []
 
+    @property
+    def reading(self) -> bool:
+        return super().reading or self.at_work("trace")
+
     def opened(self) -> None:
         self._goal = None
         self.forget_hits()
