@@ -41,6 +41,8 @@ SHOWN = 8000
 
 OVERLAP = 64
 """Characters that tell where the beginning of a text stood in what was there before."""
+TRIES = 16
+"""How many of the places are looked at where they stand."""
 ROOMY = 8
 """Rows from which there is room for a rule between two turns, and for alerts in their place."""
 
@@ -193,8 +195,16 @@ def _continued(before: tuple[tuple[str, str], ...], now: tuple[tuple[str, str], 
 
 def _begins(earlier: str, text: str) -> int:
     """Where in what was there earlier a text began that has grown at its end since; -1 if nowhere."""
+    head = text[:OVERLAP]
     # Not before where it would begin had nothing come: the same words may stand further up as well.
-    return earlier.find(text[:OVERLAP], max(len(earlier) - len(text), 0))
+    first = at = earlier.find(head, max(len(earlier) - len(text), 0))
+    for _ in range(TRIES):
+        if at < 0 or text.startswith(earlier[at:]):
+            break
+        at = earlier.find(head, at + 1)
+    else:
+        at = -1
+    return first if at < 0 else at
 
 
 def verdict(checked: SubagentChecked) -> str:
@@ -332,7 +342,7 @@ def _fold(part: Part, cells: int, height: int) -> list[Row]:
     rows: list[Row] = []
     whole = not begin
     for line in reversed(text.split("\n")):
-        rows[:0] = (_laid_out if len(line) < SHORT else _lay_out)(line, cells, more, ink)
+        rows[:0] = [((more, ink), (row.rstrip(), ink)) for row in wrap(line, cells - 2)]
         if len(rows) >= height:
             whole = False
             break
@@ -341,19 +351,6 @@ def _fold(part: Part, cells: int, height: int) -> list[Row]:
     if whole and rows:
         rows[0] = (gutter, ink), rows[0][1]
     return rows
-
-
-SHORT = 1000
-"""Characters up to which a line is worth keeping as it is laid out: while a text streams, its last lines but one are
-looked at again and again."""
-
-
-def _lay_out(line: str, cells: int, gutter: str, ink: str) -> tuple[Row, ...]:
-    """The rows of one line."""
-    return tuple(((gutter, ink), (row.rstrip(), ink)) for row in wrap(line, cells - 2))
-
-
-_laid_out = lru_cache(4096)(_lay_out)
 
 
 @lru_cache(4096)

@@ -277,8 +277,8 @@ class Inked(Widget):
 
 
 class Painted(Inked):
-    """An inked widget of a fixed size, with no border and no padding, that draws itself as a whole when it is dirty, and
-    is then only cropped.
+    """An inked widget of a fixed size, without border or padding. It draws itself as a whole when it is dirty, and is
+    then only cropped.
 
     Overrides `render_lines`, which skips Textual's cache of styled lines. Rows that come again, at whatever height, are
     the same strips as before: what Textual found out of them stays known, and only rows that are others are painted.
