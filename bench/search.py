@@ -36,7 +36,17 @@ QUERIES = (
     "tool:nowhere",
     "cost:>0.001 schedules",
     "cost:>0.001",
+    "tool:nowhere schedules",
+    "tool:no*",
     "cost:>5",
+    "cost:>99 schedules",
+    "model:nowhere",
+    "model:nowhere schedules",
+    "gen:77",
+    "agent:A7 error:nowhere",
+    "agent:3.7 error:nowhere",
+    "agent:3.7 tool:nowhere",
+    "error: tool:nowhere",
     "agent:strategy-3 gen:1",
     "model:sonnet schedules",
 )
@@ -81,9 +91,12 @@ def measured(path: Path, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     from store.database import open_store
     from store.domain.query import parse
     from store.finding import Finder
+    from store.finding.keeping import keep_up
 
     found: dict[str, dict[str, float]] = {}
     with open_store(path) as store:
+        # As it begins in the background when somebody is about to search.
+        keep_up(store, lambda: True)
         for text in QUERIES:
             first: list[float] = []
             spent: list[float] = []

@@ -71,7 +71,7 @@ class Searching(StudioScreen):
         return ""
 
     def do_search(self) -> None:
-        self.studio.in_thread(self._keep_up, group="error-words")
+        self.studio.in_thread(self._keep_up, group="keep-up")
         self.add_class("searching")
         field = self.query_one("#search", Input)
         field.add_class("on")
@@ -80,8 +80,8 @@ class Searching(StudioScreen):
         self._show()
 
     def _keep_up(self) -> None:
-        """What has gone wrong since the last search is found by its words as soon as the first of them is typed."""
-        from store.error_words import keep_up
+        """What has come since the last search is found as fast as the rest, soon after the first word is typed."""
+        from store.finding.keeping import keep_up
 
         keep_up(self.studio.feed.store(), lambda: self.is_attached)
 

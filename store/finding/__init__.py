@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from store.domain.payload import Payload
 from store.domain.query import Query
 from store.finding import answers, happened, passages
+from store.finding.absent import nothing
 from store.finding.hits import Hit
 from store.finding.looking import Look, Source
 from store.finding.scope import resolve
@@ -72,13 +73,13 @@ class Finder:
     def _begin(self, connection: "Connection") -> None:
         scope = resolve(connection, self._query, self._runs)
         self._look = Look(connection, self._query, scope, self._until)
-        self._sources = [] if scope.nothing else _sources(self._look, self._wrong)
+        self._sources = [] if scope.nothing or nothing(connection, self._query) else _sources(self._look, self._wrong)
 
 
 def _sources(look: Look, wrong: Callable[[Payload], bool]) -> list[Source]:
     query = look.query
     if query.errors:
-        return [happened.Errors(look, wrong), answers.Failed(look)]
+        return [*happened.errors(look, wrong), answers.Failed(look)]
     if query.terms:
         return [passages.Words(look)]
     if query.tools:

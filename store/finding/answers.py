@@ -16,7 +16,7 @@ SLICE = 20_000
 MOST = 1024
 """Calls that are looked at in one go."""
 _ROWS = (
-    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls WHERE rowid > ? AND rowid <= ? "
+    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls{} WHERE rowid > ? AND rowid <= ? "
     "AND parent IS NULL"
 )
 _OF_LANE = (
@@ -24,11 +24,14 @@ _OF_LANE = (
     "WHERE run = ? AND generation = ? AND lane = ? AND (started, rowid) < (?, ?) AND parent IS NULL"
 )
 NEWEST = (1e300, 2**62)
+_FAILED = "generation IS NULL AND error != ''"
 _NEWEST = "SELECT max(rowid) FROM calls"
 
 
 class Answers(Slices):
     """Calls that the clients made, each with the beginning of its answer."""
+
+    _index = ""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look, SLICE, MOST)
@@ -39,7 +42,7 @@ class Answers(Slices):
     def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
         where, told = self._where()
         return self._look.connection.exec_driver_sql(
-            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (low, high, *told, count)
+            f"{_ROWS.format(self._index)}{where} ORDER BY rowid DESC LIMIT ?", (low, high, *told, count)
         ).all()
 
     def _where(self) -> tuple[str, list[Any]]:
@@ -130,15 +133,18 @@ class OfSubagents(Answers):
 class Failed(Answers):
     """Calls of bare recordings, of which no events tell, that ended with an error."""
 
+    _index = " INDEXED BY ix_calls_failed"
+
     def _where(self) -> tuple[str, list[Any]]:
         where, told = super()._where()
-        return f"{where} AND generation IS NULL AND error <> ''", told
+        return f"{where} AND {_FAILED}", told
 
     def _hit(self, row: Any) -> Hit | None:
-        look = self._look
+        terms = self._look.query.terms
+        if self._look.query.tools or not has_all((row.error,), terms):
+            return None
         hit = super()._hit(row)
-        terms = look.query.terms
-        if hit is None or look.query.tools or not has_all((row.error,), terms):
+        if hit is None:
             return None
         told = {"excerpt": excerpt(row.error, spans(row.error, terms)), "kind": "call.finished", "node": ""}
         return Hit(**{**vars(hit), **told})

@@ -2,14 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
-from store import blobs
+from store import error_words
 from store.domain.codec import decode_payload
 from store.domain.events import Event
 from store.domain.marking import Excerpt, excerpt, has_all, spans
 from store.domain.payload import Payload
-from store.domain.subagent_events import CallFinished, SubagentChecked, SubagentEnded, ToolFinished, ToolStarted
+from store.domain.subagent_events import CallFinished, ToolFinished, ToolStarted
 from store.finding.hits import Hit
 from store.finding.looking import Asked, Look
 from store.finding.slices import Slices
@@ -23,6 +24,14 @@ MOST = 1024
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
 _NEWEST = "SELECT max(seq) FROM events"
 _TOOL = "lower(json_extract(data, '$.name'))"
+_STARTED = "kind = 'tool.started'"
+# From each name the index leads to the next one: however often a tool was used.
+_NAME = f"SELECT {_TOOL} FROM events INDEXED BY ix_events_tools WHERE {_STARTED} AND {_TOOL}"  # noqa: S608
+_NAMES = (
+    f"WITH RECURSIVE names (name) AS (SELECT * FROM ({_NAME} >= ? ORDER BY {_TOOL} LIMIT 1) UNION ALL SELECT "  # noqa: S608
+    f"({_NAME} > name ORDER BY {_TOOL} LIMIT 1) FROM names WHERE name IS NOT NULL) "
+    "SELECT name FROM names WHERE name <= ?"
+)
 _CALL = (
     "SELECT data FROM events WHERE run = ? AND seq < ? AND generation = ? AND lane = ? AND kind = 'call.finished' "
     "ORDER BY seq DESC LIMIT 1"
@@ -31,26 +40,24 @@ _RESULT = (
     "SELECT data FROM events WHERE run = ? AND seq > ? AND generation = ? AND lane = ? AND kind = 'tool.finished' "
     "ORDER BY seq LIMIT 8"
 )
-_TELLING = ("text", "error", "detail", "reason")
-"""Members of events that say what went wrong."""
 
 
 class _Events(Slices):
     """Events of some kinds."""
 
-    def __init__(self, look: Look, which: str, told: list[Any]) -> None:
-        super().__init__(look, SLICE, MOST)
+    def __init__(self, look: Look, which: str, over: int = 0) -> None:
+        """`which` is an index, and the condition that it is for."""
+        super().__init__(look, SLICE, MOST, over)
         self._which = which
-        self._told = told
 
     def _newest(self) -> int:
         return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
 
-    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
-        where, told = self._look.where()
+    def _of(self, low: int, high: int, count: int, more: str = "", told: Sequence[Any] = ()) -> Sequence[Any]:
+        where, values = self._look.where()
         return self._look.connection.exec_driver_sql(
-            f"{_ROW} WHERE {self._which} AND seq > ? AND seq <= ?{where} ORDER BY seq DESC LIMIT ?",
-            (*self._told, low, high, *told, count),
+            f"{_ROW} {self._which}{more} AND seq > ? AND seq <= ?{where} ORDER BY seq DESC LIMIT ?",
+            (*told, low, high, *values, count),
         ).all()
 
     def _hit(self, row: Any) -> Hit | None:
@@ -96,18 +103,29 @@ class _Events(Slices):
 class Errors(_Events):
     """Events in which something went wrong; words are looked for in what they say, and in the output of tools."""
 
-    def __init__(self, look: Look, wrong: Callable[[Payload], bool]) -> None:
-        super().__init__(look, WRONG, [])
+    def __init__(self, look: Look, wrong: Callable[[Payload], bool], over: int = 0) -> None:
+        super().__init__(look, f"INDEXED BY {error_words.INDEX} WHERE {WRONG}", over)
         self._wrong = wrong
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
+        return self._of(low, high, count, *self._of_tools())
+
+    def _of_tools(self) -> tuple[str, list[str]]:
+        """A condition that leaves out most of what other tools did."""
+        names = self._look.query.tools
+        if not names or not all(map(str.isascii, names)):
+            return "", []
+        kinds = [f"{_TOOL} GLOB ?" if name.endswith("*") else f"{_TOOL} = ?" for name in names]
+        return f" AND ({' OR '.join(kinds)})", [_glob(name) for name in names]
 
     def _told_by(self, event: Event) -> Hit | None:
         payload, terms = event.payload, self._look.query.terms
         name = payload.name if isinstance(payload, ToolFinished) else str(getattr(payload, "rule", ""))
         if not self._wrong(payload) or (self._look.query.tools and not self._tool(payload)):
             return None
-        said = _said(payload)
+        said = error_words.said(payload)
         if isinstance(payload, ToolFinished):
-            output = self._output(payload)
+            output = error_words.output(self._look.connection, payload)
             if not has_all((said, output), terms):
                 return None
             marks = spans(output, terms)
@@ -120,20 +138,50 @@ class Errors(_Events):
     def _tool(self, payload: Payload) -> bool:
         return isinstance(payload, ToolFinished) and self._look.is_tool(payload.name)
 
-    def _output(self, payload: ToolFinished) -> str:
-        try:
-            return blobs.load(self._look.connection, payload.result).decode("utf-8", "replace")
-        except (KeyError, ValueError):
-            return ""
+
+class ErrorsByWords(Errors):
+    """The same by the index of their words, as far as that goes."""
+
+    def __init__(self, look: Look, wrong: Callable[[Payload], bool], match: str) -> None:
+        super().__init__(look, wrong)
+        self._match = match
+
+    def _newest(self) -> int:
+        return error_words.newest(self._look.connection)
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
+        where, told = self._look.where()
+        more, names = self._of_tools()
+        return error_words.rows(self._look.connection, self._match, low, high, where + more, [*told, *names], count)
+
+
+def errors(look: Look, wrong: Callable[[Payload], bool]) -> list[Errors]:
+    """All ways to errors, newest first."""
+    match = error_words.match(look.query.terms)
+    if not match:
+        return [Errors(look, wrong)]
+    return [Errors(look, wrong, error_words.newest(look.connection)), ErrorsByWords(look, wrong, match)]
 
 
 class Tools(_Events):
     """Uses of a tool: what it was to do, and what came of it."""
 
     def __init__(self, look: Look) -> None:
-        names = look.query.tools
-        kinds = [f"{_TOOL} GLOB ?" if name.endswith("*") else f"{_TOOL} = ?" for name in names]
-        super().__init__(look, f"kind = 'tool.started' AND ({' OR '.join(kinds)})", [_glob(name) for name in names])
+        super().__init__(look, f"INDEXED BY ix_events_tools WHERE {_STARTED}")
+        self._names: list[str] | None = None
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
+        if self._names is None:
+            self._names = [name for asked in self._look.query.tools for name in self._called(asked)]
+        found = (self._of(low, high, count, f" AND {_TOOL} = ?", [name]) for name in dict.fromkeys(self._names))
+        return sorted((row for rows in found for row in rows), key=itemgetter(0), reverse=True)[:count]
+
+    def _called(self, asked: str) -> list[str]:
+        """The tools that are called so; of which there may be none."""
+        if not asked.endswith("*"):
+            return [asked]
+        begin = asked[:-1]
+        return [str(name) for (name,) in self._look.connection.exec_driver_sql(_NAMES, (begin, begin + "\U0010ffff"))]
 
     def _told_by(self, event: Event) -> Hit | None:
         payload = event.payload
@@ -155,14 +203,3 @@ def _glob(name: str) -> str:
     if not name.endswith("*"):
         return name
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name[:-1]) + "*"
-
-
-def _said(payload: Payload) -> str:
-    if isinstance(payload, ToolFinished):
-        return payload.summary
-    told = [str(getattr(payload, name)) for name in _TELLING if getattr(payload, name, "")]
-    if isinstance(payload, SubagentEnded):
-        told.insert(0, f"ended: {payload.ending.value}")
-    elif isinstance(payload, SubagentChecked) and payload.result is not None:
-        told.append(payload.result.broken)
-    return "\n".join(told) or payload.kind

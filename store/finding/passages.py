@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from store import tool_names
 from store.domain.blocks import Block, BlockKind, blocks
 from store.domain.ids import SubagentId
 from store.domain.marking import excerpt, spans
@@ -18,8 +19,6 @@ SLICE = 50_000
 """Passages of the index that the first look is over; each that finds little is over twice as many."""
 MOST = 4096
 """Places that are looked at in one go."""
-ABOVE = 16
-"""Messages that are looked back through for the tool call that a result answers."""
 _ROWS = (
     "SELECT rowid, call, node, block, run, generation, lane, role, kind FROM passages WHERE passages MATCH ? "
     "AND rowid > ? AND rowid <= ?"
@@ -44,7 +43,9 @@ class Words(Slices):
     that begins so before it gives the first."""
 
     def __init__(self, look: Look) -> None:
-        super().__init__(look, 2**62 if any(term.begins for term in look.query.terms) else SLICE, MOST)
+        size = 2**62 if any(term.begins for term in look.query.terms) else SLICE
+        over = tool_names.without(look.connection, look.is_tool) if look.query.tools else 0
+        super().__init__(look, size, MOST, over)
         self._match = match(look.query)
         self._said: dict[tuple[str, str, bytes], bool] = {}
 
@@ -116,7 +117,7 @@ class Words(Slices):
         if block is None or block.kind is BlockKind.TOOL_CALL:
             return block, block.name if block is not None else ""
         key: str | None = row.node
-        for _ in range(ABOVE):
+        for _ in range(tool_names.ABOVE):
             key = connection.exec_driver_sql(_PARENT, (key,)).scalar()
             if key is None:
                 break

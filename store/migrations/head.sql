@@ -64,6 +64,8 @@ CREATE TABLE deletions (
 	PRIMARY KEY (run)
 );
 
+CREATE VIRTUAL TABLE error_words USING fts5(text, content = '', tokenize = "unicode61");
+
 CREATE TABLE events (
 	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	at FLOAT NOT NULL, 
@@ -120,6 +122,12 @@ CREATE TABLE tape_nodes (
 
 ;
 
+CREATE TABLE tool_names (
+	upto INTEGER NOT NULL, 
+	names VARCHAR NOT NULL, 
+	PRIMARY KEY (upto)
+);
+
 CREATE TABLE virtual_keys (
 	hash VARCHAR NOT NULL, 
 	run VARCHAR NOT NULL, 
@@ -130,11 +138,17 @@ CREATE TABLE virtual_keys (
 	PRIMARY KEY (hash)
 );
 
-CREATE INDEX ix_calls_parent ON calls (parent) WHERE parent IS NOT NULL;
+CREATE INDEX ix_calls_failed ON calls (started) WHERE generation IS NULL AND error != '';
+
+CREATE INDEX ix_calls_model ON calls (model);
+
+CREATE INDEX ix_calls_parent ON calls (parent, usd) WHERE parent IS NOT NULL;
 
 CREATE INDEX ix_calls_response_id ON calls (response_id) WHERE response_id != '';
 
 CREATE INDEX ix_calls_subagent ON calls (run, generation, lane, started);
+
+CREATE INDEX ix_calls_usd ON calls (usd) WHERE usd IS NOT NULL;
 
 CREATE INDEX ix_commands_run ON commands (run, id);
 
@@ -142,7 +156,11 @@ CREATE INDEX ix_events_beside ON events (run, seq) WHERE kind NOT IN ('turn.star
 
 CREATE INDEX ix_events_run ON events (run, seq);
 
+CREATE INDEX ix_events_tools ON events (lower(json_extract(data, '$.name')), seq, run, generation, lane) WHERE kind = 'tool.started';
+
 CREATE INDEX ix_events_turns ON events (run, generation, lane, coalesce(json_extract(data, '$.under'), ''), seq) WHERE kind = 'turn.started';
+
+CREATE INDEX ix_events_wrong ON events (seq, run, generation, lane, lower(json_extract(data, '$.name'))) WHERE ((kind = 'tool.finished' AND (instr(data, '"ok":false') OR instr(data, '"ok": false') OR instr(data, 'exit code') OR instr(data, 'timed out'))) OR (kind = 'call.finished' AND NOT instr(data, '"error":""')) OR kind IN ('alert', 'subagent.ended', 'subagent.checked'));
 
 CREATE INDEX ix_nodes_attachments ON nodes (attachments) WHERE attachments IS NOT NULL;
 
@@ -150,4 +168,4 @@ CREATE INDEX ix_virtual_keys_run ON virtual_keys (run);
 
 PRAGMA application_id = 1297371723;
 
-INSERT INTO alembic_version VALUES ('0008');
+INSERT INTO alembic_version VALUES ('0009');

@@ -1,0 +1,25 @@
+"""Bringing up to date what searches find by, and nobody else needs."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from store import error_words, tool_names
+from store.errors import StoreError
+
+if TYPE_CHECKING:
+    from store.database import Store
+
+
+def keep_up(store: "Store", going: Callable[[], bool]) -> None:
+    """Put all that has come since the last time into the words of errors and the names of tools, as long as it is
+    `going`, with pauses in which others write. A store that can't be written stays as it is, and is searched all the
+    same."""
+    with suppress(StoreError):
+        for catch_up in (error_words.catch_up, tool_names.catch_up):
+            while going():
+                began = time.monotonic()
+                if not store.write(catch_up):
+                    break
+                time.sleep(min(max(time.monotonic() - began, 0.002), 0.1))
