@@ -10,10 +10,11 @@ from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 from textual import events
-from textual.app import App
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widget import Widget
+
+from widgets.ink import InkApp
 
 POLL = 0.02
 """Seconds between two looks at whether a key can be answered now."""
@@ -33,7 +34,7 @@ class Patient(Protocol):
         """Whether what a key is for is still being read."""
 
 
-class TypeAhead(App[None]):
+class TypeAhead(InkApp):
     """An app in which what is typed and pasted comes one after the other."""
 
     def __init__(self) -> None:

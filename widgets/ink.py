@@ -7,11 +7,12 @@ that was laid out once is drawn again under another theme. Nothing here is parse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -208,10 +209,33 @@ def _head(text: str, cells: int) -> str:
     return (chop_cells(text, cells) or [""])[0]
 
 
-class Inked(Widget):
-    """A widget that draws lines of spans. To be named first among bases: Textual inherits from the first alone."""
+class InkApp(App[None]):
+    """An app with inked widgets: it finds out how each ink looks, once for all of them.
+
+    Were the inks each widget's own, Textual would apply the style sheet anew for every ink of every widget whenever a
+    class changes, the focus moves or a widget is mounted: that was half of what opening a screen took.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink}" for ink in INKS}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inks: dict[str, Style] = {}
+
+    def ink(self, name: str) -> Style:
+        """The theme's style for an ink, to be laid over another."""
+        if name not in self._inks:
+            self._inks[name] = self.get_component_styles(f"ink--{name}").partial_rich_style
+        return self._inks[name]
+
+    def notify_style_update(self) -> None:
+        self._inks = {}
+        super().notify_style_update()
+
+
+class Inked(Widget):
+    """A widget that draws lines of spans, in an `InkApp`. To be named first among bases: Textual inherits from the
+    first alone."""
 
     ALLOW_SELECT: ClassVar[bool] = False
     _styles: dict[str, Style] | None = None
@@ -219,7 +243,7 @@ class Inked(Widget):
 
     def ink(self, name: str) -> Style:
         """The theme's style for an ink, to be laid over another."""
-        return self.get_component_rich_style(f"ink--{name}", partial=True)
+        return cast("InkApp", self.app).ink(name)
 
     def style_of(self, name: str) -> Style:
         """An ink on the widget's own background; "" is that alone. Kept until the theme or the widget's style changes:
