@@ -60,6 +60,9 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             super().__init__()
             self.item = item
 
+    class Grown(Message):
+        """There are other rows than before, or another tree."""
+
     class Missing(Message):
         """Items are in sight that are yet to be read."""
 
@@ -73,7 +76,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         self.cursor: Item | None = None
         self._figures = True
         self._hits: frozenset[str] = frozenset()
-        self._wrong: Sequence[int] = ()
+        self.wrong: Sequence[int] = ()
+        """The rows with something wrong, which the map at the right shows."""
         self._map: tuple[tuple[int, int], list[int]] = ((0, 0), [])
         self._missing: list[Item] = []
         self._kept = True
@@ -83,7 +87,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         """Show another tree, from its beginning; with its figures, where it has some."""
         self.outline, self._figures = outline, figures
         self.cursor = outline.rows[0] if outline.rows else None
-        self._wrong = ()
+        self.wrong = ()
         self.scroll_to(0, 0, animate=False)
         self.grown()
 
@@ -98,8 +102,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def mark_wrong(self, rows: Sequence[int]) -> None:
         """The rows with something wrong, for the map at the right."""
-        if rows != self._wrong:
-            self._wrong, self._map = rows, ((0, 0), [])
+        if rows != self.wrong:
+            self.wrong, self._map = rows, ((0, 0), [])
             self.refresh()
 
     def grown(self, above: int = 0) -> None:
@@ -115,6 +119,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             # What was read may have pushed it out.
             self.call_after_refresh(self._show_cursor)
         self.refresh()
+        self.post_message(self.Grown())
 
     def top(self) -> Item | None:
         """The item in the first row in sight."""
@@ -216,7 +221,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         height = self.scrollable_content_region.height
         size = (len(self.outline.rows), height)
         if self._map[0] != size:
-            self._map = size, marks(self._wrong, *size)
+            self._map = size, marks(self.wrong, *size)
         counts = self._map[1]
         count = counts[y] if y < len(counts) else 0
         return (shade(count, max(counts, default=0)), "bad")
@@ -242,11 +247,11 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         cells = self.scrollable_content_region.width
-        if event.x == cells - 1 and self._wrong:
+        if event.x == cells - 1 and self.wrong:
             # The map: there.
             height = self.scrollable_content_region.height
             row = row_at(event.y, len(self.outline.rows), height)
-            self.point(self.outline.at(min(self._wrong, key=lambda wrong: abs(wrong - row))))
+            self.point(self.outline.at(min(self.wrong, key=lambda wrong: abs(wrong - row))))
             return
         row = event.y + self.scroll_offset.y
         if row < len(self.outline.rows):

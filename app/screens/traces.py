@@ -75,7 +75,7 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         return super().reading or self.at_work("trace")
 
     def opened(self) -> None:
-        self._goal = None
+        self._goal, self._mapped = None, ()
         self.forget_hits()
         if not self._returned:
             self._returned = True
@@ -121,6 +121,10 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
     @on(TraceTree.Unfolded)
     def _unfolded(self) -> None:
         self._want()
+
+    @on(TraceTree.Grown)
+    def _grown(self) -> None:
+        # Whoever read or folded what: in a playback that stands nothing else would tell the map.
         self.show_map()
 
     @on(TraceTree.Chosen)
