@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from store import error_words, tool_names
@@ -16,8 +17,9 @@ def keep_up(store: "Store", going: Callable[[], bool]) -> None:
     """Put all that has come since the last time into the words of errors and the names of tools, as long as it is
     `going`, with pauses in which others write. A store that can't be written stays as it is, and is searched all the
     same."""
+    names = partial(tool_names.catch_up, read=tool_names.Read())
     with suppress(StoreError):
-        for catch_up in (error_words.catch_up, tool_names.catch_up):
+        for catch_up in (error_words.catch_up, names):
             while going():
                 began = time.monotonic()
                 if not store.write(catch_up):
