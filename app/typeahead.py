@@ -69,12 +69,10 @@ class TypeAhead(InkApp):
 
     def _held(self, event: Typed) -> bool:
         aim = self._aim
-        return (
-            isinstance(event, events.Key)
-            and aim is not None
-            and isinstance(aim[0], Patient)
-            and aim[0].holds(event.key)
-        )
+        if aim is None or type(aim[0]) is Screen:
+            # Textual's own, until the first of ours is there.
+            return True
+        return isinstance(event, events.Key) and isinstance(aim[0], Patient) and aim[0].holds(event.key)
 
     async def _wait(self, event: Typed) -> None:
         for _ in range(round(PATIENCE / POLL)):

@@ -51,6 +51,7 @@ class StudioScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._seen: tuple[object, ...] = ()
+        self._shown: str | None = None
 
     @property
     def studio(self) -> "Studio":
@@ -97,8 +98,12 @@ class StudioScreen(Screen[None]):
 
     @property
     def reading(self) -> bool:
-        """It has yet to read what it shows."""
-        return not self.world.problem and (not self.world.opened or (self.track is not None and not self.track.read))
+        """It has yet to read what it shows, or to show what was read."""
+        return not self.world.problem and (not self._loaded or self._shown != self.studio.run_name)
+
+    @property
+    def _loaded(self) -> bool:
+        return self.world.opened and (self.track is None or self.track.read)
 
     def at_work(self, *groups: str) -> bool:
         """Whether a thread of one of these groups is still at work."""
@@ -137,6 +142,7 @@ class StudioScreen(Screen[None]):
         if self.OF_RUN:
             self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
         self.update()
+        self._shown = self.studio.run_name if self._loaded else None
         line: Line = [(f" ⚠ {shown_line(self.world.problem)}", "bad")] if self.world.problem else self.banner()
         self.query_one(Banner).show(line)
         self.show_keys()
