@@ -176,7 +176,9 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         trace = self.trace
         if trace is None:
             return
-        mark = (trace.outline.version, self.faults is None, sum(len(lane.wrong) for lane in trace.lanes.values()))
+        lanes = trace.lanes.values()
+        wrong, placed = sum(len(lane.wrong) for lane in lanes), sum(lane.places is not None for lane in lanes)
+        mark = (trace.outline.version, self.faults is None, wrong, placed)
         if mark != self._mapped:
             self._mapped = mark
             self.treeview.mark_wrong(wrong_rows(trace, MARKED) if self.faults is None else ())
