@@ -30,6 +30,8 @@ demo: $(VENV)/.run
 images: $(VENV)/.dev
 	@$(BIN)/python -m tests.images
 
+# What is compiled is kept, also where the environment says otherwise: each test process would compile everything anew.
+test soak: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not soak'
 
