@@ -23,6 +23,9 @@ _WRONG = (
 )
 _TOOLS = "kind = 'tool.started'"
 _TOOL = "lower(json_extract(data, '$.name'))"
+_ANSWERED = "kind = 'call.finished'"
+_CALL = "json_extract(data, '$.call')"
+_WHOSE = ("run", text("coalesce(generation, 0)"), text("coalesce(lane, 0)"))
 """By which `store.finding` finds what is rare."""
 
 
@@ -130,9 +133,8 @@ class Call(SQLModel, table=True):
     __table_args__ = (
         Index("ix_calls_subagent", "run", "generation", "lane", "started"),
         Index("ix_calls_parent", "parent", "usd", sqlite_where=text("parent IS NOT NULL")),
-        Index("ix_calls_model", "model"),
+        Index("ix_calls_paid", *_WHOSE, "model", "usd", sqlite_where=text("parent IS NULL")),
         Index("ix_calls_failed", "started", sqlite_where=text("generation IS NULL AND error != ''")),
-        Index("ix_calls_usd", "usd", sqlite_where=text("usd IS NOT NULL")),
         Index("ix_calls_response_id", "response_id", sqlite_where=text("response_id != ''")),
     )
 
@@ -190,7 +192,8 @@ class Event(SQLModel, table=True):
         Index("ix_events_run", "run", "seq"),
         Index("ix_events_beside", "run", "seq", sqlite_where=text(_BESIDE_TURNS)),
         Index("ix_events_turns", "run", "generation", "lane", text(_UNDER), "seq", sqlite_where=text(_TURNS)),
-        Index("ix_events_tools", text(_TOOL), "seq", "run", "generation", "lane", sqlite_where=text(_TOOLS)),
+        Index("ix_events_tools", text(_TOOL), *_WHOSE, "seq", sqlite_where=text(_TOOLS)),
+        Index("ix_events_answered", "run", "generation", "lane", "seq", text(_CALL), sqlite_where=text(_ANSWERED)),
         Index("ix_events_wrong", "seq", "run", "generation", "lane", text(_TOOL), sqlite_where=text(_WRONG)),
         {"sqlite_autoincrement": True},
     )
@@ -205,13 +208,17 @@ class Event(SQLModel, table=True):
     data: str
 
 
-class ToolNames(SQLModel, table=True):
-    """The names of all tools in the passages up to one: a JSON list. There is one row, or none."""
+class Zone(SQLModel, table=True):
+    """What some passages are of that follow each other, up to one: `tools` and `whos` are JSON lists of the tools'
+    names and the subagents; `first` and `last` the rowids of the oldest and the newest call, a client's."""
 
-    __tablename__ = "tool_names"
+    __tablename__ = "zones"
 
     upto: int = Field(primary_key=True)
-    names: str
+    first: int
+    last: int
+    tools: str
+    whos: str
 
 
 class Command(SQLModel, table=True):

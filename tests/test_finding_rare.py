@@ -8,16 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.turning import is_wrong
-from store import blobs, error_words, events, runs, tapes, tool_names
+from store import blobs, error_words, events, runs, tapes, zones
 from store.database import Store, open_store
-from store.domain.events import Alert, Event, GenerationDesigned, Payload, SubagentEnded, ToolFinished, ToolStarted
+from store.domain.events import (
+    Alert,
+    CallFinished,
+    Event,
+    GenerationDesigned,
+    Payload,
+    SubagentEnded,
+    ToolFinished,
+    ToolStarted,
+)
 from store.domain.ids import SubagentId
 from store.domain.limits import Spend, Usage
 from store.domain.marking import has_all
 from store.domain.query import parse
 from store.domain.states import AlertLevel, Ending
 from store.domain.strategy import LanePlan, Strategy
-from store.finding import Finder, Hit
+from store.finding import Finder, Hit, calls
 from store.finding.keeping import keep_up
 from tests import record
 
@@ -59,7 +68,8 @@ def _fill(store: Store, chance: random.Random) -> None:
             ]
         )
         _tell(store, who, float(at), payload)
-    for at in range(1, 60):
+        if at % 3:
+            continue
         owner = chance.choice([*whos, None])
         routed = chance.random() < 0.3
         _call(store, f"c{at}", owner, at, chance, source="route" if routed else "", parent=None)
@@ -76,7 +86,7 @@ def _call(
     store: Store, name: str, who: SubagentId | None, at: int, chance: random.Random, *, source: str, parent: str | None
 ) -> None:
     run = who.run if who is not None else RUNS[0]
-    body = f'{{"model": "{chance.choice(MODELS)}", "messages": [{{"role": "user", "content": "lock"}}]}}'
+    body = f'{{"model": "{chance.choice(MODELS)}", "messages": [{{"role": "user", "content": "lock {at % 7}"}}]}}'
     start = tapes.CallStart(
         name, float(at), run, who, "anthropic", "POST", "/v1/messages", body.encode(), parent=parent, source=source
     )
@@ -163,9 +173,74 @@ costs = st.sampled_from(
 models = st.sampled_from(["", "model:haiku", "model:nowhere", "model:g", "model:claude"])
 
 
-@given(costs, models, st.booleans())
-def test_calls_are_found_by_cost_and_model_or_there_is_none(store: Store, cost: str, model: str, said: bool) -> None:
-    text = f"{cost} {model}{' lock' * said}"
+few = st.sampled_from([0, 3, 20, calls.FEW])
+
+
+@settings(max_examples=200, deadline=None)
+@given(costs, models, st.sampled_from(["", "lock", "lock 3", "loc*"]), whose, st.integers(0, 40), few)
+def test_calls_are_found_by_cost_and_model_or_there_is_none(
+    store: Store, cost: str, model: str, words: str, who: str, zoned: int, most: int
+) -> None:
+    text = f"{cost} {model} {words} {who}"
+    store.write(zones.forget)
+    plain = find(store, f"{words} {who}")
+    right = _calls(store, text)
+    for _ in range(3 if zoned else 0):
+        store.write(lambda c: zones.catch_up(c, zoned))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FEW", most)
+        found = find(store, text)
+    if words or who:
+        assert found == [hit for hit in plain if hit.call in right]
+    elif cost or model:
+        assert [hit.call for hit in found] == right
+    else:
+        assert found == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(names, whose, costs, models, st.one_of(st.none(), terms), few, st.booleans())
+def test_what_came_of_calls_is_that_of_all_events(
+    store: Store, tool: str, who: str, cost: str, model: str, words: list[str] | None, most: int, indexed: bool
+) -> None:
+    if words is None and not tool:
+        return
+    text = " ".join([*([] if words is None else ["error:", *words]), tool, who, cost, model])
+    store.write(error_words.forget)
+    if indexed:
+        keep_up(store, lambda: True)
+    right, asked = _calls(store, text), _asked(store)
+    if not cost and not model:
+        right.append("")
+    there = [event for event in _plain(store, text) if asked.get(event.seq, "") in right or not (cost or model)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FEW", most)
+        seqs = [hit.seq for hit in find(store, text) if hit.seq]
+    if words is not None:
+        assert seqs == [event.seq for event in there if _failed(store, event, text)]
+    else:
+        started = [event for event in there if isinstance(event.payload, ToolStarted)]
+        assert seqs == [event.seq for event in started if _is_tool(text, getattr(event.payload, "name", ""))]
+
+
+def _asked(store: Store) -> dict[int, str]:
+    """The call that each event is of: the subagent's last before it, or its own."""
+    with store.read() as connection:
+        parents = dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, coalesce(parent, id) FROM calls"))
+    last: dict[SubagentId, str] = {}
+    found = {}
+    for event in events.read(store):
+        if event.subagent is None:
+            continue
+        if isinstance(event.payload, CallFinished):
+            last[event.subagent] = parents[event.payload.call]
+        if event.subagent in last:
+            found[event.seq] = last[event.subagent]
+    return found
+
+
+def _calls(store: Store, text: str) -> list[str]:
+    """The calls that are right for what a query says of calls, newest first."""
     query = parse(text)
     with store.read() as connection:
         every = connection.exec_driver_sql(
@@ -173,18 +248,13 @@ def test_calls_are_found_by_cost_and_model_or_there_is_none(store: Store, cost: 
             "FROM calls WHERE parent IS NULL ORDER BY rowid DESC"
         ).all()
     right = []
-    for name, called, usd, source, tries in every:
+    for name, by, usd, source, tries in every:
         paid = tries if source == "route" else usd
         if query.costs and (paid is None or not all(bounds.have(paid) for bounds in query.costs)):
             continue
-        if not query.models or any(one in called.lower() for one in query.models):
+        if not query.models or any(one in by.lower() for one in query.models):
             right.append(name)
-    if not cost and not model and not said:
-        assert find(store, text) == []
-    elif said:
-        assert find(store, text) == [hit for hit in find(store, "lock") if hit.call in right]
-    else:
-        assert [hit.call for hit in find(store, text)] == right
+    return right
 
 
 @pytest.fixture(scope="module")
@@ -200,11 +270,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     st.integers(0, 400),
 )
 def test_words_of_a_tool_are_those_of_all_passages(recorded: Store, tool: str, word: str, known: int) -> None:
-    recorded.write(tool_names.forget)
+    recorded.write(zones.forget)
     plain = [hit for hit in find(recorded, word) if hit.kind in ("tool_call", "tool_result")]
     plain = [hit for hit in plain if _is_tool(f"tool:{tool}", hit.name)]
-    if known:
-        recorded.write(lambda c: tool_names.catch_up(c, known))
+    for _ in range(5 if known else 0):
+        recorded.write(lambda c: zones.catch_up(c, known))
     assert find(recorded, f"{word} tool:{tool}") == plain
 
 
@@ -212,11 +282,12 @@ def test_what_is_of_no_tool_is_not_looked_for(recorded: Store) -> None:
     keep_up(recorded, lambda: True)
     with recorded.read() as connection:
         last = connection.exec_driver_sql("SELECT max(rowid) FROM passages").scalar()
-        assert tool_names.without(connection, lambda name: name == "nowhere") == last
-        assert tool_names.without(connection, lambda name: name == "edit") == 0
-    recorded.write(tool_names.forget)
+        assert zones.newest(connection) == last
+        assert zones.those(connection, lambda zone: "nowhere" in zone.tools) == [(last, 2**62)]
+        assert zones.those(connection, lambda zone: "edit" in zone.tools)[-1][0] == 0
+    recorded.write(zones.forget)
     with recorded.read() as connection:
-        assert tool_names.without(connection, lambda name: name == "nowhere") == 0
+        assert zones.those(connection, lambda zone: "nowhere" in zone.tools) == [(0, 2**62)]
 
 
 def test_who_deletes_runs_empties_the_index_and_who_searches_fills_it(store: Store) -> None:

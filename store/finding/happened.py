@@ -1,8 +1,7 @@
 """What happened: what went wrong, and uses of a tool, by the events."""
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from store import error_words
@@ -12,7 +11,8 @@ from store.domain.marking import Excerpt, excerpt, has_all, spans
 from store.domain.payload import Payload
 from store.domain.subagent_events import CallFinished, ToolFinished, ToolStarted
 from store.finding.hits import Hit
-from store.finding.looking import Asked, Look
+from store.finding.listed import ANSWERED, OF_CALL, STARTED, TOOL, Listed, followed, used
+from store.finding.looking import Asked, Look, Source
 from store.finding.slices import Slices
 from store.jsontext import loads
 from store.windows import WRONG
@@ -23,48 +23,34 @@ MOST = 1024
 """Events that are looked at in one go."""
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
 _NEWEST = "SELECT max(seq) FROM events"
-_TOOL = "lower(json_extract(data, '$.name'))"
-_STARTED = "kind = 'tool.started'"
 # From each name the index leads to the next one: however often a tool was used.
-_NAME = f"SELECT {_TOOL} FROM events INDEXED BY ix_events_tools WHERE {_STARTED} AND {_TOOL}"  # noqa: S608
+_NAME = f"SELECT {TOOL} FROM events INDEXED BY ix_events_tools WHERE {STARTED} AND {TOOL}"  # noqa: S608
 _NAMES = (
-    f"WITH RECURSIVE names (name) AS (SELECT * FROM ({_NAME} >= ? ORDER BY {_TOOL} LIMIT 1) UNION ALL SELECT "  # noqa: S608
-    f"({_NAME} > name ORDER BY {_TOOL} LIMIT 1) FROM names WHERE name IS NOT NULL) "
+    f"WITH RECURSIVE names (name) AS (SELECT * FROM ({_NAME} >= ? ORDER BY {TOOL} LIMIT 1) UNION ALL SELECT "  # noqa: S608
+    f"({_NAME} > name ORDER BY {TOOL} LIMIT 1) FROM names WHERE name IS NOT NULL) "
     "SELECT name FROM names WHERE name <= ?"
 )
-_CALL = (
-    "SELECT data FROM events WHERE run = ? AND seq < ? AND generation = ? AND lane = ? AND kind = 'call.finished' "
-    "ORDER BY seq DESC LIMIT 1"
-)
+_CALL = f"SELECT {OF_CALL} {ANSWERED} AND seq < ? ORDER BY seq DESC LIMIT 1"
 _RESULT = (
     "SELECT data FROM events WHERE run = ? AND seq > ? AND generation = ? AND lane = ? AND kind = 'tool.finished' "
     "ORDER BY seq LIMIT 8"
 )
 
 
-class _Events(Slices):
-    """Events of some kinds."""
+class _Told(ABC):
+    """Places that events tell of."""
 
-    def __init__(self, look: Look, which: str, over: int = 0) -> None:
-        """`which` is an index, and the condition that it is for."""
-        super().__init__(look, SLICE, MOST, over)
-        self._which = which
-
-    def _newest(self) -> int:
-        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
-
-    def _of(self, low: int, high: int, count: int, more: str = "", told: Sequence[Any] = ()) -> Sequence[Any]:
-        where, values = self._look.where()
-        return self._look.connection.exec_driver_sql(
-            f"{_ROW} {self._which}{more} AND seq > ? AND seq <= ?{where} ORDER BY seq DESC LIMIT ?",
-            (*told, low, high, *values, count),
-        ).all()
+    _look: Look
 
     def _hit(self, row: Any) -> Hit | None:
         seq, at, run, generation, lane, kind, data = row
         if at > self._look.until or not self._look.scope.has(run, generation, lane):
             return None
-        return self._told_by(Event(seq, at, run, generation, lane, decode_payload(kind, loads(data))))
+        event = Event(seq, at, run, generation, lane, decode_payload(kind, loads(data)))
+        query = self._look.query
+        if (query.models or query.costs) and not self._look.has(self._asked(event)):
+            return None
+        return self._told_by(event)
 
     @abstractmethod
     def _told_by(self, event: Event) -> Hit | None:
@@ -76,14 +62,12 @@ class _Events(Slices):
             return self._look.call(event.payload.call)
         if event.subagent is None:
             return None
-        place = (event.run, event.seq, event.generation, event.lane)
-        data = self._look.connection.exec_driver_sql(_CALL, place).scalar()
-        return self._look.call(loads(data)["call"]) if data is not None else None
+        place = (event.run, event.generation, event.lane, event.seq)
+        call = self._look.connection.exec_driver_sql(_CALL, place).scalar()
+        return self._look.call(str(call)) if call is not None else None
 
-    def _made(self, event: Event, excerpt: Excerpt, name: str) -> Hit | None:
+    def _made(self, event: Event, excerpt: Excerpt, name: str) -> Hit:
         asked = self._asked(event)
-        if not self._look.has(asked):
-            return None
         turn = getattr(event.payload, "turn", 0) or self._look.turn_of(event.subagent, event.seq)
         return Hit(
             run=event.run,
@@ -100,22 +84,35 @@ class _Events(Slices):
         )
 
 
-class Errors(_Events):
+class Errors(_Told, Slices):
     """Events in which something went wrong; words are looked for in what they say, and in the output of tools."""
 
     def __init__(self, look: Look, wrong: Callable[[Payload], bool], over: int = 0) -> None:
-        super().__init__(look, f"INDEXED BY {error_words.INDEX} WHERE {WRONG}", over)
+        Slices.__init__(self, look, SLICE, MOST, over)
         self._wrong = wrong
 
+    def listed(self, seqs: Iterator[int | None]) -> Listed:
+        """The same among these events alone."""
+        return Listed(self._look, seqs, self._hit)
+
+    def _newest(self) -> int:
+        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+
     def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
-        return self._of(low, high, count, *self._of_tools())
+        where, values = self._look.where()
+        more, names = self._of_tools()
+        return self._look.connection.exec_driver_sql(
+            f"{_ROW} INDEXED BY {error_words.INDEX} WHERE {WRONG}{more} AND seq > ? AND seq <= ?{where} "
+            "ORDER BY seq DESC LIMIT ?",
+            (*names, low, high, *values, count),
+        ).all()
 
     def _of_tools(self) -> tuple[str, list[str]]:
         """A condition that leaves out most of what other tools did."""
         names = self._look.query.tools
         if not names or not all(map(str.isascii, names)):
             return "", []
-        kinds = [f"{_TOOL} GLOB ?" if name.endswith("*") else f"{_TOOL} = ?" for name in names]
+        kinds = [f"{TOOL} GLOB ?" if name.endswith("*") else f"{TOOL} = ?" for name in names]
         return f" AND ({' OR '.join(kinds)})", [_glob(name) for name in names]
 
     def _told_by(self, event: Event) -> Hit | None:
@@ -155,33 +152,42 @@ class ErrorsByWords(Errors):
         return error_words.rows(self._look.connection, self._match, low, high, where + more, [*told, *names], count)
 
 
-def errors(look: Look, wrong: Callable[[Payload], bool]) -> list[Errors]:
+def errors(look: Look, wrong: Callable[[Payload], bool]) -> list[Source]:
     """All ways to errors, newest first."""
+    called = look.called
+    if called.few is not None and called.whos is not None:
+        return [Errors(look, wrong).listed(followed(look, None))]
     match = error_words.match(look.query.terms)
     if not match:
         return [Errors(look, wrong)]
     return [Errors(look, wrong, error_words.newest(look.connection)), ErrorsByWords(look, wrong, match)]
 
 
-class Tools(_Events):
+def tools(look: Look) -> Listed:
+    """Uses of a tool."""
+    names = [*dict.fromkeys(name for asked in look.query.tools for name in _called(look, asked))]
+    called = look.called
+    seqs = used(look, names) if called.few is None or called.whos is None else followed(look, names)
+    return Tools(look).listed(seqs)
+
+
+def _called(look: Look, asked: str) -> list[str]:
+    """The tools that are called so; of which there may be none."""
+    if not asked.endswith("*"):
+        return [asked]
+    begin = asked[:-1]
+    return [str(name) for (name,) in look.connection.exec_driver_sql(_NAMES, (begin, begin + "\U0010ffff"))]
+
+
+class Tools(_Told):
     """Uses of a tool: what it was to do, and what came of it."""
 
     def __init__(self, look: Look) -> None:
-        super().__init__(look, f"INDEXED BY ix_events_tools WHERE {_STARTED}")
-        self._names: list[str] | None = None
+        self._look = look
 
-    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
-        if self._names is None:
-            self._names = [name for asked in self._look.query.tools for name in self._called(asked)]
-        found = (self._of(low, high, count, f" AND {_TOOL} = ?", [name]) for name in dict.fromkeys(self._names))
-        return sorted((row for rows in found for row in rows), key=itemgetter(0), reverse=True)[:count]
-
-    def _called(self, asked: str) -> list[str]:
-        """The tools that are called so; of which there may be none."""
-        if not asked.endswith("*"):
-            return [asked]
-        begin = asked[:-1]
-        return [str(name) for (name,) in self._look.connection.exec_driver_sql(_NAMES, (begin, begin + "\U0010ffff"))]
+    def listed(self, seqs: Iterator[int | None]) -> Listed:
+        """These events as a way of looking."""
+        return Listed(self._look, seqs, self._hit)
 
     def _told_by(self, event: Event) -> Hit | None:
         payload = event.payload

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from store import error_words, tool_names
+from store import error_words, zones
 from store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def keep_up(store: "Store", going: Callable[[], bool]) -> None:
-    """Put all that has come since the last time into the words of errors and the names of tools, as long as it is
+    """Put all that has come since the last time into the words of errors and the zones of passages, as long as it is
     `going`, with pauses in which others write. A store that can't be written stays as it is, and is searched all the
     same."""
-    names = partial(tool_names.catch_up, read=tool_names.Read())
+    more_zones = partial(zones.catch_up, read=zones.Read())
     with suppress(StoreError):
-        for catch_up in (error_words.catch_up, names):
+        for catch_up in (error_words.catch_up, more_zones):
             while going():
                 began = time.monotonic()
                 if not store.write(catch_up):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from store.domain.ids import SubagentId
 from store.domain.query import Query
+from store.finding.calls import Called
 from store.finding.hits import Hit
 from store.finding.scope import Scope
 
@@ -55,11 +56,12 @@ class Asked(NamedTuple):
 class Look:
     """One search: what it is for, and what it has read on its way. `connection` is that of the portion at hand."""
 
-    def __init__(self, connection: "Connection", query: Query, scope: Scope, until: float) -> None:
+    def __init__(self, connection: "Connection", query: Query, scope: Scope, until: float, called: Called) -> None:
         self.connection = connection
         self.query = query
         self.scope = scope
         self.until = until
+        self.called = called
         self._calls: dict[str, Asked | None] = {}
         self._turns: dict[SubagentId, _Turns] = {}
 

@@ -122,12 +122,6 @@ CREATE TABLE tape_nodes (
 
 ;
 
-CREATE TABLE tool_names (
-	upto INTEGER NOT NULL, 
-	names VARCHAR NOT NULL, 
-	PRIMARY KEY (upto)
-);
-
 CREATE TABLE virtual_keys (
 	hash VARCHAR NOT NULL, 
 	run VARCHAR NOT NULL, 
@@ -138,9 +132,18 @@ CREATE TABLE virtual_keys (
 	PRIMARY KEY (hash)
 );
 
+CREATE TABLE zones (
+	upto INTEGER NOT NULL, 
+	first INTEGER NOT NULL, 
+	last INTEGER NOT NULL, 
+	tools VARCHAR NOT NULL, 
+	whos VARCHAR NOT NULL, 
+	PRIMARY KEY (upto)
+);
+
 CREATE INDEX ix_calls_failed ON calls (started) WHERE generation IS NULL AND error != '';
 
-CREATE INDEX ix_calls_model ON calls (model);
+CREATE INDEX ix_calls_paid ON calls (run, coalesce(generation, 0), coalesce(lane, 0), model, usd) WHERE parent IS NULL;
 
 CREATE INDEX ix_calls_parent ON calls (parent, usd) WHERE parent IS NOT NULL;
 
@@ -148,15 +151,15 @@ CREATE INDEX ix_calls_response_id ON calls (response_id) WHERE response_id != ''
 
 CREATE INDEX ix_calls_subagent ON calls (run, generation, lane, started);
 
-CREATE INDEX ix_calls_usd ON calls (usd) WHERE usd IS NOT NULL;
-
 CREATE INDEX ix_commands_run ON commands (run, id);
+
+CREATE INDEX ix_events_answered ON events (run, generation, lane, seq, json_extract(data, '$.call')) WHERE kind = 'call.finished';
 
 CREATE INDEX ix_events_beside ON events (run, seq) WHERE kind NOT IN ('turn.started', 'call.started', 'call.finished', 'tool.started', 'tool.finished', 'program.said');
 
 CREATE INDEX ix_events_run ON events (run, seq);
 
-CREATE INDEX ix_events_tools ON events (lower(json_extract(data, '$.name')), seq, run, generation, lane) WHERE kind = 'tool.started';
+CREATE INDEX ix_events_tools ON events (lower(json_extract(data, '$.name')), run, coalesce(generation, 0), coalesce(lane, 0), seq) WHERE kind = 'tool.started';
 
 CREATE INDEX ix_events_turns ON events (run, generation, lane, coalesce(json_extract(data, '$.under'), ''), seq) WHERE kind = 'turn.started';
 
