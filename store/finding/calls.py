@@ -62,14 +62,19 @@ def called(connection: "Connection", query: Query, scope: Scope) -> Called:
             if rows:
                 whos.add(SubagentId(run, generation, lane))
                 rowids += [rowid for (rowid,) in rows]
-    if of_routes is None or len(rowids) > FEW:
-        narrow = of_routes is not None and len(whos) <= NARROW and all(who.generation and who.lane for who in whos)
-        whos |= {who for _, _, who in of_routes or ()}
-        return Called(None, frozenset(whos) if narrow else None)
-    few = [(rowid, name, who) for rowid, name, who in _rows(driver, "rowid", rowids)] + of_routes
-    bare = any(not who.generation or not who.lane for _, _, who in few)
-    ordered = sorted({(rowid, name) for rowid, name, who in few}, reverse=True)
-    return Called(tuple(ordered), None if bare else frozenset(who for _, _, who in few))
+    if of_routes is None:
+        return Called()
+    if len(rowids) > FEW:
+        whos |= {who for _, _, who in of_routes}
+        return Called(None, _subagents(whos) if len(whos) <= NARROW else None)
+    few = [*_rows(driver, "rowid", rowids), *of_routes]
+    ordered = sorted({(rowid, name) for rowid, name, _ in few}, reverse=True)
+    return Called(tuple(ordered), _subagents({who for _, _, who in few}))
+
+
+def _subagents(whos: set[SubagentId]) -> frozenset[SubagentId] | None:
+    """All of them, None where one is nobody."""
+    return frozenset(whos) if all(who.generation and who.lane for who in whos) else None
 
 
 def costs(query: Query, column: str) -> tuple[str, list[Any]]:
