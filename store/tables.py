@@ -209,8 +209,9 @@ class Event(SQLModel, table=True):
 
 
 class Zone(SQLModel, table=True):
-    """What some passages are of that follow each other, up to one: `tools` and `whos` are JSON lists of the tools'
-    names and the subagents; `first` and `last` the rowids of the oldest and the newest call, a client's."""
+    """What some passages are of that follow each other, up to one. `tools` is JSON, the passages by the tools that they
+    may be of, null where they are many; `whos` a JSON list of subagents; `first` and `last` the rowids of the oldest
+    and the newest call, a client's."""
 
     __tablename__ = "zones"
 

@@ -8,7 +8,7 @@ so it may go at any time (`forget`). What is not in a zone yet is looked at itse
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SIZE = 500
 """Passages of one zone, at most."""
+RARE = 50
+"""Passages of a tool in a zone that are named, at most."""
 HELD = 100_000
 """Messages and calls that are remembered: what a result answers was read just before."""
 LONG = 0.02
@@ -40,13 +42,15 @@ _OF_TOOLS = (BlockKind.TOOL_CALL, BlockKind.TOOL_RESULT)
 
 
 class Zone(NamedTuple):
-    """Passages after that which the zone before it ends with, `upto` one. `whos` are [run, generation, lane], zeros for
-    none; `first` and `last` the rowids of calls."""
+    """Passages `after` one and `upto` another. `tools` has the passages that may be of each, None where they are many.
+    `whos` are (run, generation, lane), zeros for none; `first` and `last` the rowids of
+    calls."""
 
+    after: int
     upto: int
     first: int
     last: int
-    tools: frozenset[str]
+    tools: Mapping[str, list[int] | None]
     whos: frozenset[tuple[str, int, int]]
 
 
@@ -68,18 +72,18 @@ def those(connection: "Connection", right: Callable[[Zone], bool]) -> Sequence[t
     # What was deleted leaves places to be taken anew.
     if connection.exec_driver_sql(_DELETING).first() is not None:
         rows = []
-    known: dict[str, frozenset[object]] = {}
-    takes = True
-    for upto, first, last, tools, whos in rows:
-        if takes:
-            _append(found, upto, high)
-        for text in (tools, whos):
-            if text not in known:
-                known[text] = frozenset(tuple(one) if isinstance(one, list) else one for one in json.loads(text))
-        takes = right(Zone(upto, first, last, known[tools], known[whos]))  # type: ignore[arg-type] # as written
-        high = upto
-    if takes:
-        _append(found, 0, high)
+    of_tools: dict[str, dict[str, list[int] | None]] = {}
+    of_whos: dict[str, frozenset[tuple[str, int, int]]] = {}
+    if not rows or rows[0][0] < high:
+        found.append((rows[0][0] if rows else 0, high))
+    afters = [*(row[0] for row in rows[1:]), 0]
+    for (upto, first, last, tools, whos), after in zip(rows, afters, strict=False):
+        if tools not in of_tools:
+            of_tools[tools] = json.loads(tools)
+        if whos not in of_whos:
+            of_whos[whos] = frozenset((run, generation, lane) for run, generation, lane in json.loads(whos))
+        if right(Zone(after, upto, first, last, of_tools[tools], of_whos[whos])):
+            _append(found, after, upto)
     return found
 
 
@@ -105,7 +109,7 @@ def catch_up(connection: "Connection", most: int = SIZE, read: Read | None = Non
     end = time.monotonic() + LONG
     driver = driver_of(connection)
     found = driver.execute(_MISSING, (newest(connection), most)).fetchall()
-    tools: set[str] = set()
+    tools: dict[str, list[int]] = {}
     whos: set[tuple[str, int, int]] = set()
     calls: set[int] = set()
     upto = 0
@@ -113,12 +117,14 @@ def catch_up(connection: "Connection", most: int = SIZE, read: Read | None = Non
         whos.add((run, generation or 0, lane or 0))
         calls.add(_call(driver, call, read))
         if kind in _OF_TOOLS:
-            tools |= _names(driver, key, read)
+            for name in _names(driver, key, read):
+                tools.setdefault(name, []).append(rowid)
         upto = rowid
         if time.monotonic() >= end:
             break
     if found:
-        told = upto, min(calls), max(calls), json.dumps(sorted(tools)), json.dumps(sorted(whos))
+        few = {name: rowids if len(rowids) <= RARE else None for name, rowids in sorted(tools.items())}
+        told = upto, min(calls), max(calls), json.dumps(few), json.dumps(sorted(whos))
         connection.exec_driver_sql(_INSERT, told)
     return bool(found) and (len(found) == most or upto != found[-1][0])
 

@@ -26,8 +26,11 @@ from store.domain.marking import has_all
 from store.domain.query import parse
 from store.domain.states import AlertLevel, Ending
 from store.domain.strategy import LanePlan, Strategy
+from store.domain.subagent_events import TurnStarted
 from store.finding import Finder, Hit, calls
 from store.finding.keeping import keep_up
+from store.finding.looking import Look
+from store.finding.scope import Scope
 from tests import record
 
 RUNS = ("run01", "run02")
@@ -299,3 +302,25 @@ def test_who_deletes_runs_empties_the_index_and_who_searches_fills_it(store: Sto
     wrong = [event.seq for event in events.read(store) if isinstance(event.payload, (Alert, SubagentEnded))]
     with store.read() as connection:
         assert error_words.newest(connection) >= wrong[-1]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with open_store(tmp_path_factory.mktemp("long") / "store") as opened:
+        opened.write(lambda c: runs.create(c, RUNS[0], "", at=0.0))
+        for turn in range(1, 301):
+            _tell(opened, SubagentId(RUNS[0], 1, 1 + turn % 2), float(turn), TurnStarted(turn))
+        yield opened
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 310), st.booleans()), min_size=1, max_size=30))
+def test_a_turn_is_found_however_far_back_and_in_any_order(long: Store, asked: list[tuple[int, bool]]) -> None:
+    who = SubagentId(RUNS[0], 1, 2)
+    with long.read() as connection:
+        first = connection.exec_driver_sql("SELECT min(seq) FROM events").scalar_one()
+        look = Look(connection, parse("x"), Scope((RUNS[0],), False), 1e9, calls.Called())
+        for at, by_time in asked:
+            last = min(at if at % 2 else at - 1, 299)
+            found = look.turn_at(who, float(at)) if by_time else look.turn_of(who, first + at - 1)
+            assert found == max(last, 0)

@@ -22,6 +22,8 @@ SLICE = 50_000
 MOST = 1024
 """Events that are looked at in one go."""
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
+SOON = 10_000
+"""Events after its beginning among which a tool's end is shown with it."""
 _NEWEST = "SELECT max(seq) FROM events"
 # From each name the index leads to the next one: however often a tool was used.
 _NAME = f"SELECT {TOOL} FROM events INDEXED BY ix_events_tools WHERE {STARTED} AND {TOOL}"  # noqa: S608
@@ -32,8 +34,8 @@ _NAMES = (
 )
 _CALL = f"SELECT {OF_CALL} {ANSWERED} AND seq < ? ORDER BY seq DESC LIMIT 1"
 _RESULT = (
-    "SELECT data FROM events WHERE run = ? AND seq > ? AND generation = ? AND lane = ? AND kind = 'tool.finished' "
-    "ORDER BY seq LIMIT 8"
+    "SELECT data FROM events WHERE run = ? AND seq > ? AND seq < ? AND generation = ? AND lane = ? "
+    "AND kind = 'tool.finished' ORDER BY seq LIMIT 8"
 )
 
 
@@ -193,7 +195,7 @@ class Tools(_Told):
         payload = event.payload
         if not isinstance(payload, ToolStarted):
             return None
-        place = (event.run, event.seq, event.generation, event.lane)
+        place = (event.run, event.seq, event.seq + SOON, event.generation, event.lane)
         after: tuple[str, ...] = ()
         for (data,) in self._look.connection.exec_driver_sql(_RESULT, place):
             result = loads(data)

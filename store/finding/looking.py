@@ -116,14 +116,31 @@ class Look:
             turns.threads = [turn for turn in self._read(f"{_TURNS} ORDER BY seq DESC", who) if turn.thread]
         if nested := next((turn for turn in turns.threads if thread and turn.thread == thread and before(turn)), None):
             return nested.number
+        if turns.far and before(turns.own[0]):
+            turns = self._turns[who] = _Turns(threads=turns.threads)
         while not turns.all and (not turns.own or not before(turns.own[-1])):
             count = max(4 * len(turns.own), FIRST)
+            if len(turns.own) == FIRST and not turns.far:
+                # Far from the newest: read from there on.
+                turns.far, turns.own = True, [self._after(who, before, turns.own[-1])]
             last = turns.own[-1].seq if turns.own else 2**62
             more = self._read(f"{_TURNS} {_OWN} AND seq < ? ORDER BY seq DESC LIMIT ?", who, last, count)
             turns.own += more
             turns.all = len(more) < count
         at = bisect_left(turns.own, True, key=before)
         return turns.own[at].number if at < len(turns.own) else 0
+
+    def _after(self, who: SubagentId, before: Callable[["_Turn"], bool], known: "_Turn") -> "_Turn":
+        """The oldest turn of its own that is not before something, as one that is known is not."""
+        low = 0
+        while known.seq - low > 1:
+            middle = (low + known.seq) // 2
+            found = self._read(f"{_TURNS} {_OWN} AND seq <= ? AND seq > ? ORDER BY seq DESC LIMIT 1", who, middle, low)
+            if found and not before(found[0]):
+                known = found[0]
+            else:
+                low = middle
+        return known
 
     def _read(self, statement: str, who: SubagentId, *more: int) -> list["_Turn"]:
         rows = self.connection.exec_driver_sql(statement, (who.run, who.generation, who.lane, *more))
@@ -139,8 +156,10 @@ class _Turn(NamedTuple):
 
 @dataclass
 class _Turns:
-    """Those of a subagent that were read, newest first: its own, as far as needed, and those of its agent's threads."""
+    """Those of a subagent that were read, newest first: its own, as far as needed, and those of its agent's threads.
+    Where they begin `far` from the newest, the first of them is one that was too new."""
 
     own: list[_Turn] = field(default_factory=list)
     all: bool = False
+    far: bool = False
     threads: list[_Turn] = field(default_factory=list)

@@ -58,6 +58,8 @@ class Words(Slices):
         super().__init__(look, 2**62 if self._whole else SLICE, MOST)
         self._match = match(look.query)
         self._left: list[tuple[int, int]] | None = None
+        self._exact: list[tuple[int, int]] = []
+        self._named: set[int] = set()
         few = look.called.few
         self._calls = _with_tries(look, [name for _, name in few]) if few is not None and len(few) <= NAMED else ""
         self._said: dict[tuple[str, str, bytes], bool] = {}
@@ -91,10 +93,22 @@ class Words(Slices):
                 return False
             if scope.narrow and not any(run in scope.runs for run, _, _ in zone.whos):
                 return False
-            return not look.query.tools or any(map(look.is_tool, zone.tools))
+            if not look.query.tools:
+                return True
+            of_tools = [rowids for name, rowids in zone.tools.items() if look.is_tool(name)]
+            if of_tools and None not in of_tools:
+                self._exact.append((zone.upto, zone.after))
+                self._named.update(rowid for rowids in of_tools for rowid in rowids or ())
+            return bool(of_tools)
 
         ranges = zones.those(look.connection, right)
+        self._exact.reverse()
         return [(ranges[-1][0], ranges[0][1])] if self._whole and ranges else [*ranges]
+
+    def _other(self, rowid: int) -> bool:
+        """Whether a passage's zone says that it is of none of the tools."""
+        at = bisect_left(self._exact, (rowid,))
+        return at < len(self._exact) and rowid > self._exact[at][1] and rowid not in self._named
 
     def _newest(self) -> int:
         return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
@@ -112,7 +126,7 @@ class Words(Slices):
 
     def _hit(self, row: Any) -> Hit | None:
         look = self._look
-        if not look.scope.has(row.run, row.generation, row.lane):
+        if not look.scope.has(row.run, row.generation, row.lane) or self._other(row.rowid):
             return None
         asked = look.call(row.call)
         if asked is None or not look.has(asked):
