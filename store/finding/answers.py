@@ -32,7 +32,7 @@ _THESE = (
 )
 _LAST_OF = "SELECT max(rowid) FROM calls INDEXED BY ix_calls_subagent WHERE run = ? AND generation = ? AND lane = ?"
 _FAILED = "generation IS NULL AND error != ''"
-_NEWEST = "SELECT max(rowid) FROM calls"
+_NEWEST = "SELECT rowid, run, generation, lane FROM calls ORDER BY rowid DESC LIMIT 100"
 
 
 class Answers(Slices):
@@ -45,9 +45,12 @@ class Answers(Slices):
 
     def _newest(self) -> int:
         connection, whos = self._look.connection, self._look.called.whos
-        if whos is None:
-            return int(connection.exec_driver_sql(_NEWEST).scalar() or 0)
-        lasts = (connection.exec_driver_sql(_LAST_OF, (who.run, who.generation, who.lane)).scalar() for who in whos)
+        newest = connection.exec_driver_sql(_NEWEST).all()
+        for rowid, run, generation, lane in newest:
+            if whos is None or SubagentId(run, generation or 0, lane or 0) in whos:
+                return int(rowid)
+        places = ((who.run, who.generation, who.lane) for who in whos or ())
+        lasts = (connection.exec_driver_sql(_LAST_OF, place).scalar() for place in places)
         return max((last for last in lasts if last is not None), default=0)
 
     def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
