@@ -80,6 +80,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         """The rows with something wrong, which the map at the right shows."""
         self._map: tuple[tuple[int, int], list[int]] = ((0, 0), [])
         self._missing: list[Item] = []
+        self._held: tuple[Item, int] | None = None
+        """An item, and the row of the screen where it stays until the operator moves."""
         self._kept = True
         """The cursor stays in sight, until the operator scrolls away from it."""
 
@@ -115,7 +117,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.virtual_size = size
         if above:
             self.scroll_to(y=max(self.scroll_offset.y + above, 0), animate=False, force=True)
-        if self._kept:
+        if self._kept or self._held:
             # What was read may have pushed it out.
             self.call_after_refresh(self._show_cursor)
         self.refresh()
@@ -139,13 +141,30 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         row = self.outline.row(item) if item is not None and self.scroll_offset.y else None
         return 0 if row is None else row - before
 
-    def point(self, item: Item, *, scroll: bool = True) -> None:
-        """Move the cursor to an item, unfolding what hides it."""
+    @property
+    def above(self) -> int | None:
+        """How many rows in sight are above the cursor; None when it is not in sight itself."""
+        item, row = self.looked_at()
+        return row - self.scroll_offset.y if item is not None and item is self.cursor else None
+
+    @property
+    def held(self) -> Item | None:
+        """What stays on its row of the screen until the operator moves."""
+        return self._held[0] if self._held else None
+
+    def show_top(self, item: Item) -> None:
+        """Bring an item to the top, and leave the cursor where it is, as after scrolling."""
+        self._kept, self._held = False, (item, 0)
+        self._show_cursor()
+        self.call_after_refresh(self._show_cursor)
+
+    def point(self, item: Item, *, scroll: bool = True, above: int | None = None) -> None:
+        """Move the cursor to an item, unfolding what hides it; with so many rows `above` it, as far as there are."""
         if self.outline.row(item) is None:
             self.outline.reveal(item)
             self.grown()
         moved = item is not self.cursor
-        self.cursor = item
+        self.cursor, self._held = item, None if above is None else (item, above)
         if scroll:
             self._kept = True
             self._show_cursor()
@@ -156,18 +175,23 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.post_message(self.Pointed(item))
 
     def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self._kept = False
+        self._kept, self._held = False, None
         super()._on_mouse_scroll_up(event)
 
     def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self._kept = False
+        self._kept, self._held = False, None
         super()._on_mouse_scroll_down(event)
 
     def _on_scroll_to(self, message: ScrollTo) -> None:
-        self._kept = False
+        self._kept, self._held = False, None
         super()._on_scroll_to(message)
 
     def _show_cursor(self) -> None:
+        height = self.scrollable_content_region.height
+        if self._held is not None and height and (row := self.outline.row(self._held[0])) is not None:
+            y = row - min(self._held[1], height - 1)
+            self.scroll_to(y=max(y, 0), animate=False, force=True)
+            return
         row = self.outline.row(self.cursor) if self.cursor is not None else None
         if row is not None:
             self.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
