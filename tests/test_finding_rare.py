@@ -298,7 +298,11 @@ def test_who_deletes_runs_empties_the_index_and_who_searches_fills_it(store: Sto
     keep_up(store, lambda: False)
     with store.read() as connection:
         assert error_words.newest(connection) == 0
-    keep_up(store, lambda: True)
+    keep_up(store, lambda: True, parse("lock"))
+    with store.read() as connection:
+        assert error_words.newest(connection) == 0
+        assert zones.newest(connection) > 0
+    keep_up(store, lambda: True, parse("error:lock"))
     wrong = [event.seq for event in events.read(store) if isinstance(event.payload, (Alert, SubagentEnded))]
     with store.read() as connection:
         assert error_words.newest(connection) >= wrong[-1]

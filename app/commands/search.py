@@ -70,7 +70,7 @@ def _search(context: Context, options: Namespace) -> int:
         if query.terms:
             # Who asks here only is to find as quickly as who does in the app.
             end = now + min(max(now - began, LEAST), MOST)
-            keep_up(store, lambda: time.monotonic() < end)
+            keep_up(store, lambda: time.monotonic() < end, query)
     return found
 
 
