@@ -9,7 +9,7 @@ COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hash
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo images test soak lint bench dist requirements setup setup-dev clean
+.PHONY: help demo images test soak lint bench pictures dist requirements setup setup-dev clean
 
 help:
 	@echo 'make demo          set up, then work on a practice bug: live on a terminal, headless without one'
@@ -18,6 +18,7 @@ help:
 	@echo 'make soak          the tests that take minutes to hours; FUZZ=600 fuzzes each target for so long, in seconds'
 	@echo 'make lint          formatting, lint, types, import contracts'
 	@echo 'make bench         the benchmarks'
+	@echo 'make pictures      draw the pictures of the screens anew, when a screen has changed'
 	@echo 'make dist          source distribution and wheel, in dist/'
 	@echo 'make requirements  pin anew what pyproject.toml asks for (needs uv)'
 	@echo 'make clean         remove what was built'
@@ -29,6 +30,8 @@ demo: $(VENV)/.run
 images: $(VENV)/.dev
 	@$(BIN)/python -m tests.images
 
+# What is compiled is kept, also where the environment says otherwise: each test process would compile everything anew.
+test soak: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not soak'
 
@@ -44,6 +47,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@for name in startup long_conversation proxy docker panes tree search playback observer; do $(BIN)/python -m bench.$$name || exit; done
+
+pictures: $(VENV)/.dev
+	@$(BIN)/python docs/pictures/draw.py
 
 dist: $(VENV)/.dev
 	@$(BIN)/python -m build --no-isolation --outdir dist .

@@ -286,6 +286,14 @@ ORDERS = frozenset(
 )
 """What an engine is asked to do: nothing of it can be done in a playback."""
 
+TYPED = frozenset(
+    {
+        *("filter", "search", "jump", "labels", "palette", "edit", "steer", "limits", "restart", "observe", "fork"),
+        *("import", "export"),
+    }
+)
+"""What opens something that is typed into: keys behind these are no actions."""
+
 SCREENS = ("runs", "grid", "traces", "observations", "convergence", "report")
 """The screens, in the order of their keys. Each is also an action."""
 

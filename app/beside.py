@@ -20,22 +20,43 @@ from widgets.ink import Line
 if TYPE_CHECKING:
     from store.database import Store
 
-COMPARED = 600
-"""Steps of a tape whose words are read, to tell edits of one file from each other; a longer one is compared by what its
-events say alone."""
+COMPARED = 10_000
+"""Steps whose words are read of two tapes, to tell edits of one file from each other; of those behind them counts what
+their events say alone. So many take five seconds."""
 SHOWN = 40
 """Lines of a result that are shown of it."""
 
 
-def read(store: "Store", who: SubagentId, until: int | None = None) -> list[Step]:
-    """A tape's steps; `until` is the last event that counts, None for all there are. StoreError."""
-    found = steps(event for event in tracing.read_tape(store, who) if until is None or event.seq <= until)
-    return [_exact(store, step) for step in found] if len(found) <= COMPARED else found
+def read(
+    store: "Store", left: SubagentId, right: SubagentId, until: int | None = None
+) -> tuple[list[Step], list[Step]]:
+    """Two tapes' steps; `until` is the last event that counts, None for all there are. StoreError.
+
+    Words are read where both tapes used a tool for the same, by what events say: elsewhere they change nothing. They
+    are read step by step, and a digest of them is kept. The two tapes take turns: where there are too many of them
+    (`COMPARED`), their beginnings are compared in full.
+    """
+    ours, theirs = _told(store, left, until), _told(store, right, until)
+    both = _tools(ours) & _tools(theirs)
+    compared = 0
+    for at in range(max(len(ours), len(theirs))):
+        for tape in (ours, theirs):
+            if at < len(tape) and compared < COMPARED and not both.isdisjoint(tool.asked for tool in tape[at].tools):
+                tape[at] = _exact(store, tape[at])
+                compared += 1
+    return ours, theirs
+
+
+def _told(store: "Store", who: SubagentId, until: int | None) -> list[Step]:
+    """A tape's steps by its events."""
+    return steps(event for event in tracing.read_tape(store, who) if until is None or event.seq <= until)
+
+
+def _tools(tape: Sequence[Step]) -> set[tuple[str, str, str]]:
+    return {tool.asked for step in tape for tool in step.tools}
 
 
 def _exact(store: "Store", step: Step) -> Step:
-    if not step.tools:
-        return step
     given = _given(store, step)
     return replace(step, tools=tuple(replace(tool, writes=_digest(given.get(tool.id))) for tool in step.tools))
 

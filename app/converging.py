@@ -214,7 +214,7 @@ def _models(numbers: Convergence, cells: int) -> list[Line]:
             shown_line(one.model, 40) or "–",
             one.spend.usd,
             words.money(one.spend)
-            + ("  " if cells < ROOMY else f"  {words.tokens(one.spend.usage.total)} tokens  ")
+            + ("  " if cells < ROOMY else f"  {words.tokens(one.spend.tokens)} tokens  ")
             + (f"${one.per_solved:.2f} a solved lane" if one.per_solved is not None else "none solved"),
             "code-number",
         )
@@ -239,7 +239,7 @@ def _generations(numbers: Convergence) -> list[Line]:
         line.append((f"{_of(point.tally(Arm.SHUFFLED)):>10}" if shuffled else "", "text"))
         known = "" if point.known is None else f"{point.known:.4g}"
         line.append((f"{known:>8}{f'{point.injected:.4g}':>12}{point.spend.turns:>8}", "text"))
-        line.append((f"{words.tokens(point.spend.usage.total):>9}{words.money(point.spend):>9}", "text"))
+        line.append((f"{words.tokens(point.spend.tokens):>9}{words.money(point.spend):>9}", "text"))
         if not point.over:
             line.append(("   goes on", "accent"))
         lines.append(line)

@@ -115,7 +115,7 @@ def summary(board: Board, report: str) -> dict[str, Any]:
         "sandbox": str(board.task.sandbox),
         "report": report,
         "turns": spend.turns,
-        "tokens": spend.usage.total,
+        "tokens": spend.tokens,
         "usd": round(spend.usd, 6),
         "priced": spend.priced,
         "seconds": round(spend.seconds, 3),
@@ -262,6 +262,7 @@ def _finished(board: Board, finished: RunFinished) -> list[str]:
     said = shown_line(finished.reason)
     if finished.state is RunState.FAILED:
         said = f"The run could not be carried out. {said}"
-    used = f"{counted(spend.turns, 'turn')}, {spend.usage.total:,} tokens, {money(spend.usd, priced=spend.priced)}"
+    tokens = "–" if spend.tokens is None else f"{spend.tokens:,}"
+    used = f"{counted(spend.turns, 'turn')}, {tokens} tokens, {money(spend.usd, priced=spend.priced)}"
     patch = [f"Patch: multitrack patch {board.run} --apply BRANCH"] if finished.state is RunState.SOLVED else []
     return ["", said, f"Used: {used}, {duration(spend.seconds)} of work.", *patch, f"Report: {finished.report}"]

@@ -56,7 +56,7 @@ def lines(payload: Payload) -> Sequence[Line]:
             head: Line = [(ending.value, "bad" if ending in COULD_NOT_WORK else "strong")]
             used = pairs(
                 ("turns", str(spend.turns)),
-                ("tokens", words.tokens(spend.usage.total)),
+                ("tokens", words.tokens(spend.tokens)),
                 ("cost", words.money(spend)),
                 ("worked for", words.duration(spend.seconds)),
             )

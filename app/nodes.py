@@ -160,7 +160,7 @@ def _generation(generation: Generation) -> list[Line]:
         mark = SUBAGENT[lane.state]
         line: Line = [(f"{lane.id.label} ", "strong"), (f"{shown_line(lane.plan.strategy.name, 24):<24} ", "text")]
         line += [(f"{mark.glyph} {mark.word:<9} ", mark.ink), (f"{lane.turn:>3} turns ", "faint")]
-        line += [(f"{words.tokens(lane.spend.usage.total):>7} tok {words.money(lane.spend):>8}", "faint")]
+        line += [(f"{words.tokens(lane.spend.tokens):>7} tok {words.money(lane.spend):>8}", "faint")]
         lines.append(line)
         if lane.checked:
             lines.append([(f"     {verdict(lane.checked)}", "faint")])
@@ -178,7 +178,7 @@ def _lane(store: "Store", lane: Lane) -> list[Line]:
         ("memory", "none: this is a clean lane" if plan.clean else words.count(len(lane.injected), "observation")),
         ("model", lane.model),
         ("turns", f"{lane.turn} of {lane.limits.turns}" if lane.limits.turns else str(lane.turn)),
-        ("tokens", words.tokens(lane.spend.usage.total)),
+        ("tokens", words.tokens(lane.spend.tokens)),
         ("cost", words.money(lane.spend)),
         ("ended", f"{lane.ended.ending.value} {lane.ended.detail}" if lane.ended else ""),
         ("judged", f"{lane.validity.value}: {lane.reason}" if lane.validity else ""),

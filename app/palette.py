@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual import on
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input
 
 from app import actions
 
@@ -56,3 +58,18 @@ class Palette(Provider):
             yield Entry(
                 f"Theme {name}", now, "Draw with it until the app is closed.", partial(studio.choose_theme, name)
             )
+
+
+class Commands(CommandPalette):
+    """Textual's palette, in which enter takes a command of those for all that was typed, however fast."""
+
+    _taken = False
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        self._taken = self._list_visible
+
+    def holds(self, key: str) -> bool:
+        """Enter waits for the list, and what comes behind it for the command."""
+        gathering = any(worker.node is self and not worker.is_finished for worker in self.workers)
+        return self._taken or (gathering and key in ("enter", "up", "down"))

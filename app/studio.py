@@ -272,6 +272,8 @@ class Studio(Configured):
         reason = self.why_not(action)
         if reason:
             self.say(reason[0].upper() + reason[1:] + ".", "warning")
+            if action in actions.TYPED:
+                self.forget_typed()
             return
         perform = place.performer(action) if place else None
         perform = perform or getattr(self, f"do_{action.replace('-', '_')}", None)
@@ -353,10 +355,10 @@ class Studio(Configured):
             self._hop = None
 
     def action_command_palette(self) -> None:
-        from textual.command import CommandPalette
+        from app.palette import Commands
 
-        if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder="Search for commands", id="--command-palette"))
+        if not isinstance(self.screen, Commands):
+            self.push_screen(Commands(placeholder="Search for commands", id="--command-palette"))
 
     def do_palette(self) -> None:
         self.action_command_palette()

@@ -109,6 +109,8 @@ class Trace:
         self.scanned = 0
         """Up to which event it was looked for what went wrong."""
         self._recorded = opening is not None
+        self._opened = opening is None
+        """What comes now is told from its beginning."""
         self._turns: WeakValueDictionary[tuple[SubagentId, int], Item] = WeakValueDictionary()
         line: Line = [(run, "strong"), (f"  {shown_line(title)}", "faint")]
         self.outline.add(Item(run, line, open=True, data=OfRun(run)))
@@ -129,6 +131,7 @@ class Trace:
             if (lane := self.lanes.get(who)) is not None:
                 self._fold_live(lane, before, events)
         self.seq = opening.until
+        self._opened = True
 
     # Going on.
 
@@ -348,7 +351,7 @@ class Trace:
         item = Item(who.label, lane_line(who, plan, note), data=OfLane(who))
         item.range = Range(lambda place: blank_turn(f"{who.label} #{place + 1}", who), keep=not self._recorded)
         lane = Lane(who, item, Turning(self.outline, lambda event, _: self._new_turn(lane, event), self._seen))
-        if not self._recorded:
+        if self._opened:
             lane.places = array("q")
         self.lanes[who] = lane
         self.outline.add(item, generation)

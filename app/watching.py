@@ -5,18 +5,18 @@ import time
 from collections.abc import Callable
 
 from textual import on
-from textual.app import App
 from textual.message import Message
 
 from app import feeds
 from app.playback.feed import PlaybackFeed, Start
+from app.typeahead import TypeAhead
 from app.world import Track, World
 from store.domain.events import CommandSettled
 from store.domain.safe_text import safe_line
 from store.home import Home
 
 
-class Watching(App[None]):
+class Watching(TypeAhead):
     """An app on one home. `run_name` is the run that is shown; without one it is the newest. The live world is kept up
     to date also while a run is played."""
 

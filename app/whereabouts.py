@@ -20,12 +20,15 @@ KEPT = 50
 """Homes that are remembered; the ones that were left longest ago are forgotten."""
 MOST = 200
 """Characters of a text that are taken from a file."""
+BRANCHES = 100
+"""Open branches of a tree that are remembered: those nearest to where the operator was."""
 
 
 @dataclass(frozen=True)
 class GridWhere:
     """Of the grid. `order` and `mode` count for any run, all else for `run`; generation 0 follows the latest. `view` is
-    `panes`, `tape` or `beside`. What was marked is not kept: orders would go to it."""
+    `panes`, `tape` or `beside`; of a tape, `part` is the part that was read, behind so many `letters` of it, -1 at its
+    end. What was marked is not kept: orders would go to it."""
 
     run: str = ""
     generation: int = 0
@@ -34,12 +37,16 @@ class GridWhere:
     filter: str = ""
     order: str = ""
     mode: str = ""
+    part: int = -1
+    letters: int = 0
 
 
 @dataclass(frozen=True)
 class TraceWhere:
     """Of the tree: the item under the cursor, by its key and, where it has to be read first, the way to it (its
-    subagent's generation and lane, its turn, an event in that; 0 for none)."""
+    subagent's generation and lane, its turn, an event in that; 0 for none). `above` are the rows over it, or -1 when it
+    was not in sight: then `top` is the first item that was, with what that is in. Branches are `opened` and `closed` by
+    their keys. Of the node, `line` is the one that was read, behind so many `letters` of it."""
 
     run: str = ""
     generation: int = 0
@@ -49,6 +56,12 @@ class TraceWhere:
     seq: int = 0
     errors: bool = False
     raw: bool = False
+    above: int = -1
+    top: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    line: int = 0
+    letters: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,8 @@ def _value(default: Any, said: object) -> Any:
             return _fill(default, said)
         case str() if isinstance(said, str):
             return said[:MOST]
+        case tuple() if isinstance(said, list):
+            return tuple(one[:MOST] for one in said[:BRANCHES] if isinstance(one, str))
         case bool() | int() if type(said) is type(default):
             return said
     return default

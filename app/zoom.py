@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from store.domain.events import CallFinished, Event, ToolFinished
 from store.domain.ids import SubagentId
 from widgets.flow import Flow, Parts
+from widgets.reading import Place
 
 if TYPE_CHECKING:
     from store.database import Store
@@ -22,6 +23,8 @@ class Zoom:
         self.flow = Flow(kept=None)
         self.ready = False
         """The past has been read once."""
+        self.back: Place | None = None
+        """Where to go when it has been."""
         self._taken = 0
         self._past: Sequence[Event] = ()
         self._reading = False

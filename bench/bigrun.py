@@ -128,7 +128,8 @@ def _tapes(driver: sqlite3.Connection, generations: int, lanes: int, turns: int)
         "lane(l) AS (VALUES(1) UNION ALL SELECT l + 1 FROM lane WHERE l < ?), "
         "generation(g) AS (VALUES(1) UNION ALL SELECT g + 1 FROM generation WHERE g < ?) "
         "SELECT g, l, t, 'c' || g || '-' || l || '-' || t AS id, printf('%04x%04x%012x', g, l, t) AS spot "
-        "FROM generation, lane, turn",
+        # In the order of time, as calls are recorded.
+        "FROM generation CROSS JOIN turn CROSS JOIN lane",
         (turns, lanes, generations),
     )
     for mark, like, depth in (("b", "tail", "2 * t"), ("a", "answer", "2 * t + 1")):

@@ -21,12 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.theme import Theme
 from textual.widgets import Tree
 
 import themes
 from bench.bigrun import RUN, make
+from widgets.ink import InkApp
 from widgets.outline import Figures, Item, Outline
 from widgets.tracetree import TraceTree
 
@@ -35,7 +36,7 @@ UNDER_EACH = 99
 """Nodes under each of those that are open."""
 
 
-class Stage(App[None]):
+class Stage(InkApp):
     """One widget under our style sheet."""
 
     CSS_PATH = str(themes.style_sheet())

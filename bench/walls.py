@@ -6,7 +6,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.containers import Container
 from textual.theme import Theme
 from textual.widgets import RichLog
@@ -19,6 +19,7 @@ from store.domain.limits import Limits
 from store.domain.states import SubagentState
 from store.domain.strategy import LanePlan, Strategy
 from widgets.flow import Flow
+from widgets.ink import InkApp
 from widgets.pane import View
 from widgets.wall import Wall
 
@@ -28,7 +29,7 @@ KEPT = 4000
 """Characters that the live tail keeps."""
 
 
-class Streaming(App[None]):
+class Streaming(InkApp):
     """A wall to which every repaint brings new lines. After `repaints` of them it writes to `told` what they took."""
 
     CSS_PATH = str(themes.style_sheet())

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, text
 
-from store import blobs, references
+from store import blobs, error_words, references, zones
 from store.errors import StoreError
 from store.home import Home
 from store.lock import RunLock, holder
@@ -183,6 +183,8 @@ def _mark(connection: Connection, runs: Collection[str], at: float) -> None:
 def _forget(connection: Connection) -> None:
     connection.execute(delete(_tables["runs"]).where(_tables["runs"].c.id.in_(_doomed)))
     connection.execute(delete(_deletions))
+    error_words.forget(connection)
+    zones.forget(connection)
 
 
 def _places_of(connection: Connection, names: Iterable[str]) -> dict[str, int]:

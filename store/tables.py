@@ -1,7 +1,8 @@
 """The single description of the schema. The hot path uses SQLAlchemy Core on these tables.
 
 Times are Unix seconds. Digests and node keys are BLAKE2b in hexadecimal. Bytes are compressed with zstd where noted.
-The full-text index `passages` is a virtual table, which SQLModel cannot describe: see `store.search`.
+The full-text indexes `passages` and `error_words` are virtual tables, which SQLModel cannot describe: see
+`store.search` and `store.error_words`.
 """
 
 from typing import Any
@@ -15,6 +16,17 @@ _BESIDE_TURNS = (
 _TURNS = "kind = 'turn.started'"
 _UNDER = "coalesce(json_extract(data, '$.under'), '')"
 """By which `store.windows` reads a trace."""
+_WRONG = (
+    "((kind = 'tool.finished' AND (instr(data, '\"ok\"\\:false') OR instr(data, '\"ok\"\\: false') OR "
+    "instr(data, 'exit code') OR instr(data, 'timed out'))) OR (kind = 'call.finished' AND "
+    "NOT instr(data, '\"error\"\\:\"\"')) OR kind IN ('alert', 'subagent.ended', 'subagent.checked'))"
+)
+_TOOLS = "kind = 'tool.started'"
+_TOOL = "lower(json_extract(data, '$.name'))"
+_ANSWERED = "kind = 'call.finished'"
+_CALL = "json_extract(data, '$.call')"
+_WHOSE = ("run", text("coalesce(generation, 0)"), text("coalesce(lane, 0)"))
+"""By which `store.finding` finds what is rare."""
 
 
 def _later(value: Any) -> Any:
@@ -120,7 +132,9 @@ class Call(SQLModel, table=True):
     __tablename__ = "calls"
     __table_args__ = (
         Index("ix_calls_subagent", "run", "generation", "lane", "started"),
-        Index("ix_calls_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
+        Index("ix_calls_parent", "parent", "usd", sqlite_where=text("parent IS NOT NULL")),
+        Index("ix_calls_paid", *_WHOSE, "model", "usd", sqlite_where=text("parent IS NULL")),
+        Index("ix_calls_failed", "started", sqlite_where=text("generation IS NULL AND error != ''")),
         Index("ix_calls_response_id", "response_id", sqlite_where=text("response_id != ''")),
     )
 
@@ -178,6 +192,9 @@ class Event(SQLModel, table=True):
         Index("ix_events_run", "run", "seq"),
         Index("ix_events_beside", "run", "seq", sqlite_where=text(_BESIDE_TURNS)),
         Index("ix_events_turns", "run", "generation", "lane", text(_UNDER), "seq", sqlite_where=text(_TURNS)),
+        Index("ix_events_tools", text(_TOOL), *_WHOSE, "seq", sqlite_where=text(_TOOLS)),
+        Index("ix_events_answered", "run", "generation", "lane", "seq", text(_CALL), sqlite_where=text(_ANSWERED)),
+        Index("ix_events_wrong", "seq", "run", "generation", "lane", text(_TOOL), sqlite_where=text(_WRONG)),
         {"sqlite_autoincrement": True},
     )
 
@@ -189,6 +206,20 @@ class Event(SQLModel, table=True):
     kind: str
     version: int
     data: str
+
+
+class Zone(SQLModel, table=True):
+    """What some passages are of that follow each other, up to one. `tools` is JSON, the passages by the tools that they
+    may be of, null where they are many; `whos` a JSON list of subagents; `first` and `last` the rowids of the oldest
+    and the newest call, a client's."""
+
+    __tablename__ = "zones"
+
+    upto: int = Field(primary_key=True)
+    first: int
+    last: int
+    tools: str
+    whos: str
 
 
 class Command(SQLModel, table=True):

@@ -44,7 +44,8 @@ WRONG = (
 )
 """Events in which something may have gone wrong."""
 _WRONG = (
-    f"{_ROW} WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL AND lane IS NOT NULL AND {WRONG} "
+    f"{_ROW} INDEXED BY ix_events_wrong WHERE run = ? AND seq > ? AND seq <= ? AND generation IS NOT NULL "
+    f"AND lane IS NOT NULL AND {WRONG} "
     "ORDER BY seq"
 )
 NO_END = 2**62
@@ -125,8 +126,8 @@ def begun(store: "Store", ended: Sequence[Event]) -> list[Event]:
 
 
 def wrong(store: "Store", run: str, *, after: int = 0, until: int = NO_END) -> Iterator[list[Event]]:
-    """Events in which something may have gone wrong, in portions: failed calls and tools, ends, verdicts, alerts. That
-    looks at every event; an empty portion says that it is still at it."""
+    """Events in which something may have gone wrong, in portions: failed calls and tools, ends, verdicts, alerts. An
+    empty portion says that it is still at it."""
     end = min(until, last(store, run))
     while after < end:
         stop = min(after + STRIDE, end)

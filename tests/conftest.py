@@ -31,11 +31,15 @@ settings.load_profile("unhurried")
 
 FIRST = (
     "test_demo.py",
+    "test_kill.py",
     "test_command_agents_docker.py",
     "test_demo_docker.py",
     "test_docker_hosts.py",
-    "test_kill.py",
     "test_replay.py",
+    "test_engine_steering.py",
+    "test_scripted_model_converges.py",
+    "test_engine_end.py",
+    "test_whereabouts.py",
 )
 """The modules that take longest, longest first: begun last, they would be waited for alone."""
 
@@ -47,8 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` means. Tests wait about as much as they compute, for engines, containers and other programs."""
-    return 2 * (os.cpu_count() or 1)
+    """What `-n auto` means. Tests wait more than they compute, for engines, containers and screens at rest."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

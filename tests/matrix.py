@@ -7,7 +7,8 @@ is drawn in place of comparing it; `MULTITRACK_PICTURES=DIRECTORY` keeps SVGs of
 """
 
 import os
-from itertools import groupby
+from functools import cache
+from itertools import groupby, repeat
 from pathlib import Path
 from string import ascii_letters
 
@@ -27,6 +28,7 @@ ASKED = os.environ.get("MULTITRACK_PICTURES", "")
 Cells = list[tuple[str, str]]
 
 
+@cache
 def look(style: Style | None) -> str:
     """A style in words: its two colours, and what else it is."""
     if style is None:
@@ -38,7 +40,7 @@ def look(style: Style | None) -> str:
 
 def cells(strip: Strip) -> Cells:
     """Each character with its look."""
-    return [(character, look(segment.style)) for segment in strip for character in segment.text]
+    return [cell for segment in strip for cell in zip(segment.text, repeat(look(segment.style)))]
 
 
 def picture(drawn: list[list[Cells]]) -> str:

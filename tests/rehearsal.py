@@ -71,14 +71,18 @@ class Bench:
         """Whether changes to a file don't count."""
         return any(fnmatch(path, pattern) for pattern in self.task.protected)
 
+    def lay(self, files: Mapping[str, str]) -> None:
+        """Make the repository's files these."""
+        for path, text in files.items():
+            file = self.task.repository / path
+            if file.read_text() != text:
+                file.write_text(text)
+
     def check(self, files: Mapping[str, str]) -> tuple[int, str]:
         """Exit code and output of the check on these files."""
         digest = hashlib.blake2b(repr(sorted(files.items())).encode()).hexdigest()
         if digest not in self.known:
-            for path, text in files.items():
-                file = self.task.repository / path
-                if file.read_text() != text:
-                    file.write_text(text)
+            self.lay(files)
             environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
             done = subprocess.run(
                 self.task.check, shell=True, cwd=self.task.repository, env=environment, capture_output=True, text=True

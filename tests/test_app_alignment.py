@@ -78,9 +78,41 @@ def test_every_step_of_both_is_there_once_and_in_order(left: list[str], right: l
         assert pair.left == pair.right
 
 
-def test_very_long_tapes_are_aligned_by_their_numbers_after_the_parting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alignment, "MOST", 3)
-    assert drawn(tape("a", "b", "c"), tape("a", "c", "b")) == ["a same a", "b other c", "c other b"]
+@given(
+    st.lists(st.sampled_from("abcdefghijkl"), max_size=40),
+    st.lists(st.sampled_from("abcdefghijkl"), max_size=40),
+    st.integers(1, 60),
+    st.integers(1, 9),
+)
+def test_long_tapes_are_aligned_in_pieces(left: list[str], right: list[str], most: int, piece: int) -> None:
+    ours, theirs = tape(*left), tape(*right)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment, "MOST", most)
+        patch.setattr(alignment, "PIECE", piece)
+        rows = align(ours, theirs)
+    assert [pair.left for pair in rows.pairs if pair.left is not None] == list(range(len(left)))
+    assert [pair.right for pair in rows.pairs if pair.right is not None] == list(range(len(right)))
+    assert rows.parts == align(ours, theirs).parts
+    for pair in rows.pairs:
+        if pair.left is not None and pair.right is not None:
+            assert (left[pair.left] == right[pair.right]) == (pair.kind is Kind.SAME)
+
+
+@given(st.data(), st.integers(2, 60))
+def test_what_was_done_once_holds_long_tapes_together(data: st.DataObject, length: int) -> None:
+    left = [f"step {number}" for number in range(length)]
+    kept = data.draw(st.lists(st.booleans(), min_size=length, max_size=length))
+    right = [
+        word
+        for one, keep in zip(left, kept, strict=True)
+        for word in ([one] if keep else ["other"] * data.draw(st.integers(0, 3)))
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment, "MOST", 1)
+        patch.setattr(alignment, "PIECE", 3)
+        rows = align(tape(*left), tape(*right))
+    same = {left[pair.left] for pair in rows.pairs if pair.kind is Kind.SAME and pair.left is not None}
+    assert same == {one for one, keep in zip(left, kept, strict=True) if keep}
 
 
 def test_steps_are_the_subagents_own_turns_since_it_last_began() -> None:
@@ -149,6 +181,18 @@ def test_edits_of_one_file_are_the_same_only_when_they_write_the_same() -> None:
     assert align(edits("x", "y"), edits("x", "z")).parts == 1
 
 
+def test_of_too_many_steps_the_beginnings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with record.recorded(tmp_path) as home, open_store(home.store) as store:
+        who = SubagentId(record.LIVE, 1, 3)
+        every, _ = beside.read(store, who, who)
+        first = next(at for at, step in enumerate(every) if any(tool.writes for tool in step.tools))
+        monkeypatch.setattr(beside, "COMPARED", 2 * (first + 1))
+        some, _ = beside.read(store, who, who)
+        assert some[: first + 1] == every[: first + 1]
+        monkeypatch.setattr(beside, "COMPARED", 0)
+        assert not any(tool.writes for step in beside.read(store, who, who)[0] for tool in step.tools)
+
+
 def test_what_two_turns_have_in_common_is_what_came_to_the_same() -> None:
     left = Step(1, 1, tools=(Used("a", "run", "ls", wrong=False, result="fine"), Used("b", "run", "make", True, "1")))
     right = Step(4, 9, tools=(Used("c", "run", "make", False, "0"), Used("d", "run", "ls", wrong=False, result="fine")))
@@ -158,7 +202,9 @@ def test_what_two_turns_have_in_common_is_what_came_to_the_same() -> None:
 
 def test_a_tapes_steps_know_what_they_wrote(tmp_path: Path) -> None:
     with record.recorded(tmp_path) as home, open_store(home.store) as store:
-        ours = beside.read(store, SubagentId(record.LIVE, 1, 3))
+        who, same = SubagentId(record.LIVE, 1, 3), SubagentId(record.LIVE, 2, 3)
+        ours, again = beside.read(store, who, who)
+        assert ours == again
         wrote = [tool for step in ours for tool in step.tools if tool.writes]
         assert {tool.name for tool in wrote} == {"edit"}
         edit = next(step for step in ours if any(tool.writes for tool in step.tools))
@@ -170,4 +216,11 @@ def test_a_tapes_steps_know_what_they_wrote(tmp_path: Path) -> None:
         assert "@@" not in "".join(text for line in alone for text, _ in line), "of what is the same a line is enough"
         none, _ = beside.turns(store, edit, None, now=0.0)
         assert "@@" not in "".join(text for line in none for text, _ in line), "it is still to come"
-        assert beside.read(store, SubagentId(record.LIVE, 1, 3), until=edit.seq)[-1].turn == edit.turn
+        assert beside.read(store, who, who, until=edit.seq)[0][-1].turn == edit.turn
+        # Where the other tape has nothing like it, what it wrote changes nothing.
+        fresh, other_tape = beside.read(store, who, same)
+        used = {(tool.name, tool.summary) for step in other_tape for tool in step.tools}
+        for exact, step in zip(ours, fresh, strict=True):
+            if any((tool.name, tool.summary) in used for tool in step.tools):
+                assert step == exact
+            assert align([exact], other_tape).counts == align([step], other_tape).counts

@@ -11,13 +11,16 @@ from app import actions
 from app.playback.feed import PlaybackFeed, Start
 from app.playback.playing import said
 from app.playback.where import where
+from app.screens.traces import MARKED, TracesScreen
 from app.studio import Studio
+from app.wrongs import wrong_rows
 from store.database import Store, open_store
 from store.domain.events import Alert, Event, ToolFinished, ToolStarted, TurnStarted
 from store.home import Home
 from tests import record
 from tests.driving import settled, shown, studio, until
 from widgets.timeline import Timeline
+from widgets.tracetree import TraceTree
 
 SIZE = (120, 40)
 
@@ -261,3 +264,22 @@ async def test_a_trace_knows_nothing_of_what_comes_later(home: Home) -> None:
         await until(pilot, lambda: "number of concurrent requests" in shown(pilot), "what the call said")
         await pilot.press("M", "M", "M")
         await until(pilot, lambda: "2.1 reproduce-first" not in shown(pilot), "the generation before")
+
+
+async def test_the_map_of_errors_is_that_of_the_rows_while_a_playback_stands(home: Home) -> None:
+    app = studio(home, "traces", play=standing("end"))
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        tree, screen = app.screen.query_one(TraceTree), app.screen
+        assert isinstance(screen, TracesScreen)
+
+        def right() -> bool:
+            return screen.trace is not None and [*tree.wrong] == wrong_rows(screen.trace, MARKED)
+
+        await until(pilot, lambda: tree.wrong and right(), "the errors of the whole run")
+        seen = {tuple(tree.wrong)}
+        for keys in (["home", "down"], ["left"], ["right"], ["down", "right"], ["down", "right"], ["home", "left"]):
+            await pilot.press(*keys)
+            await until(pilot, right, f"the errors after {keys}")
+            seen.add(tuple(tree.wrong))
+        assert len(seen) > 2

@@ -101,8 +101,8 @@ async def test_a_theme_is_taken_again_when_its_file_changes(home: Home, folder: 
         await settled(pilot)
 
         def accent() -> str:
-            style = app.screen.query_one(Wall).screen.query("TabBar").first().get_component_rich_style("ink--accent")
-            return style.color.name if style.color else ""
+            color = app.ink("accent").color
+            return color.name if color else ""
 
         assert accent() == "#111111"
         path.write_text('accent = "#222222"\n', "utf-8")

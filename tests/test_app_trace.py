@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app import happening, nodes
+from app import happening, nodes, tracing
 from app.spots import OfTold
 from app.trace import OfBlock, OfEvent, OfGeneration, OfLane, OfResult, OfRun, OfTool, OfTurn, Trace
-from app.turning import label, speechless
+from app.turning import is_wrong, label, speechless
+from app.wrongs import wrong_rows
 from store import events
 from store.database import Store, open_store
 from store.domain.board import Board
@@ -120,6 +121,23 @@ def test_applying_event_by_event_gives_the_same_tree(store: Store) -> None:
     for event in events.read(store, run=record.LIVE):
         pieces.apply([event])
     assert labels(pieces.outline.rows) == labels(whole.outline.rows)
+
+
+def test_errors_are_where_they_are_however_early_the_trace_was_opened(store: Store) -> None:
+    past = events.read(store, run=record.LIVE)
+    rows = []
+    for until in (0, past[-1].seq):
+        trace = Trace(record.LIVE, "a title", tracing.open_run(store, record.LIVE, "a title", until))
+        trace.apply(past)
+        trace.found_wrong([event for event in past if is_wrong(event.payload)], past[-1].seq)
+        for lane in trace.lanes.values():
+            trace.outline.reveal(lane.item)
+            trace.outline.open(lane.item)
+            if until:
+                trace.take_places(lane.who, tracing.read_places(store, lane.who))
+        rows.append({lane.who: [lane.place(seq) for seq in lane.wrong] for lane in trace.lanes.values()})
+        assert len(wrong_rows(trace, 1000)) == sum(len(lane.wrong) for lane in trace.lanes.values()) > 0
+    assert rows[0] == rows[1]
 
 
 def test_words_read_before_the_tool_began_give_way_to_the_tool(store: Store) -> None:

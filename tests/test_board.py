@@ -140,6 +140,24 @@ def test_an_unknown_price_makes_the_cost_a_lower_bound() -> None:
     assert failed.spent(5.0).priced, "a call without usage costs nothing"
 
 
+def test_tokens_that_nobody_told_are_not_none() -> None:
+    silent = CallFinished("c", 200, "end", Usage(), None, 1.0)
+
+    def spent(*payloads: CallFinished) -> Spend:
+        board = begun(*((4 + at, 1, 1, payload) for at, payload in enumerate(payloads)))
+        return board.generations[1].lanes[1].spend
+
+    assert spent().tokens == 0 == spent(replace(silent, status=529, error="overloaded")).tokens
+    assert (spent(silent).tokens, spent(silent).priced) == (None, False)
+    assert spent(replace(silent, usd=0.1)).tokens is None, "it cost something"
+    assert spent(replace(silent, usd=0.0)).tokens == 0
+    # What counts tokens, or looks for a model, takes none: others tell what was used.
+    later = spent(silent, CallFinished("d", 200, "end", Usage(10, 5), 0.25, 1.0), silent)
+    assert (later.tokens, later.priced) == (15, True)
+    tried = CallFinished("t", 200, "end", Usage(10, 5), 0.25, 1.0, parent="c")
+    assert (spent(tried, silent).tokens, spent(tried, silent).priced) == (15, True)
+
+
 def test_pauses_and_dead_engines_are_no_work() -> None:
     board = begun(
         (10, 1, 1, SubagentLaunched("box", "m")),

@@ -37,6 +37,7 @@ from store.home import Home
 from store.search import search
 from store.unnamed import unnamed
 from tests.shop import Here, here, nowhere
+from widgets import gauge
 
 __all__ = ["here", "nowhere"]
 
@@ -666,6 +667,22 @@ def test_what_fails_in_the_middle_leaves_nothing(home: Home, monkeypatch: pytest
         with pytest.raises(ZeroDivisionError):
             read_file(home, store, LOG)
         assert store_of(store) == before and runs.runs(store) == []
+
+
+def test_what_a_file_does_not_say_was_used_is_not_called_nothing(here: Here, tmp_path: Path) -> None:
+    path, away = tmp_path / "talk.json", str(tmp_path / "away")
+    path.write_text(json.dumps(TALK))
+    run = json.loads(here("--home", away, "import", str(path), "--json")[1])["runs"][0]["run"]
+    with open_store(Home(Path(away)).store) as store:
+        lane = read_board(store, run).generations[1].lanes[1]
+    assert (lane.turn, lane.spend.tokens) == (2, None)
+    line = "".join(text for text, _ in gauge.numbers(lane, 0.0, 80))
+    assert "– tokens" in line and "$?" in line
+    (facts,) = json.loads(here("--home", away, "runs", "--json")[1])
+    assert (facts["turns"], facts["tokens"], facts["priced"]) == (2, None, False)
+    assert " – " in here("--home", away, "limits", run, "1.1")[1]
+    (used,) = json.loads(here("--home", away, "limits", run, "1.1", "--json")[1])
+    assert used["tokens"] == {"used": None, "limit": None}
 
 
 def test_on_the_command_line(here: Here, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 def tables(connection: Connection) -> list[Table]:
     found = MetaData()
-    found.reflect(connection, only=lambda name, _: name != "alembic_version" and not name.startswith("passages"))
+    found.reflect(connection, only=lambda name, _: not name.startswith(("alembic_version", "passages", "error_words")))
     return found.sorted_tables
 
 

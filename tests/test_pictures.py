@@ -1,6 +1,10 @@
-"""The pictures in the documentation: they are there, small, and drawn from the run that lies beside them."""
+"""The pictures in the documentation: they are there, small, and what the app draws of the run that lies beside them."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +15,7 @@ from textual.strip import Strip
 
 from app import actions
 from app.tapefiles import read_file
+from docs.pictures import draw
 from docs.pictures.draw import FOLDER, PICTURES, ROOT, TAPE, Picture
 from docs.pictures.svg import svg
 from store.database import open_store
@@ -58,6 +63,27 @@ def test_the_run_that_they_are_of_can_be_walked_about_in(tmp_path: Path) -> None
     with open_store(home.store) as store:
         _, (made,) = read_file(home, store, TAPE)
     assert re.findall(r"`multitrack play ([a-z0-9]+)`", README) == [made.run]
+
+
+@pytest.mark.timeout(300)
+def test_they_are_what_the_app_draws_wherever_it_is_drawn() -> None:
+    # Of no account are a place, a terminal, and what somebody has set.
+    environ = os.environ | {"TZ": "Asia/Tokyo", "NO_COLOR": "1", "TERM": "dumb", "MULTITRACK_ASCII": "1"}
+    script = [sys.executable, str(ROOT / "docs/pictures/draw.py"), "--check"]
+    looked = subprocess.run(script, env=environ, capture_output=True, text=True, check=False)
+    assert looked.returncode == 0, f"{looked.stdout}{looked.stderr}"
+
+
+async def test_one_that_is_not_is_named_with_what_draws_it_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(FOLDER / "report.svg", tmp_path)
+    monkeypatch.setattr(draw, "FOLDER", tmp_path)
+    monkeypatch.setattr(draw, "_alone", lambda: None)
+    assert await draw.main(["report"], check=True) == 0
+    (tmp_path / "report.svg").write_text("an earlier one", "utf-8")
+    assert await draw.main(["report"], check=True) == 1
+    assert "docs/pictures/report.svg is no longer what the app draws: make pictures" in capsys.readouterr().out
 
 
 def test_words_stand_in_their_cells_and_symbols_alone() -> None:

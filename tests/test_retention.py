@@ -218,6 +218,7 @@ def test_every_column_is_known_to_name_a_blob_or_not() -> None:
         # Nodes, which are looked for by the tape that they are on.
         *("calls.tail", "calls.answer", "calls.base"),
         *(f"events.{name}" for name in ("seq", "at", "run", "generation", "lane", "kind", "version")),
+        *(f"zones.{name}" for name in ("upto", "first", "last", "tools", "whos")),
         *(f"commands.{name}" for name in ("id", "run", "at", "name", "data", "settled", "applied", "outcome")),
         *(f"observation_versions.{name}" for name in ("run", "version", "at", "author")),
     }

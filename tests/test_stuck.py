@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from store.domain.safe_text import safe_line
@@ -319,6 +319,7 @@ FACTS = some.one_of(
 )
 
 
+@example([Answered(seq=1, text="", tools=0)] * 3)
 @given(some.lists(FACTS, max_size=40))
 def test_the_same_facts_give_the_same_alerts_whatever_they_are(facts: list[Fact]) -> None:
     alerts = said(facts)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.widget import Widget
 
 from store.domain.board import Generation, Lane
@@ -104,7 +104,7 @@ MAKE: Sequence[Callable[[], Widget]] = (
 )  # fmt: skip
 
 
-class Shown(App[None]):
+class Shown(ink.InkApp):
     """One widget and nothing else."""
 
     CSS_PATH = "../themes/studio.tcss"

@@ -73,10 +73,10 @@ def test_a_tape_says_it_too() -> None:
     flow = Flow()
     for level in AlertLevel:
         flow.apply(Event(1, 1.0, "7k3ab", 2, 1, Alert("same-call", "it fails", level=level)))
-    assert list(flow.lines(40, 10)) == [
-        [("· ", "faint"), ("note: it fails", "faint")],
-        [("⚠ ", "warn"), ("it fails", "warn")],
-        [("▲ ", "bad"), ("stuck: it fails", "bad")],
+    assert flow.lines(40, 10) == [
+        (("· ", "faint"), ("note: it fails", "faint")),
+        (("⚠ ", "warn"), ("it fails", "warn")),
+        (("▲ ", "bad"), ("stuck: it fails", "bad")),
     ]
 
 

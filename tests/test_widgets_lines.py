@@ -1,5 +1,6 @@
 """Lines of inks: cut, folded and spread without losing or inventing anything; and what panes and lists make of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -39,7 +40,7 @@ WHO = SubagentId("7k3ab", 2, 3)
 FAILED = CheckResult(False, 1, 3, 1.4, "", "")
 
 
-def plain(line: ink.Line) -> str:
+def plain(line: Sequence[ink.Span]) -> str:
     return "".join(text for text, _ in line)
 
 
@@ -247,6 +248,27 @@ def test_a_long_text_is_folded_alike_while_its_beginning_is_dropped() -> None:
             kept = before[:-1]
             assert any(rows[: len(kept) - moved] == kept[moved:] for moved in range(4)), (before, rows)
         before = rows
+
+
+def test_nothing_is_lost_of_a_long_text_that_says_the_same_again() -> None:
+    lines = [f"{number}: " + "it says the same again and again, " * (2 + number % 3) for number in range(200)]
+    flow = Flow()
+    for end in range(50, 200):
+        flow.stream("c", (("text", "\n".join(lines[:end])[-4000:]),))
+    assert flow.streaming is not None
+    said = flow.streaming[1][0][1]
+    assert len(said) > 10_000
+    assert "\n".join(lines[:199]).endswith(said)
+
+
+def test_a_secret_is_found_in_what_is_new_of_a_long_text() -> None:
+    lines = [f"{number}: it says the same again and again" for number in range(300)]
+    lines[250] = "the key is sk-ant-api03-" + "A1b2" * 24
+    flow = Flow()
+    for end in range(100, 256):
+        flow.stream("c", (("text", "\n".join(lines[end - 100 : end])),))
+        assert "A1b2" not in "".join(plain(row) for row in flow.lines(200, 10))
+        assert all(part.plain == (end <= 250) for part in flow.streamed)
 
 
 def test_what_still_streams_of_a_call_that_has_ended_is_not_said_twice() -> None:

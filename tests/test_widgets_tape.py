@@ -1,5 +1,7 @@
 """A whole tape that scrolls, generations side by side, a list of many: alive in an app of their own."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +49,7 @@ def tape(turns: int) -> Flow:
     return flow
 
 
-def plain(rows: list[list[tuple[str, str]]]) -> list[str]:
+def plain(rows: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
     return ["".join(text for text, _ in row) for row in rows]
 
 

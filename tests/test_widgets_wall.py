@@ -15,6 +15,7 @@ from store.domain.strategy import LanePlan, Strategy
 from widgets.bars import Bar, KeyBar, TabBar
 from widgets.docview import DocView
 from widgets.flow import Flow
+from widgets.ink import InkApp
 from widgets.outline import Item, Outline
 from widgets.pane import Pane, View
 from widgets.runlist import RunList, RunRow
@@ -25,7 +26,7 @@ from widgets.wall import Wall
 HOSTILE = "[red]\x1b]0;x\x07\x1b[2J\u202eevil\u200b\x9b \ud800 你好🙂 e\u0301\u0301 " + "a" * 5000 + "\n\t\r[/]"
 
 
-class Stage(App[None]):
+class Stage(InkApp):
     """One widget under our style sheet."""
 
     CSS_PATH = str(themes.style_sheet())

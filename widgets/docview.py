@@ -12,7 +12,9 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from widgets import reading
 from widgets.ink import Inked, Line, wrap_line
+from widgets.reading import Place
 
 LAID_OUT = 4
 """Cells; narrower than this is not yet laid out, for nobody could read it."""
@@ -37,17 +39,28 @@ class DocView(Inked, ScrollView, can_focus=True):
         self._key: object = None
         self._lines: Sequence[Line] = ()
         self._rows: list[Line] = []
+        self._starts: list[int] = []
+        """The row that each line begins with."""
+        self._back: Place | None = None
+        """Where to go as soon as there is room to read."""
         self._cells = self._height = 0
 
-    def show(self, lines: Sequence[Line], key: object = None, at: int = 0) -> None:
+    @property
+    def place(self) -> Place:
+        """Where one reads."""
+        return self._back or reading.place(self._rows, self._starts, self.scroll_offset.y)
+
+    def show(self, lines: Sequence[Line], key: object = None, at: int = 0, back: Place | None = None) -> None:
         """Show a text; `key` names it, so that its newer version keeps the reader's place. Another one begins with its
-        line `at` in sight."""
+        line `at` in sight, or where one was in it."""
         fresh = key is None or key != self._key
         self._key, self._lines = key, lines
-        self._fold()
         if fresh:
-            row = sum(len(wrap_line(line, self._cells)) for line in lines[:at])
-            self.scroll_to(0, max(row - self.size.height // 3, 0), animate=False, force=True)
+            self._back = back
+        self._fold()
+        if fresh and back is None:
+            first = self._starts[at] if at < len(self._starts) else len(self._rows)
+            self.scroll_to(0, max(first - self.size.height // 3, 0), animate=False, force=True)
 
     @property
     def text(self) -> str:
@@ -66,10 +79,16 @@ class DocView(Inked, ScrollView, can_focus=True):
             if next(islice(self._folded(cells), height, None), None) is not None:
                 cells = max(cells - self.styles.scrollbar_size_vertical, 1)
         self._cells, self._height = cells, self.size.height
-        self._rows = list(self._folded(cells))
+        self._rows, self._starts = [], []
+        for line in self._lines:
+            self._starts.append(len(self._rows))
+            self._rows += wrap_line(line, cells)
         size = Size(cells, len(self._rows))
         if size != self.virtual_size:
             self.virtual_size = size
+        if self._back is not None and self.scrollable_content_region.width >= LAID_OUT:
+            there, self._back = self._back, None
+            self.scroll_to(0, reading.row(self._rows, self._starts, there), animate=False, force=True)
         self.refresh()
 
     def _folded(self, cells: int) -> Iterator[Line]:
@@ -77,6 +96,9 @@ class DocView(Inked, ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         if (self.scrollable_content_region.width, self.size.height) != (self._cells, self._height):
+            if self.scroll_offset.y:
+                # Another width is no other place.
+                self._back = self.place
             self._fold()
 
     def render_line(self, y: int) -> Strip:

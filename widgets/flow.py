@@ -30,7 +30,7 @@ from store.domain.limits import Limits
 from store.domain.safe_text import safe
 from store.domain.secrets import may_have_one, shown_line
 from store.domain.states import COULD_NOT_WORK, AlertLevel
-from widgets.ink import Line, clean, wrap
+from widgets.ink import Line, Row, clean, wrap
 from widgets.states import alerted
 from widgets.words import count, duration, tokens
 
@@ -41,6 +41,8 @@ SHOWN = 8000
 
 OVERLAP = 64
 """Characters that tell where the beginning of a text stood in what was there before."""
+TRIES = 16
+"""How many of the places are looked at where they stand."""
 ROOMY = 8
 """Rows from which there is room for a rule between two turns, and for alerts in their place."""
 
@@ -137,11 +139,11 @@ class Flow:
         known = self._plain
         return [Part(kind, text, known[index][1]) for index, (kind, text) in enumerate(self.streaming[1])]
 
-    def lines(self, cells: int, height: int) -> list[Line]:
+    def lines(self, cells: int, height: int) -> list[Row]:
         """The last `height` rows, laid out for a width."""
         if height <= 0 or cells <= 0:
             return []
-        rows: list[Line] = []
+        rows: list[Row] = []
         for part in reversed(self.streamed):
             rows[:0] = _fold(part, cells, height)
             if len(rows) >= height:
@@ -184,11 +186,25 @@ def _continued(before: tuple[tuple[str, str], ...], now: tuple[tuple[str, str], 
     kind, text = now[0]
     for index in range(len(before) - 1, -1, -1):
         known, earlier = before[index]
-        at = earlier.find(text[:OVERLAP]) if known == kind and text else -1
+        at = _begins(earlier, text) if known == kind and text else -1
         if at > 0 or (at == 0 and index > 0):
             whole = earlier[:at] + text
             return (*before[:index], (kind, whole[-2 * SHOWN :]), *now[1:])
     return now
+
+
+def _begins(earlier: str, text: str) -> int:
+    """Where in what was there earlier a text began that has grown at its end since; -1 if nowhere."""
+    head = text[:OVERLAP]
+    # Not before where it would begin had nothing come: the same words may stand further up as well.
+    first = at = earlier.find(head, max(len(earlier) - len(text), 0))
+    for _ in range(TRIES):
+        if at < 0 or text.startswith(earlier[at:]):
+            break
+        at = earlier.find(head, at + 1)
+    else:
+        at = -1
+    return first if at < 0 else at
 
 
 def verdict(checked: SubagentChecked) -> str:
@@ -265,13 +281,10 @@ def _plain(text: str, before: Mapping[str, bool]) -> bool:
     word that streams in would take more time than drawing it."""
     for earlier, plain in before.items():
         # It has grown at its end; its beginning may have been dropped.
-        at = 0 if text.startswith(earlier[:SIGN]) else -1
-        if at < 0 or not text.startswith(earlier):
-            at = text.rfind(earlier[-SIGN:]) if len(earlier) >= SIGN else -1
-            if at < 0 or not earlier.endswith(text[: at + SIGN]):
-                continue
-            return plain and not may_have_one(text[at:])
-        return plain and not may_have_one(text[max(len(earlier) - SIGN, 0) :])
+        at = _begins(earlier, text)
+        known = len(earlier) - at
+        if at >= 0 and earlier.endswith(text[:known]):
+            return plain and not may_have_one(text[max(known - SIGN, 0) :])
     return not may_have_one(text)
 
 
@@ -284,7 +297,7 @@ LONGEST = 200_000
 def whole(part: Part, cells: int) -> list[Line]:
     """All rows of a part, for those who read the tape and not only its end."""
     if part.kind in ("turn", "verdict"):
-        return list(_rows(part, cells, 1)) if part.kind == "turn" else [[("◆ ", "accent"), (part.text, "strong")]]
+        return [[*_rows(part, cells, 1)[0]]] if part.kind == "turn" else [[("◆ ", "accent"), (part.text, "strong")]]
     gutter, more, ink = _GUTTERS.get(part.kind, _GUTTERS["text"])
     text = clean(part.text[:LONGEST].strip("\n")) + (" …" if len(part.text) > LONGEST else "")
     rows: list[Line] = []
@@ -296,22 +309,22 @@ def whole(part: Part, cells: int) -> list[Line]:
     return rows
 
 
-def _fold(part: Part, cells: int, height: int) -> list[Line]:
+def _fold(part: Part, cells: int, height: int) -> list[Row]:
     """The last rows of a part, at least `height` of them when it has so many."""
     if part.kind == "turn":
         label = f"─ {part.text} "
-        return [[(label + "─" * max(cells - len(label), 0), "frame")]]
+        return [((label + "─" * max(cells - len(label), 0), "frame"),)]
     if part.kind == "verdict":
         return []
     gutter, more, ink = _GUTTERS.get(part.kind, _GUTTERS["text"])
     if part.kind not in ("text", "reasoning"):
-        rows = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))
+        said = list(wrap(shown_line(part.text[:SHOWN]), cells - 2))
         # A pane is no place for a long command: two rows say enough.
         most = CAUSE if part.kind == "cause" else 2
-        if part.kind == "cause" and len(rows) > most:
-            rows[most - 1] = f"{rows[most - 1][: cells - 3]}…"
-        del rows[most:]
-        return [[(more if index else gutter, ink), (row, ink)] for index, row in enumerate(rows)]
+        if part.kind == "cause" and len(said) > most:
+            said[most - 1] = f"{said[most - 1][: cells - 3]}…"
+        del said[most:]
+        return [((more if index else gutter, ink), (row, ink)) for index, row in enumerate(said)]
     # From a line's beginning on, so that rows are folded alike however much is looked at.
     text = part.text.rstrip()[-2 * SHOWN :]
     begin = 0
@@ -326,19 +339,21 @@ def _fold(part: Part, cells: int, height: int) -> list[Line]:
         text = safe(text[begin:]).replace("\t", "    ")
     else:
         text = clean(text)
-    rows = []
+    rows: list[Row] = []
     whole = not begin
     for line in reversed(text.split("\n")):
-        rows[:0] = [row.rstrip() for row in wrap(line, cells - 2)]
+        rows[:0] = [((more, ink), (row.rstrip(), ink)) for row in wrap(line, cells - 2)]
         if len(rows) >= height:
             whole = False
             break
-    while whole and rows and not rows[0]:
+    while whole and rows and not rows[0][1][0]:
         del rows[0]
-    return [[(gutter if whole and not index else more, ink), (row, ink)] for index, row in enumerate(rows)]
+    if whole and rows:
+        rows[0] = (gutter, ink), rows[0][1]
+    return rows
 
 
 @lru_cache(4096)
-def _rows(part: Part, cells: int, height: int) -> tuple[Line, ...]:
+def _rows(part: Part, cells: int, height: int) -> tuple[Row, ...]:
     """The same of a part that is whole: those are drawn again many times."""
     return tuple(_fold(part, cells, height))

@@ -48,7 +48,7 @@ def numbers(lane: Lane, now: float, cells: int) -> Line:
     line: Line = [(f"turn {turns(lane)}", "text")]
     if lane.limits.turns and not lane.limits.usd:
         line += [(" ", "text"), *bar(lane.turn / lane.limits.turns, LONG if roomy else SHORT)]
-    line += [gap, (words.tokens(lane.spend.usage.total), "text"), (" tokens" if roomy else "", "faint")]
+    line += [gap, (words.tokens(lane.spend.tokens), "text"), (" tokens" if roomy else "", "faint")]
     line += [gap, *cost(lane, LONG if roomy else SHORT, budget=roomy)]
     line += [gap, (words.duration(lane.work.read(now)), "faint")]
     if lane.injected and cells >= ROOMY + 24:

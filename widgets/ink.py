@@ -7,19 +7,23 @@ that was laid out once is drawn again under another theme. Nothing here is parse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.app import App
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
 from store.domain.secrets import shown
+from widgets.drawn import Drawn
 
 Span = tuple[str, str]
 Line = list[Span]
+Row = tuple[Span, ...]
+"""A line that stays as it is: what is found out of it can be kept."""
 
 INKS = (
     "text",
@@ -96,10 +100,10 @@ def width(line: Iterable[tuple[str, object]]) -> int:
     return cells
 
 
-def cut(line: Line, cells: int) -> Line:
+def cut(line: Sequence[Span], cells: int) -> Line:
     """The line in at most `cells` cells; what doesn't fit ends in an ellipsis."""
     if width(line) <= cells:
-        return line
+        return list(line)
     result: Line = []
     left = cells - 1
     for text, ink in line:
@@ -112,7 +116,7 @@ def cut(line: Line, cells: int) -> Line:
     return result if cells > 0 else []
 
 
-def spread(left: Line, right: Line, cells: int, fill: Span = (" ", "text")) -> Line:
+def spread(left: Sequence[Span], right: Sequence[Span], cells: int, fill: Span = (" ", "text")) -> Line:
     """A line of exactly `cells`: `left` at the left, `right` at the right, cut on the left's side when short."""
     room, used = width(right) if right else 0, width(left)
     if room > cells:
@@ -184,9 +188,9 @@ _LEAD = re.compile(r" *(?:[-*+] |\d+[.)] )? *")
 def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
     """Where the rows of one line begin and end; all but the first have `indent` cells less."""
     room, start = max(cells, 2), 0
-    while len(text) - start > room or cell_len(text[start:]) > room:
+    while len(text) - start > room or width([(text[start:], "")]) > room:
         # Only the beginning is measured: a line may be megabytes long.
-        head = (chop_cells(text[start : start + room + 1], room) or [""])[0] or text[start]
+        head = _head(text[start : start + room + 1], room) or text[start]
         blank = head.rfind(" ")
         if blank > room // 4 and not head[:blank].isspace():
             yield start, start + blank
@@ -198,10 +202,40 @@ def _rows(text: str, cells: int, indent: int) -> Iterator[tuple[int, int]]:
     yield start, len(text)
 
 
-class Inked(Widget):
-    """A widget that draws lines of spans. To be named first among bases: Textual inherits from the first alone."""
+def _head(text: str, cells: int) -> str:
+    """As much of a text as stands in so many cells."""
+    if text.isascii() and text.isprintable():
+        return text[:cells]
+    return (chop_cells(text, cells) or [""])[0]
+
+
+class InkApp(App[None]):
+    """An app with inked widgets: it finds out how each ink looks, once for all of them.
+
+    Were the inks each widget's own, Textual would apply the style sheet anew for every ink of every widget whenever a
+    class changes, the focus moves or a widget is mounted: that was half of what opening a screen took.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink}" for ink in INKS}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inks: dict[str, Style] = {}
+
+    def ink(self, name: str) -> Style:
+        """The theme's style for an ink, to be laid over another."""
+        if name not in self._inks:
+            self._inks[name] = self.get_component_styles(f"ink--{name}").partial_rich_style
+        return self._inks[name]
+
+    def notify_style_update(self) -> None:
+        self._inks = {}
+        super().notify_style_update()
+
+
+class Inked(Widget):
+    """A widget that draws lines of spans, in an `InkApp`. To be named first among bases: Textual inherits from the
+    first alone."""
 
     ALLOW_SELECT: ClassVar[bool] = False
     _styles: dict[str, Style] | None = None
@@ -209,7 +243,7 @@ class Inked(Widget):
 
     def ink(self, name: str) -> Style:
         """The theme's style for an ink, to be laid over another."""
-        return self.get_component_rich_style(f"ink--{name}", partial=True)
+        return cast("InkApp", self.app).ink(name)
 
     def style_of(self, name: str) -> Style:
         """An ink on the widget's own background; "" is that alone. Kept until the theme or the widget's style changes:
@@ -253,7 +287,7 @@ class Inked(Widget):
                 runs.append((" " * (cells - used), ""))
         style_of = self.style_of
         segments = [Segment(text, style_of(ink) + under if under else style_of(ink)) for text, ink in runs]
-        strip = Strip(segments, max(used, cells))
+        strip = Drawn(segments, max(used, cells))
         return strip.crop(0, cells) if used > cells else strip
 
     def _flat(self, ink: str) -> bool:
@@ -267,13 +301,14 @@ class Inked(Widget):
 
 
 class Painted(Inked):
-    """An inked widget of a fixed size that draws itself as a whole when it is dirty, and is then only cropped.
+    """An inked widget of a fixed size, without border or padding. It draws itself as a whole when it is dirty, and is
+    then only cropped.
 
     Overrides `render_lines`, which skips Textual's cache of styled lines. Rows that come again, at whatever height, are
     the same strips as before: what Textual found out of them stays known, and only rows that are others are painted.
     """
 
-    _cached: tuple[tuple[int, int], list[Strip]] | None = None
+    _cached: tuple[Size, list[Strip]] | None = None
     _rows: dict[tuple[Span, ...], Strip] | None = None
     """Rows that are drawn, by what they say; None when the style is another, so that none is of use."""
     _rows_for: tuple[object, ...] = ()
@@ -297,7 +332,7 @@ class Painted(Inked):
 
     def repaint(self) -> None:
         """Something changed: draw it anew, and let only those rows be painted that are others than before."""
-        before, size = self._cached, (self.size.width, self.size.height)
+        before, size = self._cached, self.outer_size
         if before is None or before[0] != size:
             self._cached = None
             self.refresh()
@@ -306,14 +341,14 @@ class Painted(Inked):
         self._cached = size, strips
         others = [y for y, (old, new) in enumerate(zip(before[1], strips, strict=True)) if old is not new]
         if others:
-            self._mark(Region(0, others[0], size[0], others[-1] - others[0] + 1))
+            self._mark(Region(0, others[0], size.width, others[-1] - others[0] + 1))
 
     def _mark(self, region: Region) -> None:
-        """Let a part of it be painted with the next frame. As `refresh`, without the three messages of each: a fifth of
-        what a wall of panes costs."""
+        """Let a part of it be painted with the next frame. As `refresh`, without the three messages of each and what is
+        kept for widgets that Textual draws: a fifth of what a wall of panes costs."""
         screen = self.screen
         if screen.is_current and self.display:
-            self._set_dirty(region)
+            self._repaint_regions.add(region)
             screen._dirty_widgets.add(self)
             screen.check_idle()
         else:
@@ -347,10 +382,10 @@ class Painted(Inked):
         return strips
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        size = (self.size.width, self.size.height)
+        size = self.outer_size
         if self._cached is None or self._cached[0] != size:
             self._cached = size, self._drawn(*size)
         strips = self._cached[1][crop.y : crop.bottom]
-        if crop.column_span != (0, size[0]):
+        if crop.width != size.width:
             strips = [strip.crop(*crop.column_span) for strip in strips]
         return strips

@@ -1,7 +1,8 @@
 """One subagent, live: its frame, its numbers, and the end of what it says and does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from textual import events
 from textual.message import Message
@@ -12,7 +13,7 @@ from store.domain.secrets import shown_line
 from store.domain.states import SubagentState
 from widgets import gauge
 from widgets.flow import Flow, ended, verdict
-from widgets.ink import Line, Painted, Span, cut, spread, width
+from widgets.ink import Line, Painted, Row, Span, cut, spread, width
 from widgets.labels import Spots
 from widgets.lanes import Need
 from widgets.states import SUBAGENT, Mark, alert_span
@@ -45,7 +46,7 @@ def mark(view: View) -> Mark:
     return found
 
 
-def draw(view: View, cells: int, height: int) -> list[Line]:
+def draw(view: View, cells: int, height: int) -> Sequence[Sequence[Span]]:
     """The pane in a room of this size: framed, framed with one line, or bare."""
     if cells < 8 or height < 2:
         return [cut([*title(view), (" ", "text"), mark(view).span], cells)]
@@ -53,21 +54,26 @@ def draw(view: View, cells: int, height: int) -> list[Line]:
         return _bare(view, cells)
     inner = cells - 2
     frame = "frame-selected" if view.selected else view.need.mark[1] if view.need else "frame"
-    side = "┃" if view.selected else "│"
+    side = "┃" if view.selected else "│", frame
+    rows: list[Row]
     if height == 3:
-        rows = [spread([(" ", "text"), *last(view)], [*_brief(view), (" ", "text")], inner)]
+        rows = [tuple(spread([(" ", "text"), *last(view)], [*_brief(view), (" ", "text")], inner))]
     else:
-        rows = [spread([(" ", "text"), *gauge.numbers(view.lane, view.now, inner)], [], inner)]
+        rows = [((" ", "text"), *gauge.numbers(view.lane, view.now, inner))]
         body = height - 3
         told = _verdict(view, brief=body < _ROOM)
         body -= len(told)
-        flow = [[(" ", "text"), *line] for line in view.flow.lines(inner - 2, body)]
-        rows += flow + [[] for _ in range(body - len(flow))] + told
+        flow: list[Row] = [((" ", "text"), *row) for row in view.flow.lines(inner - 2, body)]
+        rows += flow + [()] * (body - len(flow)) + told
     return [
-        _top(view, cells, frame),
-        *([(side, frame), *spread(row, [], inner), (side, frame)] for row in rows),
+        _top(tuple(title(view)), mark(view), view.selected, cells, frame),
+        *(_framed(row, side, cells) for row in rows),
         _bottom(view, cells, frame),
     ]
+
+
+def _framed(row: Row, side: Span, cells: int) -> Row:
+    return (side, *spread(row, [], cells - 2), side)
 
 
 def title(view: View) -> Line:
@@ -77,23 +83,27 @@ def title(view: View) -> Line:
     line += [(f"{view.need.mark[0]} ", view.need.mark[1])] if view.need else []
     line += [
         (lane.id.label, "accent" if view.selected else "strong"),
-        (" " + shown_line(lane.plan.strategy.name), "strong"),
+        (" " + _named(lane.plan.strategy.name), "strong"),
     ]
     if lane.plan.clean:
         line.append((" · clean", "warn"))
     return line
 
 
-def _top(view: View, cells: int, frame: str) -> Line:
-    left, right, rule = ("┏", "┓", "━") if view.selected else ("┌", "┐", "─")
-    state = mark(view)
+_named = lru_cache(1024)(shown_line)
+"""A strategy's name stands in every frame."""
+
+
+@lru_cache(1024)
+def _top(name: Row, state: Mark, selected: bool, cells: int, frame: str) -> Row:
+    left, right, rule = ("┏", "┓", "━") if selected else ("┌", "┐", "─")
     end: Line = [(" ", frame), state.span, (" ", frame), (rule + right, frame)]
-    start: Line = [(left + rule + " ", frame), *title(view), (" ", frame)]
+    start: Line = [(left + rule + " ", frame), *name, (" ", frame)]
     if width(start) + width(end) > cells:
         # The glyph carries the state when there is no room for the word; the name gives way after it.
         short: Line = [(" ", frame), (state.glyph, state.ink), (" ", frame), (rule + right, frame)]
         end = short if width(start) + width(end) > cells + 8 else end
-    return spread(start, end, cells, (rule, frame))
+    return tuple(spread(start, end, cells, (rule, frame)))
 
 
 def _bottom(view: View, cells: int, frame: str) -> Line:
@@ -135,7 +145,7 @@ def last(view: View) -> Line:
     if lane.tool:
         return [("› " + shown_line(lane.tool), "tool")]
     rows = view.flow.lines(200, 1)
-    return rows[-1] if rows else [(shown_line(lane.last), "faint")]
+    return [*rows[-1]] if rows else [(shown_line(lane.last), "faint")]
 
 
 def _bare(view: View, cells: int) -> list[Line]:
@@ -147,13 +157,13 @@ def _bare(view: View, cells: int) -> list[Line]:
     ]
 
 
-def _verdict(view: View, *, brief: bool) -> list[Line]:
+def _verdict(view: View, *, brief: bool) -> list[Row]:
     lane = view.lane
     if lane.checked is not None:
         state = SUBAGENT[lane.state]
-        return [[(f" {state.glyph} {_came_of(lane, lane.checked, brief=brief)}", state.ink)]]
+        return [((f" {state.glyph} {_came_of(lane, lane.checked, brief=brief)}", state.ink),)]
     if lane.state is SubagentState.CHECKING:
-        return [[(" ◐ the harness checks the patch in a clean sandbox", "accent")]]
+        return [((" ◐ the harness checks the patch in a clean sandbox", "accent"),)]
     return []
 
 
@@ -201,7 +211,7 @@ class Pane(Painted):
             self._seen = values
             self.repaint()
 
-    def lines(self, cells: int, height: int) -> Iterable[Line]:
+    def lines(self, cells: int, height: int) -> Iterable[Sequence[Span]]:
         self.drawn += 1
         return draw(self.view, cells, height) if self.view else ()
 

@@ -31,7 +31,7 @@ def row(view: View, cells: int) -> Line:
     right: Line = [(f" {state.glyph} {state.word:<9}", state.ink), (f"{gauge.turns(lane):>7} ", "text")]
     right += gauge.fixed(gauge.cost(lane, gauge.SHORT), 13)
     if cells >= 72:
-        right += [(f"{words.tokens(lane.spend.usage.total):>7}", "text")]
+        right += [(f"{words.tokens(lane.spend.tokens):>7}", "text")]
         right += [(f"{words.duration(lane.work.read(view.now)):>7} ", "faint")]
     room = cells - width(left) - width(right)
     name: Line = [(shown_line(lane.plan.strategy.name), "strong")]

@@ -10,8 +10,10 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from widgets import reading
 from widgets.flow import Flow, Part, whole
 from widgets.ink import Inked, Line
+from widgets.reading import Place
 
 LAID_OUT = 8
 """Cells; narrower than this is not laid out."""
@@ -50,6 +52,10 @@ class TapeView(Inked, ScrollView, can_focus=True):
         self._flow: Flow | None = None
         self._rows: list[Line] = []
         self._faults: list[int] = []
+        self._starts: list[int] = []
+        """The row that each part begins with."""
+        self._back: Place | None = None
+        """Where to go as soon as that is there."""
         self._folded = 0
         """Parts that have their rows; the rows after `_settled` are of what still streams."""
         self._settled = 0
@@ -63,6 +69,25 @@ class TapeView(Inked, ScrollView, can_focus=True):
         return self._following
 
     @property
+    def place(self) -> Place | None:
+        """Where one reads; None at its end, which it follows."""
+        if self._back is not None:
+            return self._back
+        if self._following or not self._rows:
+            return None
+        return reading.place(self._rows, [*self._starts, self._settled], self.scroll_offset.y, 1)
+
+    def go_to(self, there: Place) -> None:
+        """Go to a place, now or as soon as it is laid out."""
+        self._following, self._back = False, there
+        self._land()
+
+    def _land(self) -> None:
+        if self._back is not None and self._cells >= LAID_OUT:
+            there, self._back = self._back, None
+            self._go(reading.row(self._rows, [*self._starts, self._settled], there, 1))
+
+    @property
     def below(self) -> int:
         """Rows below what is in sight."""
         return max(len(self._rows) - self.scroll_offset.y - self.size.height, 0)
@@ -70,13 +95,13 @@ class TapeView(Inked, ScrollView, can_focus=True):
     def show(self, flow: Flow) -> None:
         """Take another tape, or what is new of this one."""
         if flow is not self._flow:
-            self._flow, self._following = flow, True
+            self._flow, self._following, self._back = flow, True, None
             self._begin()
         elif flow.version != self._version:
             self._fold()
 
     def _begin(self) -> None:
-        self._rows, self._faults, self._folded, self._settled = [], [], 0, 0
+        self._rows, self._faults, self._starts, self._folded, self._settled = [], [], [], 0, 0
         self._cells = self.scrollable_content_region.width
         self._fold()
 
@@ -97,10 +122,12 @@ class TapeView(Inked, ScrollView, can_focus=True):
             self.virtual_size = size
         if self._following:
             self.scroll_to(y=max(len(self._rows) - self.size.height, 0), animate=False, force=True, immediate=True)
+        self._land()
         self.refresh()
         self.post_message(self.Moved())
 
     def _add(self, part: Part) -> None:
+        self._starts.append(len(self._rows))
         if part.kind in ERRORS:
             self._faults.append(len(self._rows))
         if part.kind == "turn" and self._rows:
@@ -109,10 +136,8 @@ class TapeView(Inked, ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         if self.scrollable_content_region.width != self._cells:
-            share = self.scroll_offset.y / max(len(self._rows), 1)
+            self._back = self.place
             self._begin()
-            if not self._following:
-                self._go(int(share * len(self._rows)))
         elif self._following:
             self._go(len(self._rows))
 

@@ -60,6 +60,9 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             super().__init__()
             self.item = item
 
+    class Grown(Message):
+        """There are other rows than before, or another tree."""
+
     class Missing(Message):
         """Items are in sight that are yet to be read."""
 
@@ -73,9 +76,12 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         self.cursor: Item | None = None
         self._figures = True
         self._hits: frozenset[str] = frozenset()
-        self._wrong: Sequence[int] = ()
+        self.wrong: Sequence[int] = ()
+        """The rows with something wrong, which the map at the right shows."""
         self._map: tuple[tuple[int, int], list[int]] = ((0, 0), [])
         self._missing: list[Item] = []
+        self._held: tuple[Item, int] | None = None
+        """An item, and the row of the screen where it stays until the operator moves."""
         self._kept = True
         """The cursor stays in sight, until the operator scrolls away from it."""
 
@@ -83,7 +89,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         """Show another tree, from its beginning; with its figures, where it has some."""
         self.outline, self._figures = outline, figures
         self.cursor = outline.rows[0] if outline.rows else None
-        self._wrong = ()
+        self.wrong = ()
         self.scroll_to(0, 0, animate=False)
         self.grown()
 
@@ -98,8 +104,8 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def mark_wrong(self, rows: Sequence[int]) -> None:
         """The rows with something wrong, for the map at the right."""
-        if rows != self._wrong:
-            self._wrong, self._map = rows, ((0, 0), [])
+        if rows != self.wrong:
+            self.wrong, self._map = rows, ((0, 0), [])
             self.refresh()
 
     def grown(self, above: int = 0) -> None:
@@ -111,10 +117,11 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.virtual_size = size
         if above:
             self.scroll_to(y=max(self.scroll_offset.y + above, 0), animate=False, force=True)
-        if self._kept:
+        if self._kept or self._held:
             # What was read may have pushed it out.
             self.call_after_refresh(self._show_cursor)
         self.refresh()
+        self.post_message(self.Grown())
 
     def top(self) -> Item | None:
         """The item in the first row in sight."""
@@ -134,13 +141,30 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         row = self.outline.row(item) if item is not None and self.scroll_offset.y else None
         return 0 if row is None else row - before
 
-    def point(self, item: Item, *, scroll: bool = True) -> None:
-        """Move the cursor to an item, unfolding what hides it."""
+    @property
+    def above(self) -> int | None:
+        """How many rows in sight are above the cursor; None when it is not in sight itself."""
+        item, row = self.looked_at()
+        return row - self.scroll_offset.y if item is not None and item is self.cursor else None
+
+    @property
+    def held(self) -> Item | None:
+        """What stays on its row of the screen until the operator moves."""
+        return self._held[0] if self._held else None
+
+    def show_top(self, item: Item) -> None:
+        """Bring an item to the top, and leave the cursor where it is, as after scrolling."""
+        self._kept, self._held = False, (item, 0)
+        self._show_cursor()
+        self.call_after_refresh(self._show_cursor)
+
+    def point(self, item: Item, *, scroll: bool = True, above: int | None = None) -> None:
+        """Move the cursor to an item, unfolding what hides it; with so many rows `above` it, as far as there are."""
         if self.outline.row(item) is None:
             self.outline.reveal(item)
             self.grown()
         moved = item is not self.cursor
-        self.cursor = item
+        self.cursor, self._held = item, None if above is None else (item, above)
         if scroll:
             self._kept = True
             self._show_cursor()
@@ -151,18 +175,23 @@ class TraceTree(Inked, ScrollView, can_focus=True):
             self.post_message(self.Pointed(item))
 
     def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self._kept = False
+        self._kept, self._held = False, None
         super()._on_mouse_scroll_up(event)
 
     def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self._kept = False
+        self._kept, self._held = False, None
         super()._on_mouse_scroll_down(event)
 
     def _on_scroll_to(self, message: ScrollTo) -> None:
-        self._kept = False
+        self._kept, self._held = False, None
         super()._on_scroll_to(message)
 
     def _show_cursor(self) -> None:
+        height = self.scrollable_content_region.height
+        if self._held is not None and height and (row := self.outline.row(self._held[0])) is not None:
+            y = row - min(self._held[1], height - 1)
+            self.scroll_to(y=max(y, 0), animate=False, force=True)
+            return
         row = self.outline.row(self.cursor) if self.cursor is not None else None
         if row is not None:
             self.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
@@ -216,7 +245,7 @@ class TraceTree(Inked, ScrollView, can_focus=True):
         height = self.scrollable_content_region.height
         size = (len(self.outline.rows), height)
         if self._map[0] != size:
-            self._map = size, marks(self._wrong, *size)
+            self._map = size, marks(self.wrong, *size)
         counts = self._map[1]
         count = counts[y] if y < len(counts) else 0
         return (shade(count, max(counts, default=0)), "bad")
@@ -242,11 +271,11 @@ class TraceTree(Inked, ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         cells = self.scrollable_content_region.width
-        if event.x == cells - 1 and self._wrong:
+        if event.x == cells - 1 and self.wrong:
             # The map: there.
             height = self.scrollable_content_region.height
             row = row_at(event.y, len(self.outline.rows), height)
-            self.point(self.outline.at(min(self._wrong, key=lambda wrong: abs(wrong - row))))
+            self.point(self.outline.at(min(self.wrong, key=lambda wrong: abs(wrong - row))))
             return
         row = event.y + self.scroll_offset.y
         if row < len(self.outline.rows):

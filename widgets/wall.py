@@ -1,8 +1,9 @@
 """All subagents of one generation, laid out by the room there is: a pane for each, or a list with one live pane."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import NULL_OFFSET, NULL_SPACING, Region, Size
@@ -10,6 +11,7 @@ from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.message import Message
 from textual.widget import Widget
 
+from widgets.ink import Line, Painted
 from widgets.layout import Mode, Plan, Rect, neighbour, plan
 from widgets.pane import Pane, View
 from widgets.roster import Roster
@@ -30,8 +32,10 @@ class _Panes(Layout):
         ]
 
 
-class Wall(Widget, can_focus=True):
-    """Shows `lanes`, in that order. `selected` is a lane's number; arrows and tab move it, nothing else does."""
+class Wall(Painted, can_focus=True):
+    """Shows `lanes`, in that order. `selected` is a lane's number; arrows and tab move it, nothing else does.
+
+    Painted, for it is asked for all of its rows in each frame, though panes stand over nearly all of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1, 0)", "Left", show=False),
@@ -72,6 +76,13 @@ class Wall(Widget, can_focus=True):
         self._views: Mapping[int, View] = {}
         self._layout = _Panes()
         self._planned: tuple[tuple[int, Size, Mode], Plan] | None = None
+
+    def lines(self, cells: int, height: int) -> Iterable[Line]:
+        return ()
+
+    def style_of(self, name: str) -> Style:
+        # Nothing is written on it.
+        return super().style_of(name).background_style
 
     def compose(self) -> ComposeResult:
         yield self._roster

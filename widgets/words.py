@@ -3,8 +3,10 @@
 from store.domain.limits import Spend
 
 
-def tokens(count: int) -> str:
-    """`812`, `41.2k`, `3.1M`."""
+def tokens(count: int | None) -> str:
+    """`812`, `41.2k`, `3.1M`; `–` where nothing says how many."""
+    if count is None:
+        return "–"
     if count < 1000:
         return str(count)
     if count < 999_500:

@@ -40,7 +40,7 @@ def _compare(context: Context, options: Namespace) -> int:
             raise CommandError(f"run {run} has no other subagent to compare {options.subagent} with.")
         right = lane_of(board, options.other) if options.other is not None else board.lane(others[0])
         assert right is not None
-        ours, theirs = beside.read(store, left.id), beside.read(store, right.id)
+        ours, theirs = beside.read(store, left.id, right.id)
     rows = align(ours, theirs)
     if options.json:
         emit(

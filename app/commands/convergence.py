@@ -111,7 +111,7 @@ def _tally(tally: "Tally") -> dict[str, int]:
 
 
 def _spend(spend: "Spend") -> dict[str, Any]:
-    return {"turns": spend.turns, "tokens": spend.usage.total, "usd": round(spend.usd, 6), "priced": spend.priced}
+    return {"turns": spend.turns, "tokens": spend.tokens, "usd": round(spend.usd, 6), "priced": spend.priced}
 
 
 COMMANDS = (Command("convergence", twin_help("convergence"), _convergence, _configure),)

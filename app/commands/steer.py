@@ -154,7 +154,7 @@ def _show_limits(context: Context, options: Namespace) -> int:
 
 def _use(lane: Lane, now: float) -> dict[str, dict[str, float | None]]:
     spent = lane.spent(now)
-    used = {"turns": spent.turns, "tokens": spent.usage.total, "usd": spent.usd, "seconds": spent.seconds}
+    used = {"turns": spent.turns, "tokens": spent.tokens, "usd": spent.usd, "seconds": spent.seconds}
     return {field: {"used": used[field], "limit": getattr(lane.limits, field)} for field in raising.FIELDS}
 
 
@@ -167,7 +167,8 @@ def _use_in_words(lane: Lane, now: float) -> list[str]:
             None if value is None else shown.get(field, "{:,}".format)(value)
             for value in (use[field]["used"], use[field]["limit"])
         )
-        return f"{used} of {limit}" if limit is not None else f"{used}"
+        used = "–" if used is None else used
+        return f"{used} of {limit}" if limit is not None else used
 
     return [cell(field) for field in raising.FIELDS]
 

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from app.typeahead import TypeAhead
 from store.domain.ids import SubagentId
 from store.domain.secrets import shown_line
 from widgets.docview import DocView
@@ -47,7 +48,8 @@ def matching(typed: str, places: Sequence[Place], here: int) -> list[Place]:
 
 
 class Ask(ModalScreen[bool]):
-    """`y` or enter is yes; escape, `n` and anything else that leaves is no. Nothing happens by itself."""
+    """`y` or enter is yes; escape, `n` and anything else that leaves is no. Nothing happens by itself, nor by what was
+    typed before there was a question."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", "Yes"),
@@ -72,6 +74,8 @@ class Ask(ModalScreen[bool]):
             yield DocView(id="question")
 
     def on_mount(self) -> None:
+        if isinstance(self.app, TypeAhead):
+            self.app.forget_typed()
         view = self.query_one(DocView)
         view.styles.height = len(self._lines)
         view.show(self._lines)

@@ -25,6 +25,8 @@ LOW = 30
 """Rows under which a playback's timeline takes fewer."""
 WIDE = 140
 """Cells from which there is room for everything."""
+OPENING = ("text", "fork")
+"""Groups of threads that read what something opens with."""
 NO_RUN = "No run to show. {} lists the runs; multitrack demo makes one."
 """What a screen says of nothing, with the key."""
 
@@ -49,6 +51,7 @@ class StudioScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._seen: tuple[object, ...] = ()
+        self._shown: str | None = None
 
     @property
     def studio(self) -> "Studio":
@@ -93,6 +96,26 @@ class StudioScreen(Screen[None]):
         found: Callable[[], object] | None = getattr(self, f"do_{action.replace('-', '_')}", None)
         return found
 
+    @property
+    def reading(self) -> bool:
+        """It has yet to read what it shows, or to show what was read."""
+        return not self.world.problem and (not self._was_read or self._shown != self.studio.run_name)
+
+    @property
+    def _was_read(self) -> bool:
+        return self.world.opened and (self.track is None or self.track.read)
+
+    def at_work(self, *groups: str) -> bool:
+        """Whether a thread of one of these groups is still at work."""
+        return any(worker.group in groups and not worker.is_finished for worker in self.workers)
+
+    def holds(self, key: str) -> bool:
+        """Whether what a key is for is still being read: what opens something waits for the screen, and all that is
+        typed into that waits for it to open."""
+        if self.at_work(*OPENING):
+            return True
+        return self.reading and any(key in action.keys for action in self.offered() if action.id in actions.TYPED)
+
     def note(self) -> None:
         """Tell the app's `where` where the operator is on this screen."""
 
@@ -123,6 +146,7 @@ class StudioScreen(Screen[None]):
         if self.OF_RUN:
             self.query_one("#run", Bar).show(*run_line(self.track, self.studio.now(), self.size.width))
         self.update()
+        self._shown = self.studio.run_name if self._was_read else None
         line: Line = [(f" ⚠ {shown_line(self.world.problem)}", "bad")] if self.world.problem else self.banner()
         self.query_one(Banner).show(line)
         self.show_keys()

@@ -120,7 +120,7 @@ class CommandingScreen(StudioScreen):
             line += [(f"turn {lane.turn}/{limits.turns or 'any'}  ", "text")]
             line += [
                 (
-                    f"{words.tokens(spent.usage.total)}/{words.tokens(limits.tokens) if limits.tokens else 'any'}  ",
+                    f"{words.tokens(spent.tokens)}/{words.tokens(limits.tokens) if limits.tokens else 'any'}  ",
                     "text",
                 )
             ]

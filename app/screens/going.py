@@ -10,12 +10,13 @@ from store.domain.ids import SubagentId
 @dataclass
 class Goal:
     """Where the cursor goes as soon as that has been read: an item of a turn, by the turn's number or by an event in
-    it."""
+    it. `above` are the rows over it, where that was asked for."""
 
     who: SubagentId
     key: str
     turn: int | None = None
     seq: int | None = None
+    above: int | None = None
 
 
 def goal_of(data: object) -> Goal | None:

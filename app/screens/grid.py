@@ -356,6 +356,9 @@ class GridScreen(SortingScreen):
             self._read(tape, new)
         tape.stream(live)
         view.show(tape.flow if tape.ready else live)
+        if tape.ready and tape.back is not None:
+            view.go_to(tape.back)
+            tape.back = None
         line = zoomed(self._view(seat), self.size.width, following=view.following, below=view.below, ready=tape.ready)
         self.query_one("#strip", Bar).show(*line)
 

@@ -114,7 +114,7 @@ def table(generations: list[Generation]) -> list[Line]:
         line: Line = [(f"{each.number:<12}", "strong"), (f"{f'{solved}/{lanes}':>8}", "good" if solved else "text")]
         line.append((f"{f'{each.solved(clean=True)}/{each.count(clean=True)}':>8}", "faint"))
         line.append((f"{each.known if each.observed else '':>8}{each.injected:>12}{spend.turns:>8}", "text"))
-        line.append((f"{words.tokens(spend.usage.total):>9}{words.money(spend):>9}", "text"))
+        line.append((f"{words.tokens(spend.tokens):>9}{words.money(spend):>9}", "text"))
         if each.observed is None:
             line.append(("   goes on", "accent"))
         lines.append(line)

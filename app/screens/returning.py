@@ -4,11 +4,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.screens.going import Goal, goal_of
-from app.whereabouts import GridWhere, TraceWhere
+from app.unfolding import Unfolding, chain, closed, opened
+from app.whereabouts import BRANCHES, GridWhere, TraceWhere
 from store.domain.ids import SubagentId
+from widgets.docview import DocView
 from widgets.lanes import Filter, Sort, parse
 from widgets.layout import Mode
 from widgets.matrix import Matrix
+from widgets.reading import Place
+from widgets.tape import TapeView
 
 if TYPE_CHECKING:
     from app.screens.grid import GridScreen
@@ -20,6 +24,7 @@ def note(grid: "GridScreen") -> None:
     track, lane = grid.track, grid.lane
     if track is None or grid.generation is None:
         return
+    read = (grid.zoom.back or grid.query_one(TapeView).place) if grid.zoom else None
     there = GridWhere(
         run=track.id,
         generation=lane.id.generation if grid.besides and lane else grid.looking or 0,
@@ -28,6 +33,8 @@ def note(grid: "GridScreen") -> None:
         filter=grid.order.filter.text,
         order=grid.order.sort.name,
         mode=grid.wall.mode.name,
+        part=read.part if read else -1,
+        letters=read.letters if read else 0,
     )
     grid.studio.where = replace(grid.studio.where, grid=there)
 
@@ -69,6 +76,8 @@ class Return:
                 grid.query_one(Matrix).point(of.lanes[where.lane])
         elif where.view == "tape" and where.lane in grid.order.lanes:
             grid.show_tape_of(generation.lanes[where.lane].id)
+            if grid.zoom is not None and where.part >= 0:
+                grid.zoom.back = Place(where.part, where.letters)
         grid.changed()
 
 
@@ -78,7 +87,9 @@ def note_trace(screen: "TracesScreen") -> None:
     cursor = screen.cursor if trace is not None else None
     if trace is None or cursor is None or trace.run != screen.studio.run_name:
         return
-    goal = goal_of(cursor.data)
+    goal, tree = goal_of(cursor.data), screen.treeview
+    row, above = tree.scroll_offset.y, tree.above
+    node = screen.node_back[1] if screen.node_back else screen.query_one("#node", DocView).place
     there = TraceWhere(
         run=trace.run,
         generation=goal.who.generation if goal else 0,
@@ -88,6 +99,12 @@ def note_trace(screen: "TracesScreen") -> None:
         seq=(goal.seq if goal else None) or 0,
         errors=screen.faults is not None,
         raw=screen.raw,
+        above=-1 if above is None else above,
+        top=chain(tree.top()) if above is None else (),
+        opened=tuple([*opened(trace.outline, row), *screen.unfolding.left][:BRANCHES]),
+        closed=tuple(closed(trace.outline)),
+        line=node.part,
+        letters=node.letters,
     )
     screen.studio.where = replace(screen.studio.where, trace=there)
 
@@ -98,11 +115,18 @@ def return_to_trace(screen: "TracesScreen") -> None:
     if trace is None or where.run != trace.run or screen.world.pointed is not None:
         return
     screen.raw = where.raw
+    for key in where.closed:
+        if (branch := trace.outline.find(key)) is not None:
+            trace.outline.close(branch)
+    screen.unfolding = Unfolding(where.opened, () if where.errors else where.top)
+    screen.node_back = where.key, Place(where.line, where.letters)
+    above = None if where.above < 0 else where.above
     who = SubagentId(trace.run, where.generation, where.lane)
     item = trace.outline.find(where.key)
     if who in trace.lanes:
-        screen.go_to(Goal(who, where.key, where.turn or None, where.seq or None))
+        screen.go_to(Goal(who, where.key, where.turn or None, where.seq or None, above))
     elif item is not None:
-        screen.treeview.point(item)
+        screen.treeview.point(item, above=above)
+        screen.land()
     if where.errors:
         screen.do_errors()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PAUSE = 0.12
 """Seconds after a key until the search for what was typed begins."""
 _MOVES = {"up": -1, "down": 1, "ctrl+p": -1, "ctrl+n": 1}
+_CHOOSING = frozenset({*_MOVES, "pageup", "pagedown", "enter"})
 
 
 class Searching(StudioScreen):
@@ -70,6 +71,7 @@ class Searching(StudioScreen):
         return ""
 
     def do_search(self) -> None:
+        self.studio.in_thread(self._keep_up, group="keep-up")
         self.add_class("searching")
         field = self.query_one("#search", Input)
         field.add_class("on")
@@ -77,10 +79,22 @@ class Searching(StudioScreen):
         field.action_end()
         self._show()
 
+    def _keep_up(self) -> None:
+        """What has come since the last search is found as fast as the rest, soon after the first word is typed."""
+        from store.finding.keeping import keep_up
+
+        keep_up(self.studio.feed.store(), lambda: self.is_attached)
+
     def _leave_search(self) -> None:
         self.remove_class("searching")
         self.query_one("#search", Input).remove_class("on")
         self.query_one(TraceTree).focus()
+
+    def holds(self, key: str) -> bool:
+        """What is chosen is chosen among what was found for all that was typed."""
+        if not self.has_class("searching") or key not in _CHOOSING:
+            return super().holds(key)
+        return self._pause is not None or (self.at_work("search") and not self.search.hits)
 
     def on_key(self, event: events.Key) -> None:
         """Keys that a field leaves: they are the list's."""

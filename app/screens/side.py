@@ -135,7 +135,7 @@ class SideScreen(ModalScreen[Goal]):
 
         def read() -> None:
             store = self.studio.feed.store()
-            ours, theirs = beside.read(store, left, until), beside.read(store, right, until)
+            ours, theirs = beside.read(store, left, right, until)
             self.post_message(Aligned(ours, theirs, alignment.align(ours, theirs)))
 
         self._head()

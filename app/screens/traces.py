@@ -22,6 +22,7 @@ from app.screens.traced import Painted
 from app.screens.windowing import Windowing
 from app.spots import OfEvent, OfFault, OfLane
 from app.trace import PAGE
+from app.unfolding import Unfolding, find
 from app.wrongs import next_wrong, wrong_rows
 from store.domain import board
 from store.domain.events import Alert
@@ -30,6 +31,7 @@ from widgets.bars import Bar
 from widgets.docview import DocView
 from widgets.ink import Line
 from widgets.outline import Item
+from widgets.reading import Place
 from widgets.tracetree import TraceTree
 
 MARKED = 4000
@@ -50,6 +52,9 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         self._goal: Goal | None = None
         self._quoted = ("", "")
         """An item, and what is quoted of it: that is marked there."""
+        self.unfolding = Unfolding()
+        self.node_back: tuple[str, Place] | None = None
+        """A node, and where one read in it."""
         self._mapped: tuple[object, ...] = ()
         self._known = ""
         """The run whose board had been read when its node was painted last."""
@@ -72,8 +77,13 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
     def banner(self) -> Line:
         return []
 
+    @property
+    def reading(self) -> bool:
+        return super().reading or self.at_work("trace")
+
     def opened(self) -> None:
-        self._goal = None
+        self._goal, self._mapped = None, ()
+        self.unfolding, self.node_back = Unfolding(), None
         self.forget_hits()
         if not self._returned:
             self._returned = True
@@ -124,6 +134,10 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
     @on(TraceTree.Unfolded)
     def _unfolded(self) -> None:
         self._want()
+
+    @on(TraceTree.Grown)
+    def _grown(self) -> None:
+        # Whoever read or folded what: in a playback that stands nothing else would tell the map.
         self.show_map()
 
     @on(TraceTree.Chosen)
@@ -157,7 +171,10 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         if cursor is not None and message.key == self._node_key(cursor):
             # What was searched for is gone to only where it was found: elsewhere one reads from the beginning.
             at = message.at or 0 if self.treeview.found(cursor) or cursor.key == self._quoted[0] else 0
-            self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key), at)
+            back = self.node_back[1] if self.node_back and self.node_back[0] == cursor.key else None
+            if back is not None or self._goal is None:
+                self.node_back = None
+            self.query_one("#node", DocView).show(message.lines, (self.studio.run_name, *message.key), at, back)
 
     def _node_key(self, item: Item) -> tuple[str, bool, int]:
         """What the node is of, how it is shown, and what is marked in it."""
@@ -177,7 +194,9 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         trace = self.trace
         if trace is None:
             return
-        mark = (trace.outline.version, self.faults is None, sum(len(lane.wrong) for lane in trace.lanes.values()))
+        lanes = trace.lanes.values()
+        wrong, placed = sum(len(lane.wrong) for lane in lanes), sum(lane.places is not None for lane in lanes)
+        mark = (trace.outline.version, self.faults is None, wrong, placed)
         if mark != self._mapped:
             self._mapped = mark
             self.treeview.mark_wrong(wrong_rows(trace, MARKED) if self.faults is None else ())
@@ -308,15 +327,29 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
         self.land()
 
     def land(self) -> None:
+        self._land()
+        trace, tree = self.trace, self.treeview
+        if trace is None:
+            return
+        looked_at = tree.looked_at()
+        if self.unfolding.left and self.unfolding.go_on(trace):
+            tree.grown(above=tree.moved(looked_at))
+            self._want()
+        # Until the operator moves.
+        still = self._goal is None and self.unfolding.shown in (None, tree.held)
+        if still and (top := self.unfolding.top(trace)) is not None:
+            tree.show_top(top)
+
+    def _land(self) -> None:
         trace, goal = self.trace, self._goal
         lane = trace.lanes.get(goal.who) if trace and goal else None
         if trace is None or goal is None or lane is None:
             return
         tree = self.treeview
-        item = trace.outline.find(goal.key)
+        item = find(trace, goal.key)
         if item is not None:
             self._goal = None
-            tree.point(item)
+            tree.point(item, above=goal.above)
             return
         turn = trace.turn(goal.who, goal.turn) if goal.turn is not None else None
         if turn is None and lane.places is None:
@@ -337,7 +370,7 @@ class TracesScreen(Windowing, NodeActions, Searching, CommandingScreen):
             trace.outline.reveal(turn)
             trace.outline.open(turn)
             tree.grown()
-        tree.point(turn)
+        tree.point(turn, above=goal.above)
         if turn.loaded:
             # It is not there, or said otherwise: as near as that.
             self._goal = None

@@ -153,8 +153,7 @@ class Lane:
                         one.turn = payload.turn
                 self.spend = replace(self.spend, turns=self.turn)
             case CallFinished() as payload:
-                # Its turns are counted as they begin.
-                self.spend += replace(payload.spend, turns=0)
+                self.spend = self._spent(payload)
                 if payload.error:
                     self.last = payload.error
                 elif not payload.parent:
@@ -193,7 +192,8 @@ class Lane:
                 if not self.spend.usage.total:
                     # A tape from elsewhere may know only what all of it took, or not even that.
                     told = payload.spend
-                    self.spend = replace(self.spend, usage=told.usage, usd=told.usd, priced=told.priced)
+                    priced = told.priced and (self.spend.priced or bool(told.usage.total or told.usd))
+                    self.spend = replace(self.spend, usage=told.usage, usd=told.usd, priced=priced)
                 self.state = SubagentState.KILLED if payload.ending is Ending.KILLED else SubagentState.CHECKING
             case SubagentChecked() as payload:
                 self.checked = payload
@@ -209,6 +209,16 @@ class Lane:
                 self.alert, self.alerts, self.level = payload.text, self.alerts + 1, payload.level
             case CommandSettled(name=Kill.name, applied=True):
                 self.killed = True
+
+    def _spent(self, ended: CallFinished) -> Spend:
+        """What has been used with that call."""
+        told = bool(ended.usage.total)
+        so_far = self.spend if self.spend.usage.total else replace(self.spend, priced=True)
+        # What an answer took that tells of no token is not known, until another one says more: a route's tries do, and
+        # a call that only asks for something takes none.
+        silent = not (told or so_far.usage.total or ended.error or ended.parent)
+        priced = ended.usd is not None or not (told or silent)
+        return so_far + Spend(usage=ended.usage, usd=ended.usd or 0.0, priced=priced)
 
     def _verdict(self, checked: SubagentChecked) -> SubagentState:
         ending = self.ended.ending if self.ended else None

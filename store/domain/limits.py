@@ -29,7 +29,8 @@ class Usage:
 class Spend:
     """What has been used: model calls, tokens, US dollars and seconds of work (pauses left out).
 
-    `priced` is false as soon as one call's model had no known price: then `usd` is a lower bound.
+    `priced` is false as soon as one call's model had no known price, or where nothing says what any of them took: then
+    `usd` is a lower bound.
     """
 
     turns: int = 0
@@ -37,6 +38,11 @@ class Spend:
     usd: float = 0.0
     seconds: float = 0.0
     priced: bool = True
+
+    @property
+    def tokens(self) -> int | None:
+        """All tokens; None where nothing says how many, for there is a cost, or it is not known."""
+        return self.usage.total or (None if self.usd or not self.priced else 0)
 
     def __add__(self, other: "Spend") -> "Spend":
         return Spend(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from store.domain.payload import Payload
 from store.domain.query import Query
 from store.finding import answers, happened, passages
+from store.finding.calls import called
 from store.finding.hits import Hit
 from store.finding.looking import Look, Source
 from store.finding.scope import resolve
@@ -71,16 +72,20 @@ class Finder:
 
     def _begin(self, connection: "Connection") -> None:
         scope = resolve(connection, self._query, self._runs)
-        self._look = Look(connection, self._query, scope, self._until)
-        self._sources = [] if scope.nothing else _sources(self._look, self._wrong)
+        right = called(connection, self._query, scope)
+        self._look = Look(connection, self._query, scope.only(right.whos), self._until, right)
+        nothing = self._look.scope.nothing or right.nothing
+        self._sources = [] if nothing else _sources(self._look, self._wrong)
 
 
 def _sources(look: Look, wrong: Callable[[Payload], bool]) -> list[Source]:
     query = look.query
     if query.errors:
-        return [happened.Errors(look, wrong), answers.Failed(look)]
+        return [*happened.errors(look, wrong), answers.Failed(look)]
     if query.terms:
         return [passages.Words(look)]
     if query.tools:
-        return [happened.Tools(look)]
-    return [answers.Answers(look) if look.scope.whos is None else answers.OfSubagents(look)]
+        return [happened.tools(look)]
+    if look.called.few is not None:
+        return [answers.Few(look)]
+    return [answers.OfSubagents(look) if query.agents or query.generations else answers.Answers(look)]

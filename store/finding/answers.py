@@ -1,11 +1,13 @@
 """Calls of a model: those that are right for the filters alone, and those of bare recordings that failed."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from store.domain.blocks import BlockKind, blocks
 from store.domain.ids import SubagentId
 from store.domain.marking import Excerpt, excerpt, has_all, spans
+from store.finding.calls import costs
 from store.finding.hits import Hit
 from store.finding.looking import USD, Look
 from store.finding.slices import Slices
@@ -16,7 +18,7 @@ SLICE = 20_000
 MOST = 1024
 """Calls that are looked at in one go."""
 _ROWS = (
-    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls WHERE rowid > ? AND rowid <= ? "
+    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls{} WHERE rowid > ? AND rowid <= ? "
     "AND parent IS NULL"
 )
 _OF_LANE = (
@@ -24,22 +26,37 @@ _OF_LANE = (
     "WHERE run = ? AND generation = ? AND lane = ? AND (started, rowid) < (?, ?) AND parent IS NULL"
 )
 NEWEST = (1e300, 2**62)
-_NEWEST = "SELECT max(rowid) FROM calls"
+_THESE = (
+    "SELECT rowid, id, run, generation, lane, started, ended, error FROM calls WHERE rowid IN "
+    "(SELECT value FROM json_each(?)) AND parent IS NULL"
+)
+_LAST_OF = "SELECT max(rowid) FROM calls INDEXED BY ix_calls_subagent WHERE run = ? AND generation = ? AND lane = ?"
+_FAILED = "generation IS NULL AND error != ''"
+_NEWEST = "SELECT rowid, run, generation, lane FROM calls ORDER BY rowid DESC LIMIT 100"
 
 
 class Answers(Slices):
     """Calls that the clients made, each with the beginning of its answer."""
 
+    _index = " NOT INDEXED"
+
     def __init__(self, look: Look) -> None:
         super().__init__(look, SLICE, MOST)
 
     def _newest(self) -> int:
-        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+        connection, whos = self._look.connection, self._look.called.whos
+        newest = connection.exec_driver_sql(_NEWEST).all()
+        for rowid, run, generation, lane in newest:
+            if whos is None or SubagentId(run, generation or 0, lane or 0) in whos:
+                return int(rowid)
+        places = ((who.run, who.generation, who.lane) for who in whos or ())
+        lasts = (connection.exec_driver_sql(_LAST_OF, place).scalar() for place in places)
+        return max((last for last in lasts if last is not None), default=0)
 
     def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
         where, told = self._where()
         return self._look.connection.exec_driver_sql(
-            f"{_ROWS}{where} ORDER BY rowid DESC LIMIT ?", (low, high, *told, count)
+            f"{_ROWS.format(self._index)}{where} ORDER BY rowid DESC LIMIT ?", (low, high, *told, count)
         ).all()
 
     def _where(self) -> tuple[str, list[Any]]:
@@ -55,11 +72,8 @@ class Answers(Slices):
         if query.models:
             where += f" AND ({' OR '.join(['instr(lower(model), ?)'] * len(query.models))})"
             told += [name.strip("*") for name in query.models]
-        for bounds in query.costs:
-            less = "<" if bounds.open else "<="
-            where += f" AND {USD} {less} ? AND ? {less} {USD}"
-            told += [min(bounds.high, 1e300), bounds.low]
-        return where, told
+        paid, values = costs(query, USD)
+        return where + paid, [*told, *values]
 
     def _hit(self, row: Any) -> Hit | None:
         look = self._look
@@ -99,13 +113,48 @@ class Answers(Slices):
             return ()
 
 
+class Few(Answers):
+    """The same where all that may be right are known, in the order in which they would be come upon."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self._found: list[Any] | None = None
+
+    def portion(self, limit: int) -> list[Hit]:
+        """The next places."""
+        if self._found is None:
+            self._found = self._all()
+        found: list[Hit] = []
+        while self._found and len(found) < limit:
+            if (hit := self._hit(self._found.pop())) is not None:
+                found.append(hit)
+        self.done = not self._found
+        return found
+
+    def _all(self) -> list[Any]:
+        """Oldest first."""
+        look = self._look
+        where, told = self._where()
+        rowids = json.dumps([rowid for rowid, _ in look.called.few or ()])
+        rows = look.connection.exec_driver_sql(f"{_THESE}{where} ORDER BY rowid", (rowids, *told)).all()
+        if look.query.agents or look.query.generations:
+            order = {who: at for at, who in enumerate(_in_order(look))}
+            rows = sorted(rows, key=lambda row: (order[SubagentId(row[2], row[3], row[4])], row.started, row.rowid))
+        return [*rows]
+
+
+def _in_order(look: Look) -> list[SubagentId]:
+    """The subagents that are looked at, oldest first."""
+    order = {run: at for at, run in enumerate(look.scope.runs)}
+    return sorted(look.scope.whos or (), key=lambda who: (order[who.run], who.generation, who.lane))
+
+
 class OfSubagents(Answers):
     """The same of some subagents alone, one after the other, those of the newest generation first."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
-        whos = sorted(look.scope.whos or (), key=lambda who: (look.scope.runs.index(who.run), who.generation, who.lane))
-        self._left = whos
+        self._left = _in_order(look)
         self._before: tuple[float, int] = NEWEST
 
     def portion(self, limit: int) -> list[Hit]:
@@ -130,15 +179,18 @@ class OfSubagents(Answers):
 class Failed(Answers):
     """Calls of bare recordings, of which no events tell, that ended with an error."""
 
+    _index = " INDEXED BY ix_calls_failed"
+
     def _where(self) -> tuple[str, list[Any]]:
         where, told = super()._where()
-        return f"{where} AND generation IS NULL AND error <> ''", told
+        return f"{where} AND {_FAILED}", told
 
     def _hit(self, row: Any) -> Hit | None:
-        look = self._look
+        terms = self._look.query.terms
+        if self._look.query.tools or not has_all((row.error,), terms):
+            return None
         hit = super()._hit(row)
-        terms = look.query.terms
-        if hit is None or look.query.tools or not has_all((row.error,), terms):
+        if hit is None:
             return None
         told = {"excerpt": excerpt(row.error, spans(row.error, terms)), "kind": "call.finished", "node": ""}
         return Hit(**{**vars(hit), **told})

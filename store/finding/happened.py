@@ -1,17 +1,18 @@
 """What happened: what went wrong, and uses of a tool, by the events."""
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from store import blobs
+from store import error_words
 from store.domain.codec import decode_payload
 from store.domain.events import Event
 from store.domain.marking import Excerpt, excerpt, has_all, spans
 from store.domain.payload import Payload
-from store.domain.subagent_events import CallFinished, SubagentChecked, SubagentEnded, ToolFinished, ToolStarted
+from store.domain.subagent_events import CallFinished, ToolFinished, ToolStarted
 from store.finding.hits import Hit
-from store.finding.looking import Asked, Look
+from store.finding.listed import ANSWERED, OF_CALL, STARTED, TOOL, Listed, followed, used
+from store.finding.looking import Asked, Look, Source
 from store.finding.slices import Slices
 from store.jsontext import loads
 from store.windows import WRONG
@@ -21,43 +22,37 @@ SLICE = 50_000
 MOST = 1024
 """Events that are looked at in one go."""
 _ROW = "SELECT seq, at, run, generation, lane, kind, data FROM events"
+SOON = 10_000
+"""Events after its beginning among which a tool's end is shown with it."""
 _NEWEST = "SELECT max(seq) FROM events"
-_TOOL = "lower(json_extract(data, '$.name'))"
-_CALL = (
-    "SELECT data FROM events WHERE run = ? AND seq < ? AND generation = ? AND lane = ? AND kind = 'call.finished' "
-    "ORDER BY seq DESC LIMIT 1"
+# From each name the index leads to the next one: however often a tool was used.
+_NAME = f"SELECT {TOOL} FROM events INDEXED BY ix_events_tools WHERE {STARTED} AND {TOOL}"  # noqa: S608
+_NAMES = (
+    f"WITH RECURSIVE names (name) AS (SELECT * FROM ({_NAME} >= ? ORDER BY {TOOL} LIMIT 1) UNION ALL SELECT "  # noqa: S608
+    f"({_NAME} > name ORDER BY {TOOL} LIMIT 1) FROM names WHERE name IS NOT NULL) "
+    "SELECT name FROM names WHERE name <= ?"
 )
+_CALL = f"SELECT {OF_CALL} {ANSWERED} AND seq < ? ORDER BY seq DESC LIMIT 1"
 _RESULT = (
-    "SELECT data FROM events WHERE run = ? AND seq > ? AND generation = ? AND lane = ? AND kind = 'tool.finished' "
-    "ORDER BY seq LIMIT 8"
+    "SELECT data FROM events WHERE run = ? AND seq > ? AND seq < ? AND generation = ? AND lane = ? "
+    "AND kind = 'tool.finished' ORDER BY seq LIMIT 8"
 )
-_TELLING = ("text", "error", "detail", "reason")
-"""Members of events that say what went wrong."""
 
 
-class _Events(Slices):
-    """Events of some kinds."""
+class _Told(ABC):
+    """Places that events tell of."""
 
-    def __init__(self, look: Look, which: str, told: list[Any]) -> None:
-        super().__init__(look, SLICE, MOST)
-        self._which = which
-        self._told = told
-
-    def _newest(self) -> int:
-        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
-
-    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
-        where, told = self._look.where()
-        return self._look.connection.exec_driver_sql(
-            f"{_ROW} WHERE {self._which} AND seq > ? AND seq <= ?{where} ORDER BY seq DESC LIMIT ?",
-            (*self._told, low, high, *told, count),
-        ).all()
+    _look: Look
 
     def _hit(self, row: Any) -> Hit | None:
         seq, at, run, generation, lane, kind, data = row
         if at > self._look.until or not self._look.scope.has(run, generation, lane):
             return None
-        return self._told_by(Event(seq, at, run, generation, lane, decode_payload(kind, loads(data))))
+        event = Event(seq, at, run, generation, lane, decode_payload(kind, loads(data)))
+        query = self._look.query
+        if (query.models or query.costs) and not self._look.has(self._asked(event)):
+            return None
+        return self._told_by(event)
 
     @abstractmethod
     def _told_by(self, event: Event) -> Hit | None:
@@ -69,14 +64,12 @@ class _Events(Slices):
             return self._look.call(event.payload.call)
         if event.subagent is None:
             return None
-        place = (event.run, event.seq, event.generation, event.lane)
-        data = self._look.connection.exec_driver_sql(_CALL, place).scalar()
-        return self._look.call(loads(data)["call"]) if data is not None else None
+        place = (event.run, event.generation, event.lane, event.seq)
+        call = self._look.connection.exec_driver_sql(_CALL, place).scalar()
+        return self._look.call(str(call)) if call is not None else None
 
-    def _made(self, event: Event, excerpt: Excerpt, name: str) -> Hit | None:
+    def _made(self, event: Event, excerpt: Excerpt, name: str) -> Hit:
         asked = self._asked(event)
-        if not self._look.has(asked):
-            return None
         turn = getattr(event.payload, "turn", 0) or self._look.turn_of(event.subagent, event.seq)
         return Hit(
             run=event.run,
@@ -93,21 +86,45 @@ class _Events(Slices):
         )
 
 
-class Errors(_Events):
+class Errors(_Told, Slices):
     """Events in which something went wrong; words are looked for in what they say, and in the output of tools."""
 
-    def __init__(self, look: Look, wrong: Callable[[Payload], bool]) -> None:
-        super().__init__(look, WRONG, [])
+    def __init__(self, look: Look, wrong: Callable[[Payload], bool], over: int = 0) -> None:
+        Slices.__init__(self, look, SLICE, MOST, over)
         self._wrong = wrong
+
+    def listed(self, seqs: Iterator[int | None]) -> Listed:
+        """The same among these events alone."""
+        return Listed(self._look, seqs, self._hit)
+
+    def _newest(self) -> int:
+        return int(self._look.connection.exec_driver_sql(_NEWEST).scalar() or 0)
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
+        where, values = self._look.where()
+        more, names = self._of_tools()
+        return self._look.connection.exec_driver_sql(
+            f"{_ROW} INDEXED BY {error_words.INDEX} WHERE {WRONG}{more} AND seq > ? AND seq <= ?{where} "
+            "ORDER BY seq DESC LIMIT ?",
+            (*names, low, high, *values, count),
+        ).all()
+
+    def _of_tools(self) -> tuple[str, list[str]]:
+        """A condition that leaves out most of what other tools did."""
+        names = self._look.query.tools
+        if not names or not all(map(str.isascii, names)):
+            return "", []
+        kinds = [f"{TOOL} GLOB ?" if name.endswith("*") else f"{TOOL} = ?" for name in names]
+        return f" AND ({' OR '.join(kinds)})", [_glob(name) for name in names]
 
     def _told_by(self, event: Event) -> Hit | None:
         payload, terms = event.payload, self._look.query.terms
         name = payload.name if isinstance(payload, ToolFinished) else str(getattr(payload, "rule", ""))
         if not self._wrong(payload) or (self._look.query.tools and not self._tool(payload)):
             return None
-        said = _said(payload)
+        said = error_words.said(payload)
         if isinstance(payload, ToolFinished):
-            output = self._output(payload)
+            output = error_words.output(self._look.connection, payload)
             if not has_all((said, output), terms):
                 return None
             marks = spans(output, terms)
@@ -120,26 +137,65 @@ class Errors(_Events):
     def _tool(self, payload: Payload) -> bool:
         return isinstance(payload, ToolFinished) and self._look.is_tool(payload.name)
 
-    def _output(self, payload: ToolFinished) -> str:
-        try:
-            return blobs.load(self._look.connection, payload.result).decode("utf-8", "replace")
-        except (KeyError, ValueError):
-            return ""
+
+class ErrorsByWords(Errors):
+    """The same by the index of their words, as far as that goes."""
+
+    def __init__(self, look: Look, wrong: Callable[[Payload], bool], match: str) -> None:
+        super().__init__(look, wrong)
+        self._match = match
+
+    def _newest(self) -> int:
+        return error_words.newest(self._look.connection)
+
+    def _rows(self, low: int, high: int, count: int) -> Sequence[Any]:
+        where, told = self._look.where()
+        more, names = self._of_tools()
+        return error_words.rows(self._look.connection, self._match, low, high, where + more, [*told, *names], count)
 
 
-class Tools(_Events):
+def errors(look: Look, wrong: Callable[[Payload], bool]) -> list[Source]:
+    """All ways to errors, newest first."""
+    called = look.called
+    if called.few is not None and called.whos is not None:
+        return [Errors(look, wrong).listed(followed(look, None))]
+    match = error_words.match(look.query.terms)
+    if not match:
+        return [Errors(look, wrong)]
+    return [Errors(look, wrong, error_words.newest(look.connection)), ErrorsByWords(look, wrong, match)]
+
+
+def tools(look: Look) -> Listed:
+    """Uses of a tool."""
+    names = [*dict.fromkeys(name for asked in look.query.tools for name in _called(look, asked))]
+    called = look.called
+    seqs = used(look, names) if called.few is None or called.whos is None else followed(look, names)
+    return Tools(look).listed(seqs)
+
+
+def _called(look: Look, asked: str) -> list[str]:
+    """The tools that are called so; of which there may be none."""
+    if not asked.endswith("*"):
+        return [asked]
+    begin = asked[:-1]
+    return [str(name) for (name,) in look.connection.exec_driver_sql(_NAMES, (begin, begin + "\U0010ffff"))]
+
+
+class Tools(_Told):
     """Uses of a tool: what it was to do, and what came of it."""
 
     def __init__(self, look: Look) -> None:
-        names = look.query.tools
-        kinds = [f"{_TOOL} GLOB ?" if name.endswith("*") else f"{_TOOL} = ?" for name in names]
-        super().__init__(look, f"kind = 'tool.started' AND ({' OR '.join(kinds)})", [_glob(name) for name in names])
+        self._look = look
+
+    def listed(self, seqs: Iterator[int | None]) -> Listed:
+        """These events as a way of looking."""
+        return Listed(self._look, seqs, self._hit)
 
     def _told_by(self, event: Event) -> Hit | None:
         payload = event.payload
         if not isinstance(payload, ToolStarted):
             return None
-        place = (event.run, event.seq, event.generation, event.lane)
+        place = (event.run, event.seq, event.seq + SOON, event.generation, event.lane)
         after: tuple[str, ...] = ()
         for (data,) in self._look.connection.exec_driver_sql(_RESULT, place):
             result = loads(data)
@@ -155,14 +211,3 @@ def _glob(name: str) -> str:
     if not name.endswith("*"):
         return name
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name[:-1]) + "*"
-
-
-def _said(payload: Payload) -> str:
-    if isinstance(payload, ToolFinished):
-        return payload.summary
-    told = [str(getattr(payload, name)) for name in _TELLING if getattr(payload, name, "")]
-    if isinstance(payload, SubagentEnded):
-        told.insert(0, f"ended: {payload.ending.value}")
-    elif isinstance(payload, SubagentChecked) and payload.result is not None:
-        told.append(payload.result.broken)
-    return "\n".join(told) or payload.kind

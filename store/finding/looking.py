@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from store.domain.ids import SubagentId
 from store.domain.query import Query
+from store.finding.calls import Called
 from store.finding.hits import Hit
 from store.finding.scope import Scope
 
@@ -55,11 +56,12 @@ class Asked(NamedTuple):
 class Look:
     """One search: what it is for, and what it has read on its way. `connection` is that of the portion at hand."""
 
-    def __init__(self, connection: "Connection", query: Query, scope: Scope, until: float) -> None:
+    def __init__(self, connection: "Connection", query: Query, scope: Scope, until: float, called: Called) -> None:
         self.connection = connection
         self.query = query
         self.scope = scope
         self.until = until
+        self.called = called
         self._calls: dict[str, Asked | None] = {}
         self._turns: dict[SubagentId, _Turns] = {}
 
@@ -114,14 +116,31 @@ class Look:
             turns.threads = [turn for turn in self._read(f"{_TURNS} ORDER BY seq DESC", who) if turn.thread]
         if nested := next((turn for turn in turns.threads if thread and turn.thread == thread and before(turn)), None):
             return nested.number
+        if turns.far and before(turns.own[0]):
+            turns = self._turns[who] = _Turns(threads=turns.threads)
         while not turns.all and (not turns.own or not before(turns.own[-1])):
             count = max(4 * len(turns.own), FIRST)
+            if len(turns.own) == FIRST and not turns.far:
+                # Far from the newest: read from there on.
+                turns.far, turns.own = True, [self._after(who, before, turns.own[-1])]
             last = turns.own[-1].seq if turns.own else 2**62
             more = self._read(f"{_TURNS} {_OWN} AND seq < ? ORDER BY seq DESC LIMIT ?", who, last, count)
             turns.own += more
             turns.all = len(more) < count
         at = bisect_left(turns.own, True, key=before)
         return turns.own[at].number if at < len(turns.own) else 0
+
+    def _after(self, who: SubagentId, before: Callable[["_Turn"], bool], known: "_Turn") -> "_Turn":
+        """The oldest turn of its own that is not before something, as one that is known is not."""
+        low = 0
+        while known.seq - low > 1:
+            middle = (low + known.seq) // 2
+            found = self._read(f"{_TURNS} {_OWN} AND seq <= ? AND seq > ? ORDER BY seq DESC LIMIT 1", who, middle, low)
+            if found and not before(found[0]):
+                known = found[0]
+            else:
+                low = middle
+        return known
 
     def _read(self, statement: str, who: SubagentId, *more: int) -> list["_Turn"]:
         rows = self.connection.exec_driver_sql(statement, (who.run, who.generation, who.lane, *more))
@@ -137,8 +156,10 @@ class _Turn(NamedTuple):
 
 @dataclass
 class _Turns:
-    """Those of a subagent that were read, newest first: its own, as far as needed, and those of its agent's threads."""
+    """Those of a subagent that were read, newest first: its own, as far as needed, and those of its agent's threads.
+    Where they begin `far` from the newest, the first of them is one that was too new."""
 
     own: list[_Turn] = field(default_factory=list)
     all: bool = False
+    far: bool = False
     threads: list[_Turn] = field(default_factory=list)

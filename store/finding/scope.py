@@ -36,6 +36,13 @@ class Scope:
         """Nobody is left."""
         return not self.runs or self.whos == frozenset()
 
+    def only(self, whos: Collection[SubagentId] | None) -> "Scope":
+        """The same without other subagents; None leaves all."""
+        if whos is None:
+            return self
+        left = frozenset(who for who in whos if self.has(who.run, who.generation, who.lane))
+        return Scope(tuple(run for run in self.runs if any(who.run == run for who in left)), True, left)
+
     def has(self, run: str, generation: int | None, lane: int | None) -> bool:
         """Whether something of that subagent, or of none, is looked at."""
         if self.whos is not None:

@@ -15,13 +15,14 @@ _LEAST = 64
 class Slices(ABC):
     """One way of looking through a table, as `looking.Source`. The first column of its rows says where they stand."""
 
-    def __init__(self, look: Look, size: int, most: int) -> None:
+    def __init__(self, look: Look, size: int, most: int, over: int = 0) -> None:
         """`size` is how much of the table the first look is over; each that finds little is over twice as much. `most`
-        are the rows that are looked at in one go."""
+        are the rows that are looked at in one go. What is not `over` that place is left to others."""
         self.done = False
         self._look = look
         self._size = size
         self._most = most
+        self._over = over
         self._count = min(_LEAST, most)
         self._high: int | None = None
 
@@ -29,7 +30,7 @@ class Slices(ABC):
         """The next places of one slice."""
         if self._high is None:
             self._high = self._newest()
-        low = max(self._high - self._size, 0)
+        low = max(self._high - self._size, self._over)
         rows = self._rows(low, self._high, self._count)
         found: list[Hit] = []
         for row in rows:
@@ -40,7 +41,7 @@ class Slices(ABC):
                     return found
         if len(rows) < self._count:
             self._high, self._size = low, 2 * self._size
-            self.done = low == 0
+            self.done = low <= self._over
         self._count = min(2 * self._count, self._most)
         return found
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every schema that this version can read or migrate, oldest first; here so that an opening need not import Alembic."""
 
 HEAD = REVISIONS[-1]
@@ -39,7 +39,7 @@ def schema(driver: sqlite3.Connection) -> str:
     """The SQL that makes a store like this one."""
     made = driver.execute(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' "
-        "AND name NOT GLOB 'passages_*' ORDER BY type DESC, name"
+        "AND name NOT GLOB 'passages_*' AND name NOT GLOB 'error_words_*' ORDER BY type DESC, name"
     )
     statements = [f"{sql};" for (sql,) in made]
     statements.append(f"PRAGMA application_id = {APPLICATION};")

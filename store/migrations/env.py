@@ -7,8 +7,8 @@ from store.tables import metadata
 
 
 def described(name: str | None, kind: str, _: object) -> bool:
-    """Whether the tables describe it. The full-text index, a virtual table and its shadows, they cannot."""
-    return kind != "table" or not (name or "").startswith("passages")
+    """Whether the tables describe it. The full-text indexes, virtual tables and their shadows, they cannot."""
+    return kind != "table" or not (name or "").startswith(("passages", "error_words"))
 
 
 context.configure(

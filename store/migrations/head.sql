@@ -64,6 +64,8 @@ CREATE TABLE deletions (
 	PRIMARY KEY (run)
 );
 
+CREATE VIRTUAL TABLE error_words USING fts5(text, content = '', tokenize = "unicode61");
+
 CREATE TABLE events (
 	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	at FLOAT NOT NULL, 
@@ -130,7 +132,20 @@ CREATE TABLE virtual_keys (
 	PRIMARY KEY (hash)
 );
 
-CREATE INDEX ix_calls_parent ON calls (parent) WHERE parent IS NOT NULL;
+CREATE TABLE zones (
+	upto INTEGER NOT NULL, 
+	first INTEGER NOT NULL, 
+	last INTEGER NOT NULL, 
+	tools VARCHAR NOT NULL, 
+	whos VARCHAR NOT NULL, 
+	PRIMARY KEY (upto)
+);
+
+CREATE INDEX ix_calls_failed ON calls (started) WHERE generation IS NULL AND error != '';
+
+CREATE INDEX ix_calls_paid ON calls (run, coalesce(generation, 0), coalesce(lane, 0), model, usd) WHERE parent IS NULL;
+
+CREATE INDEX ix_calls_parent ON calls (parent, usd) WHERE parent IS NOT NULL;
 
 CREATE INDEX ix_calls_response_id ON calls (response_id) WHERE response_id != '';
 
@@ -138,11 +153,17 @@ CREATE INDEX ix_calls_subagent ON calls (run, generation, lane, started);
 
 CREATE INDEX ix_commands_run ON commands (run, id);
 
+CREATE INDEX ix_events_answered ON events (run, generation, lane, seq, json_extract(data, '$.call')) WHERE kind = 'call.finished';
+
 CREATE INDEX ix_events_beside ON events (run, seq) WHERE kind NOT IN ('turn.started', 'call.started', 'call.finished', 'tool.started', 'tool.finished', 'program.said');
 
 CREATE INDEX ix_events_run ON events (run, seq);
 
+CREATE INDEX ix_events_tools ON events (lower(json_extract(data, '$.name')), run, coalesce(generation, 0), coalesce(lane, 0), seq) WHERE kind = 'tool.started';
+
 CREATE INDEX ix_events_turns ON events (run, generation, lane, coalesce(json_extract(data, '$.under'), ''), seq) WHERE kind = 'turn.started';
+
+CREATE INDEX ix_events_wrong ON events (seq, run, generation, lane, lower(json_extract(data, '$.name'))) WHERE ((kind = 'tool.finished' AND (instr(data, '"ok":false') OR instr(data, '"ok": false') OR instr(data, 'exit code') OR instr(data, 'timed out'))) OR (kind = 'call.finished' AND NOT instr(data, '"error":""')) OR kind IN ('alert', 'subagent.ended', 'subagent.checked'));
 
 CREATE INDEX ix_nodes_attachments ON nodes (attachments) WHERE attachments IS NOT NULL;
 
@@ -150,4 +171,4 @@ CREATE INDEX ix_virtual_keys_run ON virtual_keys (run);
 
 PRAGMA application_id = 1297371723;
 
-INSERT INTO alembic_version VALUES ('0008');
+INSERT INTO alembic_version VALUES ('0009');

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from store.domain.safe_text import safe_line
 from store.domain.states import AlertLevel
 from store.domain.stuck.facts import Answered, Told, Used
 from store.domain.stuck.normal import asked, done, error, errored, interrupted, key, malformed, timed_out
-from store.domain.stuck.rule import NOTE, STUCK, WARNING, Moment, alert, telling, what
+from store.domain.stuck.rule import NOTE, STUCK, WARNING, Moment, alert, quoted, telling, what
 from store.domain.subagent_events import Alert, Reference
 
 
@@ -60,7 +59,7 @@ class SameError:
         before, row = self._rows.get(used.thread, ("", []))
         row = [*row, used.reference] if kind == before else [used.reference]
         self._rows[used.thread] = kind, row
-        text = f"The same error {len(row)} times in a row: {what(used)}: {safe_line(telling(used), 120)}"
+        text = f"The same error {len(row)} times in a row: {what(used)}: {quoted(telling(used), 120)}"
         yield from alert(SameError, len(row), text, row)
 
 
@@ -87,7 +86,7 @@ class Errors:
         row.append((error(used), used.reference))
         if len({kind for kind, _ in row}) > 1:
             # All of them alike is another rule's.
-            text = f"{len(row)} tool calls in a row failed, the last with: {safe_line(telling(used), 120)}"
+            text = f"{len(row)} tool calls in a row failed, the last with: {quoted(telling(used), 120)}"
             yield from alert(Errors, len(row), text, [where for _, where in row])
 
 
@@ -140,7 +139,7 @@ class NoAction:
             return
         row = self._rows.setdefault(said.thread, [])
         row.append(said.reference)
-        text = f"{len(row)} answers in a row without a tool call: {safe_line(said.text, 120)}"
+        text = f"{len(row)} answers in a row without a tool call: {quoted(said.text, 120)}"
         yield from alert(NoAction, len(row), text, row)
 
 
@@ -171,7 +170,7 @@ class Malformed:
         if row and row[-1][0] == fact.turn:
             return
         row.append((fact.turn, fact.reference))
-        text = f"{len(row)} malformed answers in a row: {safe_line(said, 120)}"
+        text = f"{len(row)} malformed answers in a row: {quoted(said, 120)}"
         yield from alert(Malformed, len(row), text, [where for _, where in row])
 
 
@@ -221,6 +220,6 @@ class RepeatedText:
             if count < 10:
                 return
             if len(set(piece)) >= self.least and text.count(piece) >= 10:
-                told = f"One answer says the same {text.count(piece)} times: {safe_line(piece, 60)}"
+                told = f"One answer says the same {text.count(piece)} times: {quoted(piece, 60)}"
                 yield from alert(RepeatedText, 10, told, [said.reference])
                 return

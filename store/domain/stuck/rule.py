@@ -58,6 +58,11 @@ def what(used: Used) -> str:
     return safe_line(f"{used.name} {said}".strip(), 100)
 
 
+def quoted(text: str, length: int) -> str:
+    """Words of a tool or a model in an alert, at most so many characters."""
+    return safe_line(text, length) or "(no words)"
+
+
 def telling(used: Used) -> str:
     """The last line of a result: what went wrong mostly stands there."""
     lines = [line for line in used.text.splitlines() if line.strip()]
