@@ -124,7 +124,7 @@ def _sides(field: str, mine: str, other: str) -> tuple[list[Line], list[Line]]:
     words = [_WORDS.findall(shown(text)) for text in (mine, other)]
     if field != "text" or max(map(len, words)) > COMPARED:
         return paint.prose(shown(mine)), paint.prose(shown(other))
-    matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
+    matcher = SequenceMatcher(None, words[0], words[1])
     sides: tuple[list[Line], list[Line]] = ([[]], [[]])
     for what, *ends in matcher.get_opcodes():
         for side, ink, some in ((0, "removed", words[0][ends[0] : ends[1]]), (1, "added", words[1][ends[2] : ends[3]])):
