@@ -16,6 +16,7 @@ from rich.style import Style
 from textual.app import App
 from textual.pilot import Pilot
 from textual.strip import Strip
+from textual.widgets import Input, TextArea
 
 import themes
 from tests.driving import settled
@@ -68,6 +69,8 @@ async def take(pilot: Pilot[None], name: str) -> dict[str, str]:
     """The pictures of the screen as it is, by file name: at each size, in each theme."""
     found: dict[str, str] = {}
     app = pilot.app
+    for field in (*app.screen.query(Input), *app.screen.query(TextArea)):
+        field.cursor_blink = False
     for columns, rows in SIZES:
         await pilot.resize_terminal(columns, rows)
         await settled(pilot)
