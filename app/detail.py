@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.learned import Entry, effect_span, state_span
+from app.learned import Entry
+from app.learned_lines import effect_span, state_span
 from store.domain import effect_words
 from store.domain.observations import Author, Evidence, Observation, Status
 from store.domain.observations.comparing import Difference, in_words

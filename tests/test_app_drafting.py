@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app import changed, drafting, learned, planned, raising, reading
+from app import changed, drafting, learned, learned_lines, planned, raising, reading
 from app.learned import Sort
 from app.screens import settling
 from store.domain.commands import PlanChange
@@ -113,7 +113,7 @@ def test_filters() -> None:
 
 def test_rows_have_a_heading_for_each_priority_and_one_line_each() -> None:
     low = replace(TWO, priority=Priority.INFORMATIONAL, text="a\nb\x1b[2J")
-    rows = learned.rows(entries(ONE, low, told=(ONE.id,)), {ONE.id}, 100)
+    rows = learned_lines.rows(entries(ONE, low, told=(ONE.id,)), {ONE.id}, 100)
     assert [row.key for row in rows] == ["", ONE.id, "", TWO.id]
     said = "".join(text for text, _ in rows[1].left)
     assert said.startswith("●▸ o-0001 failed attempt")
@@ -121,11 +121,11 @@ def test_rows_have_a_heading_for_each_priority_and_one_line_each() -> None:
 
 
 def test_where_there_is_little_room_the_claim_is_short_and_folders_go() -> None:
-    row = learned.rows(entries(replace(ONE, text="In `shop/a/stock.py`, `Stock`: the lock.")), (), 60)[1]
+    row = learned_lines.rows(entries(replace(ONE, text="In `shop/a/stock.py`, `Stock`: the lock.")), (), 60)[1]
     said = "".join(text for text, _ in row.left)
     assert "o-0001 failed " in said
     assert said.endswith(" stock.py, Stock: the lock.")
-    assert max(len(learned._SHORT.get(claim, str(claim))) for claim in Claim) <= 6
+    assert max(len(learned_lines._SHORT.get(claim, str(claim))) for claim in Claim) <= 6
 
 
 def test_of_two_texts_the_words_are_marked_that_the_other_lacks() -> None:

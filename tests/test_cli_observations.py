@@ -91,15 +91,34 @@ def test_an_order_that_an_engine_answers_before_it_leaves_is_not_carried_out_aga
 
 def test_a_list_says_what_each_is_and_what_it_takes(seen: Here) -> None:
     lines = do(seen, "list").splitlines()
-    assert lines[0].split() == ["ID", "PRIORITY", "CLAIM", "STATUS", "SUPPORT", "TOKENS", "TEXT"]
+    assert lines[0].split() == ["ID", "PRIORITY", "CLAIM", "STATUS", "SUPPORT", "SINCE", "TOKENS", "EFFECT", "TEXT"]
     assert "failed attempt" in lines[1] and "The lock was tried." in lines[1]
     (lock, _, _) = json.loads(do(seen, "list", "--json"))
     assert lock["id"] == by_name(seen)["lock"].id
     assert (lock["injectable"], lock["status"], len(lock["attempts"])) == (True, "proposed", 2)
     assert lock["tokens"] > 10
+    assert (lock["told"], lock["since"], lock["effect"], lock["conflicts"]) == (True, "new", "–", 0)
     assert lock["evidence"][0]["quote"] == "lock broken"
     assert do(seen).startswith("# Observations")
     assert json.loads(do(seen, "--json"))["run"] == RUN
+
+
+def test_a_list_can_be_filtered_as_the_screen_is(seen: Here) -> None:
+    lock, retry, sleep = (by_name(seen)[name].id for name in ("lock", "retry", "sleep"))
+
+    def found(*options: str) -> list[str]:
+        return [o["id"] for o in json.loads(do(seen, "list", "--json", *options))]
+
+    do(seen, "drop", retry)
+    do(seen, "quarantine", sleep)
+    assert found() == [lock, sleep]
+    assert set(found("--all")) == {lock, retry, sleep}
+    assert found("--only", "out-of-the-file") == [retry]
+    assert found("--only", "goes-into-no-prompt") == [sleep]
+    assert found("--only", "contradicted") == found("--only", "flagged") == found("--only", "in-conflict") == []
+    assert found("lock", "tried") == [lock]
+    assert "None of them is so" in do(seen, "list", "--only", "without-effect")
+    assert seen("observations", RUN, "list", "--only", "odd")[0] == Exit.USAGE
 
 
 def test_what_was_seen_in_a_run_that_is_gone_can_be_read_and_says_so(seen: Here) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from app.commands import Command, add_json, add_run, twin_help, whole
 from app.context import Context, find_run, read_board
 from app.failure import CommandError, Exit
+from app.learned import Sort
 from app.output import emit, say, table
 from store.domain.commands import ChangeObservations, EditObservations
-from store.domain.observations import Claim, Document, Observation, Priority, Status
+from store.domain.observations import Claim, Document, Observation, Priority
 from store.domain.observations import changes as do
 from store.domain.observations.conflicts import FIELDS
 
@@ -37,8 +38,12 @@ def _configure(parser: ArgumentParser) -> None:
             made.add_argument("ids", metavar="ID", nargs=ids, help="an observation's id, or a unique beginning of it")
         return made
 
-    listing = kind("list", "List them by priority, with support, status and tokens.")
-    listing.add_argument("--all", action="store_true", help="with those that are dropped, merged or expired")
+    listing = kind("list", "List them by priority, with support, novelty, tokens, effect and status.")
+    listing.add_argument("words", metavar="WORD", nargs="*", help="only those that have all of these")
+    which = [sort.option for sort in Sort]
+    amount = listing.add_mutually_exclusive_group()
+    amount.add_argument("--only", metavar="WHICH", choices=which, default=Sort.ALL.option, help=_or(which))
+    amount.add_argument("--all", action="store_true", help="with those that are dropped, merged or expired")
     showing = kind("show", "Show some as the file has them, or the file of a version.", ids="*")
     showing.add_argument("--version", dest="number", type=whole(1), metavar="N", help="as they were in a version")
     adding = kind("add", "Write one of your own.")
@@ -131,45 +136,22 @@ _NONE = "No observations yet: they are written when a generation has ended."
 
 
 def _list(context: Context, store: "Store", run: str, options: Namespace) -> int:
-    from store import observations
+    from app import listing
 
-    document = observations.load(store, run) or Document(run)
-    shown = [o for priority in Priority for o in document.observations if o.priority is priority]
-    if not options.all:
-        shown = [o for o in shown if o.status not in (Status.DROPPED, Status.EXPIRED)]
+    board = read_board(store, run)
+    entries = listing.read(store, board)
+    shown = listing.chosen(entries, options.only, " ".join(options.words), everything=options.all)
     if options.json:
-        emit([_facts(o) for o in shown], indent=2)
-    elif not shown:
-        say(_NONE)
+        emit([listing.facts(entry) for entry in shown], indent=2)
+    elif shown:
+        table(listing.HEADS, [listing.row(entry) for entry in shown], right=listing.RIGHT)
     else:
-        heads = ("ID", "PRIORITY", "CLAIM", "STATUS", "SUPPORT", "TOKENS", "TEXT")
-        table(heads, [_row(o) for o in shown], right=(4, 5))
+        say("None of them is so: without a filter, `list` shows all." if entries else _NONE)
     return Exit.FINE
 
 
-def _facts(observation: Observation) -> dict[str, object]:
-    """An observation as JSON; `tokens` is about what it takes in a prompt, `injectable` whether it may go into one."""
-    from store.domain.codec import encode
-    from store.domain.observations import injectable, tokens
-    from store.domain.observations.injection import item
-
-    return {**encode(observation), "tokens": tokens(item(observation)), "injectable": injectable(observation)}
-
-
-def _row(observation: Observation) -> tuple[object, ...]:
-    from store.domain.observations import tokens
-    from store.domain.observations.injection import item
-    from store.domain.safe_text import safe_line
-
-    o = observation
-    status = f"{o.status}, flagged" if o.flags else str(o.status)
-    if o.merged_into:
-        status = f"into {', '.join(o.merged_into)}"
-    support = f"{len(o.attempts)}{f'-{len(o.contradicted_by)}' if o.contradicted_by else ''}"
-    return o.id, o.priority, o.claim, status, support, tokens(item(o)), safe_line(o.text, TEXT)
-
-
 def _show(context: Context, store: "Store", run: str, options: Namespace) -> int:
+    from app import listing
     from app.curate import named
     from store import observations
     from store.domain.observations.text import render_item
@@ -190,7 +172,7 @@ def _show(context: Context, store: "Store", run: str, options: Namespace) -> int
     except ValueError as error:
         raise CommandError(f"{error}. `multitrack observations {run} list --all` lists them.") from error
     if options.json:
-        emit([_facts(o) for o in found], indent=2)
+        emit([listing.plain(o) for o in found], indent=2)
     else:
         say("\n\n".join(render_item(o, run) for o in found))
         for gone in _gone(store, found):

@@ -1,72 +1,16 @@
-"""What the Observations screen reads from the record, and what it makes of it with the board of the moment."""
+"""What the Observations screen makes of a run's observations with the board of the moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from app import learned, reading
-from app.gate import AtGate, at_gate, remembered_by
+from app.gate import AtGate, at_gate
+from app.known import Known
 from app.reading import Reading
 from store.domain.board import Board
-from store.domain.observations import Document, select
-from store.domain.observations.conflicts import Conflict, conflicts
-from store.domain.observations.history import Stacks, stacks
-
-if TYPE_CHECKING:
-    from store.database import Store
-    from store.observations import Version
-
-
-@dataclass(frozen=True)
-class Known:
-    """A run's observations as they are in the record. `before` is the version that the latest generation was told,
-    `proposal` what the observer wrote last; None where there is none. `others` are runs that this one started from."""
-
-    run: str
-    document: Document
-    text: str
-    versions: "tuple[Version, ...]"
-    before: Document | None
-    proposal: Document | None
-    others: tuple[tuple[Board, Document | None], ...]
-
-    @property
-    def version(self) -> int:
-        return self.document.version
-
-    @property
-    def conflicts(self) -> tuple[Conflict, ...]:
-        return conflicts(self.document)
-
-    @property
-    def stacks(self) -> Stacks:
-        """What can be taken back, and done again."""
-        return stacks((one.version, one.undoes) for one in self.versions if one.author == "operator")
-
-
-def read(store: "Store", board: Board, version: int) -> Known | None:
-    """Read it, up to a version: in a playback later ones are there already. None where there is none."""
-    from store import observations
-
-    run = board.run
-    versions = [each for each in observations.versions(store, run) if each.version <= version]
-    document = observations.load(store, run, versions[-1].version) if versions else None
-    if document is None:
-        return None
-    generation = board.generation
-    told = generation.told if generation is not None else 0
-    proposal = observations.proposed(versions)
-    return Known(
-        run=run,
-        document=document,
-        text=observations.text(store, run, document.version) or "",
-        versions=tuple(versions),
-        before=observations.load(store, run, told) if told else None,
-        proposal=observations.load(store, run, proposal) if proposal else None,
-        others=tuple(remembered_by(store, board)) if board.order is not None else (),
-    )
+from store.domain.observations import select
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from textual.containers import Horizontal, Vertical
 from textual.css.query import NoMatches
 from textual.widgets import Input, TextArea
 
-from app import actions, changed, detail, learned, planned, reading
+from app import actions, changed, detail, learned, learned_lines, planned, reading
+from app.known import read
 from app.screens.base import NARROW, WIDE, bindings
 from app.screens.gating import Gating
-from app.screens.knowing import Loaded, VersionRead, read, seen, state_of
+from app.screens.knowing import Loaded, VersionRead, seen, state_of
 from store.domain.observations import Document
 from store.domain.observations.comparing import compare
 from widgets.bars import Bar
@@ -136,8 +137,8 @@ class ObservationsScreen(Gating):
     def show_list(self) -> None:
         cells = self.list_cells
         if self.seen is not None:
-            self.listing.show(learned.rows(self.listed, self.marked, cells))
-            self.query_one("#columns", Bar).show(learned.heading(cells))
+            self.listing.show(learned_lines.rows(self.listed, self.marked, cells))
+            self.query_one("#columns", Bar).show(learned_lines.heading(cells))
 
     @property
     def list_cells(self) -> int:
