@@ -44,12 +44,10 @@ STEPS = (
     "subagent.checked",
     "generation.observed",
     "gate.passed",
-    "subagent.launched",
-    "call.finished",
-    "subagent.ended",
-    "generation.observed",
 )
 """Where the engine is killed, one after the other in one run: each step of the loop, and the turns inside."""
+LATER = ("subagent.launched", "call.finished", "subagent.ended", "generation.observed")
+"""Where it is in the next generation too."""
 
 ONCE = (RunCreated, BaselineChecked, GenerationDesigned, GenerationObserved, GatePassed, SubagentEnded, SubagentChecked)
 
@@ -87,11 +85,12 @@ def assert_whole(home: Home, run: str, events: list[Event], board: Board) -> Non
     assert runs.processes("backends.practice.model", f"--seed\0{board.order.seed if board.order else ''}\0") == []
 
 
-def test_a_run_survives_kill_9_at_every_step(home: Home) -> None:
+@pytest.mark.parametrize("steps", [STEPS, pytest.param(STEPS + LATER, marks=pytest.mark.soak)], ids=["once", "later"])
+def test_a_run_survives_kill_9_at_every_step(home: Home, steps: tuple[str, ...]) -> None:
     run = runs.order(home, seed=fresh_seed())
     with open_store(home.store) as store:
         reached = 0
-        for step in STEPS:
+        for step in steps:
             last = max(event.seq for event in runs.log(home, run))
             with runs.engine(home, run) as process:
                 runs.until_event(store, run, "engine.started", after=last, process=process)
@@ -100,7 +99,7 @@ def test_a_run_survives_kill_9_at_every_step(home: Home) -> None:
                 runs.kill(process)
     board = runs.finish(home, run)
     events = runs.log(home, run)
-    assert sum(isinstance(event.payload, EngineStarted) for event in events) == len(STEPS) + 1
+    assert sum(isinstance(event.payload, EngineStarted) for event in events) == len(steps) + 1
     assert len(board.generations) == 2
     assert_whole(home, run, events, board)
 
