@@ -285,7 +285,7 @@ async def test_under_the_next_engine_it_goes_on_or_begins_anew(tmp_path: Path, a
         lane = s.rig.board.lane(s.subagent)
         # Its program may have asked once more, in vain, between the end of its command and its own.
         assert lane is not None and lane.attempt == 2 and lane.turn in (2, 3)
-        assert "# An interruption" not in firsts[0] and "# An interruption" in firsts[1]
+        assert "# An interruption" not in firsts[0] and "# An interruption" in firsts[-1]
         # It begins in the files as they were left.
         ended = s.events(SubagentEnded)[0].payload
         assert isinstance(ended, SubagentEnded) and ended.ending is Ending.SUBMITTED
