@@ -78,22 +78,19 @@ async def test_branches_and_the_rows_over_the_cursor(home: Home) -> None:
         before, top, above, cursor = branches(screen), first(tree), tree.above, tree.cursor
         assert len(before[0]) == 5 and before[1] and cursor is not None
         await press(pilot, "q")
-    async with app(home).run_test(size=WIDE) as pilot:
-        screen = await traces(pilot)
-        tree = screen.treeview
-        await until(pilot, lambda: not screen.unfolding.left, "what was open")
-        await settled(pilot)
-        assert branches(screen) == before
-        assert tree.cursor is not None and (tree.cursor.key, first(tree), tree.above) == (cursor.key, top, above)
-        await press(pilot, "q")
-    async with app(home).run_test(size=NARROW) as pilot:
-        screen = await traces(pilot)
-        tree = screen.treeview
-        await until(pilot, lambda: not screen.unfolding.left, "what was open")
-        await settled(pilot)
-        assert branches(screen) == before
-        assert tree.cursor is not None and tree.cursor.key == cursor.key
-        assert tree.above is not None and tree.above <= (above or 0)
+    for size in (WIDE, NARROW):
+        async with app(home).run_test(size=size) as pilot:
+            screen = await traces(pilot)
+            tree = screen.treeview
+            await until(pilot, lambda: not screen.unfolding.left, "what was open")
+            await settled(pilot)
+            assert branches(screen) == before
+            assert tree.cursor is not None and tree.cursor.key == cursor.key
+            if size == WIDE:
+                assert (first(tree), tree.above) == (top, above)
+            else:
+                assert tree.above is not None and tree.above <= (above or 0)
+            await press(pilot, "q")
 
 
 async def test_what_was_scrolled_to_though_the_cursor_is_elsewhere(home: Home) -> None:
