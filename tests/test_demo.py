@@ -89,10 +89,11 @@ def test_generations_converge_from_memory(demo: Any, seed: int) -> None:
 
 @pytest.mark.parametrize("control", ["--no-memory", pytest.param("--shuffled-memory", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_without_its_own_memory_it_does_not_converge(demo: Any, control: str, seed: int) -> None:
-    """Nor in the generation in which it did with its memory: one more says nothing more of the same model."""
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["as-far", "whole"])
+def test_without_its_own_memory_it_does_not_converge(demo: Any, control: str, seed: int, whole: bool) -> None:
+    """Not in the generation in which it did with its memory, and not until the last."""
     number = next(each["number"] for each in demo("--seed", str(seed)).summary["generations"] if each["solved"])
-    finished: Demo = demo("--seed", str(seed), control, "--generations", str(number))
+    finished: Demo = demo("--seed", str(seed), control, *(() if whole else ("--generations", str(number))))
     assert finished.last["solved"] <= 1
     injected = [generation["injected"] for generation in finished.summary["generations"][1:]]
     assert all(injected) if control == "--shuffled-memory" else not any(injected)
