@@ -56,6 +56,14 @@ async def traces(pilot: Pilot[None]) -> TracesScreen:
     return screen
 
 
+async def unfolded(pilot: Pilot[None]) -> TracesScreen:
+    """The traces, when what was open is again."""
+    screen = await traces(pilot)
+    await until(pilot, lambda: not screen.unfolding.left, "what was open")
+    await settled(pilot)
+    return screen
+
+
 def branches(screen: TracesScreen) -> tuple[set[str], list[str]]:
     assert screen.trace is not None
     return set(opened(screen.trace.outline, 0)), closed(screen.trace.outline)
@@ -80,10 +88,8 @@ async def test_branches_and_the_rows_over_the_cursor(home: Home) -> None:
         await press(pilot, "q")
     for size in (WIDE, NARROW):
         async with app(home).run_test(size=size) as pilot:
-            screen = await traces(pilot)
+            screen = await unfolded(pilot)
             tree = screen.treeview
-            await until(pilot, lambda: not screen.unfolding.left, "what was open")
-            await settled(pilot)
             assert branches(screen) == before
             assert tree.cursor is not None and tree.cursor.key == cursor.key
             if size == WIDE:
