@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.failure import CommandError, Exit
@@ -35,9 +34,12 @@ def wanted(board: Board, model: str, url: str) -> Task:
     if not (name := model or task.observer_model):
         raise CommandError(f"the task of run {board.run} names no model for the observer: name one, --model NAME.")
     # Nobody else of the run's speaks to a provider here, and no other key is needed.
-    asked = replace(Task(task.goal, task.repository, task.check), model=name, observer_model=name)
-    return replace(
-        asked,
+    return Task(
+        task.goal,
+        task.repository,
+        task.check,
+        model=name,
+        observer_model=name,
         observer_limits=task.observer_limits,
         routes=task.routes,
         upstreams=task.upstreams,
