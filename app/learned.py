@@ -12,8 +12,6 @@ from store.domain.observations.conflicts import conflicts
 from store.domain.observations.injection import item
 from store.domain.observations.model import GONE
 
-NEVER = Effects()
-
 
 class Sort(StrEnum):
     """Which observations are listed. The value is the word that people see."""

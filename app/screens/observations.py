@@ -22,9 +22,6 @@ from widgets.ink import Line
 from widgets.picklist import PickList
 from widgets.words import count
 
-VIEWS = ("told", "changes", "versions", "lanes")
-"""What stands beside the list, one at a time."""
-
 
 class ObservationsScreen(Gating):
     """The list with the chosen observation under it at the left; at the right what the next generation reads, what
